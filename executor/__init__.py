@@ -1,0 +1,62 @@
+"""Run, validate and judge model-written Python in a warm, hardened sandbox.
+
+    async with Executor(backend="nsjail") as executor:
+        verdict = await executor.validate(Triplet(program=..., inputs=("1, 2",)))
+
+:class:`SyncExecutor` is the same for code that is not asynchronous. Errors: see
+:mod:`executor.errors`; outcomes: see :class:`Status`.
+"""
+
+from executor.api import Executor, ExecutorInfo
+from executor.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    ExecutorClosed,
+    ExecutorError,
+    InputError,
+    MalformedRow,
+    ProtocolError,
+    UnknownBackend,
+)
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Rules,
+    Script,
+    ScriptResult,
+    Status,
+    TaskType,
+    Triplet,
+    Usage,
+    Verdict,
+)
+from executor.sync import SyncExecutor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailable",
+    "ConfigurationError",
+    "Executor",
+    "ExecutorClosed",
+    "ExecutorError",
+    "ExecutorInfo",
+    "InputError",
+    "JudgeTask",
+    "Judgement",
+    "Limits",
+    "MalformedRow",
+    "ProtocolError",
+    "Rules",
+    "Script",
+    "ScriptResult",
+    "Status",
+    "SyncExecutor",
+    "TaskType",
+    "Triplet",
+    "UnknownBackend",
+    "Usage",
+    "Verdict",
+    "__version__",
+]

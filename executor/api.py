@@ -1,0 +1,180 @@
+"""The asynchronous Python API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from executor.backends import open_backend
+from executor.batch import stream
+from executor.errors import ConfigurationError, ExecutorClosed
+from executor.interpreter import INTERPRETER
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Rules,
+    Script,
+    ScriptResult,
+    Triplet,
+    Verdict,
+)
+from executor.pool.pool import Pool
+from executor.pool.runner import PoolEngine
+from executor.verification.judging import Judge
+from executor.verification.validation import ResultCache, Validator
+
+_ITEMS_PER_WORKER = 24
+"""Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
+
+
+class ExecutorInfo(NamedTuple):
+    """What an open executor is."""
+
+    backend: str
+    interpreter: str
+    isolated: bool
+    workers: int
+    warnings: tuple[str, ...]
+    """Weaknesses on this host, for people."""
+
+
+class Executor:
+    """Validates triplets, judges answers and runs scripts in warm sandboxes.
+
+    Use it as an asynchronous context manager, on one event loop. All methods may be called
+    concurrently. Cancelling a call frees what it uses; after the context nothing is left running.
+
+    Args:
+        backend: ``nsjail``, or ``process`` (no isolation: for trusted code only).
+        workers: Places of warm guests; by default two for each processor core this process may
+            use. At least two are made: a validation needs two that differ.
+        limits: What each run may use.
+        rules: Screening of programs.
+        runs: Fresh processes that a triplet is validated in; at least 2.
+        cache: Whether proven-deterministic results are remembered (in memory, bounded).
+
+    Raises:
+        ConfigurationError: from the constructor; :class:`UnknownBackend` among others.
+        BackendUnavailable: on entering, if this machine cannot run the backend.
+        ExecutorClosed: from methods, outside the context.
+    """
+
+    def __init__(
+        self,
+        backend: str = "nsjail",
+        *,
+        workers: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        rules: Rules = Rules(),  # noqa: B008
+        runs: int = 2,
+        cache: bool = True,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        if runs < 2:
+            raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
+        self._limits = limits
+        self._backend = open_backend(backend, limits)
+        size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
+        self._pool = Pool(self._backend, size)
+        engine = PoolEngine(self._pool, limits)
+        self._validator = Validator(
+            engine, limits=limits, rules=rules, runs=runs, cache=ResultCache() if cache else None
+        )
+        self._judge = Judge(engine, self._validator, limits=limits, rules=rules)
+        self._script_places = asyncio.Semaphore(size)
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all guests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
+        if self._open:
+            self._open = False
+            await self._pool.close()
+
+    @property
+    def info(self) -> ExecutorInfo:
+        """What this executor is; warnings are known once it is open."""
+        backend = self._backend
+        return ExecutorInfo(
+            backend.name, INTERPRETER, backend.isolated, self._pool.size, backend.warnings
+        )
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of warm guests, for monitoring."""
+        return self._pool
+
+    async def validate(self, triplet: Triplet) -> Verdict:
+        """Decide whether a triplet is a sound task."""
+        return await self._validate(0, triplet)
+
+    async def judge(self, task: JudgeTask) -> Judgement:
+        """Score the answers of a task."""
+        return await self._judge_task(0, task)
+
+    async def run(self, script: Script) -> ScriptResult:
+        """Run a general script once, in a fresh sandbox with a writable directory.
+
+        At most ``workers`` scripts run at a time; others wait.
+        """
+        self._check_open()
+        async with self._script_places:
+            return await self._backend.run_script(script, self._limits)
+
+    def validate_many(
+        self,
+        triplets: Iterable[Triplet] | AsyncIterable[Triplet],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+    ) -> AsyncGenerator[Verdict, None]:
+        """Validate a stream of triplets; each verdict's ``index`` is its position.
+
+        The source is read only as far as ``window`` items are in hand, so it may be endless.
+        ``ordered=False`` yields verdicts as they finish. Closing the generator cancels the rest.
+        """
+        return stream(triplets, self._validate, window=window or self._window(), ordered=ordered)
+
+    def judge_many(
+        self,
+        tasks: Iterable[JudgeTask] | AsyncIterable[JudgeTask],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+    ) -> AsyncGenerator[Judgement, None]:
+        """Judge a stream of tasks; like :meth:`validate_many`."""
+        return stream(tasks, self._judge_task, window=window or self._window(), ordered=ordered)
+
+    def _window(self) -> int:
+        return _ITEMS_PER_WORKER * self._pool.size
+
+    async def _validate(self, index: int, triplet: Triplet) -> Verdict:
+        self._check_open()
+        verdict = await self._validator.validate(triplet)
+        return verdict.model_copy(update={"index": index, "backend": self._backend.name})
+
+    async def _judge_task(self, index: int, task: JudgeTask) -> Judgement:
+        self._check_open()
+        judgement = await self._judge.judge(task)
+        return judgement.model_copy(update={"index": index, "backend": self._backend.name})
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ExecutorClosed("the executor is not open: use it as 'async with Executor(...)'")

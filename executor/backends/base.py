@@ -1,0 +1,80 @@
+"""The isolation seam: what the pool needs of a sandbox. Every backend meets this and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from executor.models import Limits, Script, ScriptResult
+
+Kind = Literal["parser", "bare", "lib"]
+"""What a warm guest is for: parsing and compiling; running programs that import nothing; running
+programs that import the common modules, which are preloaded."""
+
+
+HASH_SEEDS = (104_729, 1_299_709)
+"""``PYTHONHASHSEED`` by colour. Fixed, so that a verdict can be had again."""
+
+CLOCK_SHIFTS_S = (0, 40_000_003)
+"""How far the clock is ahead, by colour: 463 days differ in year, month, day, hour and minute."""
+
+PRELOAD = (
+    "math", "re", "collections", "itertools", "functools", "operator", "string", "copy", "heapq",
+    "bisect", "typing", "datetime", "executor.grammar.decode",
+)  # fmt: skip
+"""Modules that ``lib`` guests have in memory. None may keep random state: a fork would share it."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """One warm guest to start."""
+
+    kind: Kind
+    colour: int
+    """0 or 1: guests of different colour differ in hash seed and clock."""
+    number: int
+    """Different for each guest that is started; part of its environment."""
+    core: int | None = None
+    """The processor core to stay on; ``None`` for any."""
+
+
+class Guest(Protocol):
+    """A running warm guest: frames go in by one descriptor and come out by the other."""
+
+    @property
+    def write_fd(self) -> int:
+        """Non-blocking; the guest's descriptor 0."""
+
+    @property
+    def read_fd(self) -> int:
+        """Non-blocking; the guest's descriptor 1. End of file means that the guest is gone."""
+
+    def memory_kills(self) -> int:
+        """How often the kernel killed a process of this guest for memory, so far."""
+
+    def kill(self) -> None:
+        """Kill the guest and all below it, now. Does not wait."""
+
+    async def close(self) -> None:
+        """Kill if needed, wait for the end, release everything. Safe to call twice."""
+
+
+class Backend(Protocol):
+    """A way to isolate guests."""
+
+    name: str
+    isolated: bool
+    warnings: tuple[str, ...]
+    """Weaknesses on this host, for people."""
+
+    async def open(self) -> None:
+        """Get ready. Raises :class:`executor.errors.BackendUnavailable`, saying what is missing."""
+
+    async def launch(self, role: Role) -> Guest:
+        """Start a warm guest and return when it is ready."""
+
+    async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run a general script in a fresh sandbox. Cancelling ends the sandbox."""
+
+    async def close(self) -> None:
+        """Release what :meth:`open` took. All guests have been closed before."""

@@ -1,0 +1,57 @@
+"""One request to a process that lives for it, and the reply: bounded, and leaving nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+_READ_SIZE = 1 << 16
+
+
+async def exchange(
+    command: Sequence[str],
+    request: bytes,
+    *,
+    max_reply: int,
+    deadline_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """Start a process, write the request to it, and read what it writes until it ends.
+
+    Returns what was read: nothing more than ``max_reply`` bytes and one, and what there was when
+    the deadline passed. The process has ended when this returns, also when it is cancelled.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=dict(environment or {}),
+        start_new_session=True,  # a Ctrl-C at the terminal is the host's to handle
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    sending = asyncio.create_task(_send(process.stdin, request))
+    reply = bytearray()
+    try:
+        async with asyncio.timeout(deadline_s):
+            while len(reply) <= max_reply and (chunk := await process.stdout.read(_READ_SIZE)):
+                reply += chunk
+    except TimeoutError:
+        pass
+    finally:
+        sending.cancel()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await asyncio.shield(process.wait())
+        await asyncio.gather(sending, return_exceptions=True)
+    return bytes(reply[: max_reply + 1])
+
+
+async def _send(pipe: asyncio.StreamWriter, data: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        pipe.write(data)
+        await pipe.drain()
+    pipe.close()

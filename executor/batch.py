@@ -1,0 +1,90 @@
+"""Streaming many items through an asynchronous function: bounded, cancellable, in either order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+)
+
+
+async def _each[Item](
+    source: Iterable[Item] | AsyncIterable[Item],
+) -> AsyncGenerator[Item, None]:
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item
+
+
+async def stream[Item, Result](
+    source: Iterable[Item] | AsyncIterable[Item],
+    work: Callable[[int, Item], Awaitable[Result]],
+    *,
+    window: int,
+    ordered: bool,
+) -> AsyncGenerator[Result, None]:
+    """Yield ``work(index, item)`` for each item of a source that may be endless.
+
+    At most ``window`` items are in hand at a time, be they waiting, running or (``ordered``)
+    finished and held back by an earlier one; the source is not read further than that. An exception
+    of the source or of ``work`` ends the stream; ending it early cancels what is running.
+    """
+    items = _each(source)
+    running: set[asyncio.Task[Result]] = set()
+    finished: dict[int, asyncio.Task[Result]] = {}
+    progress = asyncio.Event()
+    started = yielded = 0
+    exhausted = False
+
+    def start(index: int, item: Item) -> None:
+        async def numbered() -> Result:
+            return await work(index, item)
+
+        def note(task: asyncio.Task[Result]) -> None:
+            running.discard(task)
+            finished[index] = task
+            progress.set()
+
+        task = asyncio.get_running_loop().create_task(numbered())
+        running.add(task)
+        task.add_done_callback(note)
+
+    try:
+        while True:
+            while not exhausted and len(running) + len(finished) < window:
+                try:
+                    start(started, await anext(items))
+                except StopAsyncIteration:
+                    exhausted = True
+                else:
+                    started += 1
+            if not running and not finished:
+                return
+            progress.clear()
+            ready = _consecutive(finished, yielded) if ordered else list(finished)
+            for index in ready:
+                yielded += 1
+                yield finished.pop(index).result()
+            if not ready:
+                await progress.wait()
+    finally:
+        left = list(running)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await items.aclose()
+
+
+def _consecutive(held: Container[int], first: int) -> range:
+    last = first
+    while last in held:
+        last += 1
+    return range(first, last)

@@ -1,0 +1,129 @@
+"""The loop that ``verify`` and ``judge`` share: rows in, results out, in row order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from executor.cli.reorder import Reorder
+from executor.cli.rows import Fields, Row
+from executor.cli.sink import Sink
+from executor.cli.source import Line, Source
+from executor.errors import MalformedRow
+from executor.models import Usage
+
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False).encode
+
+
+class Indexed(Protocol):
+    """A result that knows its place in the batch it was made in."""
+
+    @property
+    def index(self) -> int:
+        """Position in the batch, from 0."""
+        ...
+
+
+class Job[T, R: Indexed](Protocol):
+    """What one command does with its rows."""
+
+    def read(self, line: Line, index: int) -> Row[T]:
+        """The row of one line."""
+        ...
+
+    def results(self, items: AsyncIterator[T]) -> AsyncGenerator[R]:
+        """The results of ``items``, as they finish."""
+        ...
+
+    def finished(self, row: Row[T], result: R) -> Fields:
+        """Count the result; returns its fields, those of the row's head excepted."""
+        ...
+
+    def malformed(self, row: Row[T], error: MalformedRow) -> Fields:
+        """The same for a row that could not be read."""
+        ...
+
+
+class Batch[T, R: Indexed]:
+    """Streams one file through a job. Memory does not grow with the number of rows."""
+
+    def __init__(
+        self, job: Job[T, R], source: Source, sink: Sink, reorder: Reorder | None = None
+    ) -> None:
+        self._job = job
+        self._source = source
+        self._sink = sink
+        self._reorder = Reorder() if reorder is None else reorder
+        self._running: dict[int, Row[T]] = {}
+        self._write_lock = asyncio.Lock()
+        self._progressed = asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Process every row. If cancelled, no further row is started; then call :meth:`flush`.
+
+        Raises:
+            CommandError: the input cannot be read, or the output not written.
+            OutputClosed: the reader of the output has gone away.
+        """
+        async with aclosing(self._items()) as items, aclosing(self._job.results(items)) as results:
+            async for result in results:
+                row = self._running.pop(result.index)
+                await self._emit(row, self._job.finished(row, result))
+        if self._failure is not None:
+            raise self._failure
+
+    async def flush(self) -> None:
+        """Write the finished rows that were still waiting for an earlier one."""
+        async with self._write_lock:
+            await self._sink.write(self._reorder.take_all())
+
+    async def _items(self) -> AsyncGenerator[T]:
+        try:
+            async for item in self._well_formed():
+                yield item
+        except Exception as error:
+            # It must not pass through the executor, which would take it for its own.
+            self._failure = error
+
+    async def _well_formed(self) -> AsyncGenerator[T]:
+        """The rows that can be run, no further ahead than the reorder buffer allows."""
+        index = 0
+        started = 0
+        async for line in self._source.lines():
+            if line.blank:
+                continue
+            await self._room(index)
+            row = self._job.read(line, index)
+            index += 1
+            if isinstance(row.item, MalformedRow):
+                await self._emit(row, self._job.malformed(row, row.item))
+            else:
+                self._running[started] = row
+                started += 1
+                yield row.item
+
+    async def _room(self, index: int) -> None:
+        while self._reorder.full(index):
+            self._progressed.clear()
+            await self._progressed.wait()
+
+    async def _emit(self, row: Row[T], result: Fields) -> None:
+        fields = {**row.head, **result, **row.carried}
+        self._reorder.put(row.index, _encode(fields).encode("ascii") + b"\n")
+        async with self._write_lock:
+            if ready := self._reorder.take_ready():
+                await self._sink.write(ready)
+                self._progressed.set()
+
+
+def usage_fields(usage: Usage) -> Fields:
+    """The accounting of a run, as JSON has it."""
+    return {
+        "wall_ms": usage.wall_ms,
+        "cpu_ms": usage.cpu_ms,
+        "peak_memory_kib": usage.peak_memory_kib,
+    }

@@ -1,0 +1,107 @@
+"""``executor judge``: what is each answer worth?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, cast
+
+from executor.cli import options as opt
+from executor.cli.batch import usage_fields
+from executor.cli.engine import EngineOptions
+from executor.cli.rows import Fields, Row, read_judge_task
+from executor.cli.session import BatchOptions, process
+from executor.cli.source import Line
+from executor.cli.summary import JudgeTally
+from executor.errors import MalformedRow
+from executor.models import Judgement, JudgeTask, Status
+
+if TYPE_CHECKING:
+    from executor.api import Executor
+
+
+def judge(
+    file: opt.Rows,
+    *,
+    out: opt.Out = None,
+    scoring: opt.DefaultScoring = opt.Scoring.BINARY,
+    strict: opt.Strict = False,
+    backend: opt.Backend = "nsjail",
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
+    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
+    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
+    output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
+    ban_module: opt.BanModule = None,
+    no_default_bans: opt.NoDefaultBans = False,
+    ban_keyword: opt.BanKeyword = None,
+) -> int:
+    """Score answers: each between 0 and 1, or null where the platform failed.
+
+    A row is a JSON object: **task** (deduction, abduction, induction or error), **answers** (a
+    list of texts; for induction programs), and the task itself as for verify: **program**,
+    **imports**, and **input** with **output**, or the hidden **inputs** with **outputs**.
+    **scoring** and **strict** in a row take precedence over the options. Every row gets one line
+    of JSON, in row order.
+
+    **Example:** `executor judge answers.jsonl --out scores.jsonl`
+    """
+    tally = JudgeTally()
+    batch = BatchOptions(
+        command="judge",
+        file=file,
+        out=out,
+        quiet=quiet,
+        engine=EngineOptions(
+            backend=backend,
+            workers=workers,
+            limits=opt.limits(
+                wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
+            ),
+            rules=opt.rules(ban_module, no_default_bans, ban_keyword),
+        ),
+    )
+    return process(batch, tally, lambda executor: JudgeJob(executor, tally, scoring, strict))
+
+
+class JudgeJob:
+    """Rows to scores."""
+
+    def __init__(self, executor: Executor, tally: JudgeTally, scoring: str, strict: bool) -> None:
+        self._executor = executor
+        self._tally = tally
+        self._scoring = scoring
+        self._strict = strict
+
+    def read(self, line: Line, index: int) -> Row[JudgeTask]:
+        """The task of one line."""
+        return read_judge_task(line, index, scoring=self._scoring, strict=self._strict)
+
+    def results(self, items: AsyncIterator[JudgeTask]) -> AsyncGenerator[Judgement]:
+        """The scores of ``items``, as they finish."""
+        return self._executor.judge_many(items, ordered=False)
+
+    def finished(self, row: Row[JudgeTask], result: Judgement) -> Fields:
+        """Count the scores; returns the fields of the result."""
+        task = cast(JudgeTask, row.item)
+        self._tally.note(row.size, task, result)
+        return {
+            "task": task.task,
+            "scores": result.scores,
+            "statuses": result.statuses,
+            "details": result.details,
+            "usage": usage_fields(result.usage),
+            "key": result.key,
+            "backend": result.backend,
+            "interpreter": result.interpreter,
+        }
+
+    def malformed(self, row: Row[JudgeTask], error: MalformedRow) -> Fields:
+        """The same for a row that could not be read."""
+        self._tally.note_malformed(row.size)
+        return {
+            "status": Status.MALFORMED,
+            "scores": (),
+            "statuses": (),
+            "details": (str(error),),
+        }

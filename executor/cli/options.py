@@ -1,0 +1,144 @@
+"""The options that commands share, and how they become limits and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from executor.cli.failure import CommandError
+from executor.models import Limits, Rules
+
+DEFAULTS = Limits()
+
+_LIMITS_PANEL = "Limits of one run"
+_SCREENING_PANEL = "Screening of programs"
+
+
+class Keyword(StrEnum):
+    """Statements that can be banned."""
+
+    RAISE = "raise"
+    ASSERT = "assert"
+    TRY = "try"
+
+
+class Scoring(StrEnum):
+    """How an induction answer is scored."""
+
+    BINARY = "binary"
+    FRACTION = "fraction"
+    ANY = "any"
+
+
+Rows = Annotated[str, typer.Argument(metavar="FILE", help="JSON lines to read; - is stdin.")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Where results go; stdout if not given."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend", metavar="NAME", help="'process' has no isolation: trusted code only."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Warm sandboxes; two per core if not given."
+    ),
+]
+Runs = Annotated[
+    int, typer.Option("--runs", min=2, help="Fresh processes that must agree on every value.")
+]
+ErrorTask = Annotated[
+    bool,
+    typer.Option(
+        "--error-task",
+        help="All rows are error deduction: the outcome is an exception's name, or NoError.",
+    ),
+]
+DefaultScoring = Annotated[
+    Scoring,
+    typer.Option("--scoring", help="Induction: all hidden pairs, their share, or at least one."),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Also want equal types: 1 is not 1.0, nor True.")
+]
+BanModule = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ban-module",
+        metavar="NAME",
+        help="Also refuse programs that use this module, or module.attribute. Repeatable.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
+NoDefaultBans = Annotated[
+    bool,
+    typer.Option(
+        "--no-default-bans",
+        help="Drop the default list of banned modules.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
+BanKeyword = Annotated[
+    list[Keyword] | None,
+    typer.Option(
+        "--ban-keyword",
+        help="Refuse programs with this statement. Repeatable.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
+
+
+def _limit(name: str, text: str) -> Any:
+    return typer.Option(name, metavar="N", help=text, rich_help_panel=_LIMITS_PANEL)
+
+
+WallS = Annotated[float, _limit("--wall-s", "Wall-clock seconds.")]
+CpuS = Annotated[int, _limit("--cpu-s", "Seconds of processor time.")]
+MemoryMib = Annotated[int, _limit("--memory-mib", "MiB beyond the bare interpreter.")]
+OutputKib = Annotated[int, _limit("--output-kib", "KiB of the value.")]
+StreamKib = Annotated[int, _limit("--output-kib", "KiB of stdout, and of stderr.")]
+Processes = Annotated[int, _limit("--processes", "Processes and threads at once.")]
+FilesMib = Annotated[int, _limit("--files-mib", "MiB of files written.")]
+
+
+def limits(**given: float) -> Limits:
+    """The limits, checked.
+
+    Raises:
+        CommandError: one is out of its range.
+    """
+    try:
+        return Limits.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        message = first["msg"].removeprefix("Input ")
+        raise CommandError(f"{option} {message}, not {first['input']}") from None
+
+
+def rules(
+    ban_module: Sequence[str] | None,
+    no_default_bans: bool,
+    ban_keyword: Sequence[Keyword] | None,
+) -> Rules:
+    """The screening rules.
+
+    Raises:
+        CommandError: a banned module has no name of a module.
+    """
+    for name in ban_module or ():
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise CommandError(f"--ban-module {name!r} is not the name of a module")
+    defaults = () if no_default_bans else Rules().banned_modules
+    return Rules(
+        banned_modules=(*defaults, *(ban_module or ())),
+        banned_keywords=tuple(keyword.value for keyword in ban_keyword or ()),
+    )

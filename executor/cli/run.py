@@ -1,0 +1,133 @@
+"""``executor run``: one script, once, in a fresh sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from executor.cli import engine
+from executor.cli import options as opt
+from executor.cli.failure import (
+    EXIT_BROKEN_PIPE,
+    EXIT_INFRA,
+    EXIT_OK,
+    EXIT_SCRIPT_STOPPED,
+    CommandError,
+)
+from executor.cli.interrupts import Interrupted, Interrupts
+from executor.cli.source import open_source
+from executor.models import Rules, Script, ScriptResult, Status
+
+ScriptFile = Annotated[
+    str, typer.Argument(metavar="SCRIPT", help="Python source to run; - is stdin.")
+]
+Arguments = Annotated[
+    list[str] | None, typer.Argument(metavar="ARGS", help="The script's own arguments.")
+]
+Stdin = Annotated[
+    str | None,
+    typer.Option("--stdin", metavar="FILE", help="What the script reads; - is stdin."),
+]
+
+
+def run(
+    script: ScriptFile,
+    args: Arguments = None,
+    *,
+    stdin: Stdin = None,
+    backend: opt.Backend = "nsjail",
+    quiet: opt.Quiet = False,
+    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
+    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
+    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
+    output_kib: opt.StreamKib = opt.DEFAULTS.output_kib,
+    processes: opt.Processes = opt.DEFAULTS.processes,
+    files_mib: opt.FilesMib = opt.DEFAULTS.files_mib,
+) -> int:
+    """Run one script in a fresh sandbox with a writable directory and no network.
+
+    Its output is passed on as it is, and its exit code is the command's. Where a limit or the
+    policy ends it, one line on stderr says so and the exit code is 1 (3 if the platform failed).
+    Options stand before SCRIPT; what follows it belongs to the script.
+
+    **Example:** `executor run --wall-s 2 --stdin data.txt script.py --verbose`
+    """
+    if script == stdin == "-":
+        raise CommandError("SCRIPT and --stdin cannot both be standard input")
+    options = engine.EngineOptions(
+        backend=backend,
+        workers=1,
+        limits=opt.limits(
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            memory_mib=memory_mib,
+            output_kib=output_kib,
+            processes=processes,
+            files_mib=files_mib,
+        ),
+        rules=Rules(),
+    )
+    interrupts = Interrupts()
+    try:
+        with interrupts.installed():
+            result = asyncio.run(_run(options, (script, stdin), args or (), quiet, interrupts))
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    return _report(result)
+
+
+async def _run(
+    options: engine.EngineOptions,
+    files: tuple[str, str | None],
+    args: Sequence[str],
+    quiet: bool,
+    interrupts: Interrupts,
+) -> ScriptResult:
+    with interrupts.guard():
+        source, stdin = [await _read_text(path) if path else "" for path in files]
+        script = Script(source=source, stdin=stdin, argv=tuple(args))
+        async with engine.create_executor(options) as executor:
+            for warning in () if quiet else executor.info.warnings:
+                print(f"executor: warning: {warning}", file=sys.stderr, flush=True)
+            return await executor.run(script)
+
+
+async def _read_text(path: str) -> str:
+    with open_source(path) as source:
+        raw = await source.read_all()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"cannot use {source.name}: not UTF-8 (byte {error.start + 1})"
+        ) from None
+
+
+def _report(result: ScriptResult) -> int:
+    try:
+        _pass_on(1, result.stdout)
+    except BrokenPipeError:
+        return EXIT_BROKEN_PIPE
+    _pass_on(2, result.stderr)
+    if result.status is Status.OK:
+        return EXIT_OK
+    if result.exit_code is not None and result.status is Status.ERROR:
+        return result.exit_code
+    print(f"executor: {result.status}: {result.detail}", file=sys.stderr)
+    return EXIT_INFRA if result.status is Status.INFRA else EXIT_SCRIPT_STOPPED
+
+
+def _pass_on(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CommandError(f"cannot write descriptor {fd}: {error.strerror}") from None

@@ -1,0 +1,86 @@
+"""One batch command from start to exit code: files, executor, signals, progress, summary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from executor.cli import engine
+from executor.cli.batch import Batch, Indexed, Job
+from executor.cli.failure import EXIT_BROKEN_PIPE, EXIT_INFRA, EXIT_OK, OutputClosed
+from executor.cli.interrupts import Interrupted, Interrupts
+from executor.cli.progress import progress_bar, restore_terminal
+from executor.cli.sink import check_output, open_sink
+from executor.cli.source import Source, open_source
+from executor.cli.summary import Tally, print_summary
+
+if TYPE_CHECKING:
+    from executor.api import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What ``verify`` and ``judge`` are told alike."""
+
+    command: str
+    file: str
+    out: str | None
+    quiet: bool
+    engine: engine.EngineOptions
+
+
+def process[T, R: Indexed](
+    options: BatchOptions, tally: Tally, make_job: Callable[[Executor], Job[T, R]]
+) -> int:
+    """Run the whole batch; returns the exit code.
+
+    Raises:
+        CommandError: a file cannot be read or written.
+        ConfigurationError, BackendUnavailable: the executor cannot be started as asked.
+    """
+    interrupts = Interrupts(at_exit=restore_terminal)
+    with interrupts.installed(), open_source(options.file) as source:
+        check_output(options.out, source)
+        try:
+            return asyncio.run(_process(options, tally, make_job, source, interrupts))
+        except Interrupted as interrupted:
+            return interrupted.exit_code
+        except OutputClosed:
+            return EXIT_BROKEN_PIPE
+
+
+async def _process[T, R: Indexed](
+    options: BatchOptions,
+    tally: Tally,
+    make_job: Callable[[Executor], Job[T, R]],
+    source: Source,
+    interrupts: Interrupts,
+) -> int:
+    console = Console(stderr=True, quiet=options.quiet, highlight=False)
+    async with AsyncExitStack() as stack:
+        with interrupts.guard():
+            executor = await stack.enter_async_context(engine.create_executor(options.engine))
+        for warning in executor.info.warnings:
+            console.print(f"executor: warning: {warning}", style="yellow", markup=False)
+        sink = stack.enter_context(open_sink(options.out))
+        batch = Batch(make_job(executor), source, sink)
+        ended, exit_code = "", EXIT_OK
+        tally.start()
+        try:
+            async with AsyncExitStack() as shown:
+                if console.is_terminal and not sink.is_terminal:
+                    bar = progress_bar(console, options.command, tally, source.size)
+                    await shown.enter_async_context(bar)
+                with interrupts.guard():
+                    await batch.run()
+        except Interrupted as interrupted:
+            ended, exit_code = f"{interrupted}: unfinished rows are missing", interrupted.exit_code
+        finally:
+            await batch.flush()
+        print_summary(console, options.command, tally, executor.info, ended)
+    return exit_code or (EXIT_INFRA if tally.infra else EXIT_OK)

@@ -1,0 +1,105 @@
+"""``executor verify``: is each triplet a sound task?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
+
+from executor.cli import options as opt
+from executor.cli.batch import usage_fields
+from executor.cli.engine import EngineOptions
+from executor.cli.rows import Fields, Row, read_triplet
+from executor.cli.session import BatchOptions, process
+from executor.cli.source import Line
+from executor.cli.summary import VerifyTally
+from executor.errors import MalformedRow
+from executor.models import Status, Triplet, Verdict
+
+if TYPE_CHECKING:
+    from executor.api import Executor
+
+
+def verify(
+    file: opt.Rows,
+    *,
+    out: opt.Out = None,
+    error_task: opt.ErrorTask = False,
+    runs: opt.Runs = 2,
+    backend: opt.Backend = "nsjail",
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
+    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
+    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
+    output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
+    ban_module: opt.BanModule = None,
+    no_default_bans: opt.NoDefaultBans = False,
+    ban_keyword: opt.BanKeyword = None,
+) -> int:
+    """Validate triplets: does each program run, and give the same value every time?
+
+    A row is a JSON object: **program** (or snippet, or code), optional **imports**, and **input**
+    with an optional **output**, or lists **inputs** and **outputs**. A row with "task": "error"
+    is error deduction. Every row gets one line of JSON, in row order; keys that mean nothing here
+    are carried along to it.
+
+    **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
+    """
+    tally = VerifyTally()
+    batch = BatchOptions(
+        command="verify",
+        file=file,
+        out=out,
+        quiet=quiet,
+        engine=EngineOptions(
+            backend=backend,
+            workers=workers,
+            limits=opt.limits(
+                wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
+            ),
+            rules=opt.rules(ban_module, no_default_bans, ban_keyword),
+            runs=runs,
+        ),
+    )
+    return process(batch, tally, lambda executor: VerifyJob(executor, tally, error_task))
+
+
+class VerifyJob:
+    """Rows to verdicts."""
+
+    def __init__(self, executor: Executor, tally: VerifyTally, error_task: bool) -> None:
+        self._executor = executor
+        self._tally = tally
+        self._error_task = error_task
+
+    def read(self, line: Line, index: int) -> Row[Triplet]:
+        """The triplet of one line."""
+        return read_triplet(line, index, error_task=self._error_task)
+
+    def results(self, items: AsyncIterator[Triplet]) -> AsyncGenerator[Verdict]:
+        """The verdicts on ``items``, as they finish."""
+        return self._executor.validate_many(items, ordered=False)
+
+    def finished(self, row: Row[Triplet], result: Verdict) -> Fields:
+        """Count the verdict; returns its fields."""
+        self._tally.note(row.size, result)
+        backend = {"backend": result.backend, "interpreter": result.interpreter}
+        return {**_fields(result), **backend}
+
+    def malformed(self, row: Row[Triplet], error: MalformedRow) -> Fields:
+        """The same for a row that could not be read."""
+        verdict = Verdict(status=Status.MALFORMED, valid=False, detail=str(error))
+        self._tally.note(row.size, verdict)
+        return _fields(verdict)
+
+
+def _fields(verdict: Verdict) -> Fields:
+    return {
+        "status": verdict.status,
+        "valid": verdict.valid,
+        "outputs": verdict.outputs,
+        "matches": verdict.matches,
+        "detail": verdict.detail,
+        "usage": usage_fields(verdict.usage),
+        "key": verdict.key,
+    }

@@ -1,0 +1,188 @@
+"""The host's side of the frames that go to warm guests and come back.
+
+Every frame is a u32 size (little-endian) and that many bytes. The layouts are those of
+``executor/guest/{zygote,program,parser}.py``; the two sides share no code, since the guest imports
+nothing of the host. What comes from a zygote's child is hostile: its length, shape and text are
+checked here, and a violation is an outcome of that run or, in a reply's own header, a
+:class:`executor.errors.ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import struct
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
+from typing import Literal, NamedTuple
+
+from executor.errors import ProtocolError
+
+READY = b"ready\n"
+"""A guest's first bytes."""
+
+MAX_FRAME = 256 << 20
+
+_JOB = struct.Struct("<IIIQIB")
+_REPLY = struct.Struct("<IBiIQQQI")
+_FRESH_NAMESPACE = 1
+_ROTATED_ORDER = 2
+
+
+class Outcome(IntEnum):
+    """How the zygote saw a child end."""
+
+    RESULT = 0
+    WALL_LIMIT = 1
+    OUTPUT_LIMIT = 2
+    NO_RESULT = 3
+    FORGED = 4
+    CLOSED = 5
+    SPAWN_FAILED = 6
+
+
+class How(IntEnum):
+    """What the data of a call are."""
+
+    VALUES = 0
+    ENCODED = 1
+    EXPRESSION = 2
+
+
+class Kind(IntEnum):
+    """What a record of a child says about one call."""
+
+    VALUE = 0
+    ERROR = 1
+    UNSERIALIZABLE = 2
+    TOO_LARGE = 3
+    NO_MEMORY = 4
+    LOAD_ERROR = 5
+
+
+class Call(NamedTuple):
+    """One call of the program's ``f``, or one expression to evaluate in its namespace."""
+
+    how: How
+    data: bytes
+
+
+class Reply(NamedTuple):
+    """What the zygote reports of one job."""
+
+    number: int
+    outcome: Outcome
+    wait_status: int
+    pid: int
+    cpu_us: int
+    wall_us: int
+    peak_kib: int
+    leftovers: int
+    records: bytes
+
+
+class Record(NamedTuple):
+    """What the child reports of one call: hostile text."""
+
+    kind: Kind
+    payload: bytes
+
+
+def encode_job(
+    number: int,
+    *,
+    wall_ms: int,
+    cpu_s: int,
+    memory_bytes: int,
+    output_bytes: int,
+    fresh_namespace: bool,
+    rotated_order: bool,
+    code: bytes,
+    calls: Sequence[Call],
+) -> bytes:
+    """Return the frame of one job. ``output_bytes`` bounds each value."""
+    flags = _FRESH_NAMESPACE * fresh_namespace | _ROTATED_ORDER * rotated_order
+    parts = [
+        _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, flags),
+        len(code).to_bytes(4, "little"),
+        code,
+        len(calls).to_bytes(2, "little"),
+    ]
+    for how, data in calls:
+        parts += (bytes((how,)), len(data).to_bytes(4, "little"), data)
+    return frame(b"".join(parts))
+
+
+def frame(payload: bytes) -> bytes:
+    """Put the size before a payload."""
+    return len(payload).to_bytes(4, "little") + payload
+
+
+def decode_reply(payload: bytes) -> Reply:
+    """Read a zygote's reply; raises :class:`ProtocolError`."""
+    try:
+        number, outcome, *facts = _REPLY.unpack_from(payload)
+        return Reply._make([number, Outcome(outcome), *facts, payload[_REPLY.size :]])
+    except (struct.error, ValueError) as error:
+        raise ProtocolError(f"bad reply: {error}") from error
+
+
+class Source(IntFlag):
+    """Sources of nondeterminism that a run used; it need not depend on them."""
+
+    HASH_ORDER = 1
+    ENTROPY = 2
+    CLOCK = 4
+
+
+def decode_result(data: bytes, expected: int) -> tuple[Source, list[Record]] | None:
+    """Split a child's result; ``None`` if it does not hold exactly ``expected`` records."""
+    if not data or data[0] > max(Source) * 2 - 1:
+        return None
+    records = []
+    at = 1
+    while at < len(data):
+        end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
+        if len(data) < at + 5 or end > len(data) or data[at] > Kind.LOAD_ERROR:
+            return None
+        records.append(Record(Kind(data[at]), data[at + 5 : end]))
+        at = end
+    return (Source(data[0]), records) if len(records) == expected else None
+
+
+ParseKind = Literal["program", "arguments", "value"]
+ParseItem = tuple[ParseKind, str, tuple[object, ...] | None]
+"""What to parse: a program with its screening rules (``None``: not screened), the text between the
+parentheses of a call, or one expression."""
+
+
+class Parsed(NamedTuple):
+    """The parser's answer to one item; see ``executor/guest/parser.py``."""
+
+    outcome: str
+    facts: list[object]
+    blobs: list[bytes]
+
+
+def encode_parse_request(items: Sequence[ParseItem]) -> bytes:
+    """Return the frame that asks the parser about some items."""
+    return frame(marshal.dumps(list(items)))
+
+
+def decode_parse_reply(payload: bytes, expected: int) -> list[Parsed]:
+    """Read the parser's reply; raises :class:`ProtocolError`."""
+    try:
+        at = 4 + int.from_bytes(payload[:4], "little")
+        answers = json.loads(payload[4:at])
+        parsed = []
+        for outcome, *facts, sizes in answers:
+            blobs = []
+            for size in sizes:
+                blobs.append(payload[at : at + size])
+                at += size
+            parsed.append(Parsed(outcome, facts, blobs))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProtocolError(f"bad reply of the parser: {error}") from error
+    if len(parsed) != expected or at != len(payload):
+        raise ProtocolError("the parser's reply does not fit the request")
+    return parsed

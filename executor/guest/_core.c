@@ -1,0 +1,606 @@
+/* Accelerator of the zygote: the part between "a job has come" and "its reply is here".
+ *
+ * Why C: after a fork every page that parent or child writes is copied, at 1 to 3 microseconds each.
+ * The Python form of this loop (spawn.py) writes some thirty pages more per run.
+ *
+ * The one seccomp filter. Installing a filter in each child costs tens of microseconds, so one filter
+ * serves the zygote and all its children, though only the zygote may fork, wait, kill, open pipes and
+ * set limits. What tells them apart is a 64-bit random capability: these system calls leave their
+ * sixth argument unused, and the filter allows them only if it equals the capability. A child wipes
+ * its copy before any untrusted byte is looked at; a wrong guess kills the process.
+ *
+ * Result frames carry a 64-bit nonce that only this file's memory holds.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(__x86_64__) || !defined(__linux__)
+#error "the accelerator is written for Linux on x86-64; elsewhere spawn.py is used"
+#endif
+
+/* NO_RESULT: the child ended without one. CLOSED: it closed its pipe and went on running. */
+enum outcome { RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED };
+
+static volatile uint64_t capability;
+static uint64_t nonce;
+static uint64_t nonce_state;
+static int null_fd = -1;
+static int result_fd = -1;
+static unsigned char *reply;
+static size_t reply_capacity;
+
+/* ---- system calls that need the capability ------------------------------------------------- */
+
+static long privileged(long number, long a, long b, long c, long d, long e)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register uint64_t r9 __asm__("r9") = capability;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result), "+r"(r9)
+                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static void wipe_capability(void)
+{
+    capability = 0;
+    privileged(SYS_getpid, 0, 0, 0, 0, 0); /* leaves 0 in the register that carried it */
+}
+
+static void limit(int resource, uint64_t value)
+{
+    struct rlimit both = {value, value};
+    privileged(SYS_prlimit64, 0, resource, (long)&both, 0, 0);
+}
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now); /* not the shifted clock below */
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static uint64_t next_nonce(void)
+{
+    /* splitmix64 */
+    uint64_t z = (nonce_state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+/* ---- the child ------------------------------------------------------------------------------- */
+
+static void become_child(const int *pipe_fds, unsigned cpu_s, uint64_t memory)
+{
+    close(pipe_fds[0]);
+    for (int fd = 0; fd < 3; fd++)
+        dup2(null_fd, fd);
+    close(null_fd);
+    limit(RLIMIT_CPU, cpu_s);
+    limit(RLIMIT_NPROC, 0);
+    if (memory)
+        limit(RLIMIT_AS, memory);
+    result_fd = pipe_fds[1];
+    wipe_capability();
+}
+
+static int write_all(int fd, const unsigned char *data, size_t size)
+{
+    while (size) {
+        ssize_t written = write(fd, data, size);
+        if (written < 0) {
+            if (errno == EINTR)
+                continue;
+            return -1;
+        }
+        data += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
+static PyObject *emit(PyObject *module, PyObject *data)
+{
+    unsigned char head[12];
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "emit: bytes expected");
+        return NULL;
+    }
+    uint32_t size = (uint32_t)PyBytes_GET_SIZE(data);
+    memcpy(head, &nonce, 8);
+    memcpy(head + 8, &size, 4);
+    write_all(result_fd, head, sizeof head);
+    write_all(result_fd, (unsigned char *)PyBytes_AS_STRING(data), size);
+    _exit(0);
+}
+
+/* ---- the zygote ------------------------------------------------------------------------------ */
+
+/* Read the child's frame until it is whole, broken, too long or too late. */
+static enum outcome receive(int fd, uint64_t deadline, uint32_t max_output, uint32_t *size)
+{
+    const size_t head = 12;
+    size_t have = 0, want = 0;
+    struct pollfd watched[2] = {{fd, POLLIN, 0}, {0, 0, 0}};
+    for (;;) {
+        uint64_t now = monotonic_us();
+        if (now >= deadline)
+            return WALL_LIMIT;
+        int ready = poll(watched, 2, (int)((deadline - now) / 1000 + 1));
+        if (ready == 0 || (ready < 0 && errno == EINTR))
+            continue;
+        if (watched[1].revents & (POLLHUP | POLLERR))
+            _exit(0); /* the host is gone; as pid 1 we take the child with us */
+        ssize_t got = read(fd, reply + have, reply_capacity - have);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return have == 0 ? NO_RESULT : FORGED;
+        have += (size_t)got;
+        if (memcmp(reply, &nonce, have < 8 ? have : 8) != 0)
+            return FORGED;
+        if (have < head)
+            continue;
+        if (want == 0) {
+            memcpy(size, reply + 8, 4);
+            if (*size > max_output)
+                return OUTPUT_LIMIT;
+            want = head + (size_t)*size;
+        }
+        if (have >= want)
+            return have == want ? RESULT : FORGED;
+    }
+}
+
+/* End the child and wait for it; tells a child that was ending from one that had to be killed. */
+static enum outcome end_child(long pid, enum outcome outcome, int *status, struct rusage *usage)
+{
+    if (outcome == NO_RESULT) {
+        for (int i = 0; i < 100; i++) {
+            if (privileged(SYS_wait4, pid, (long)status, WNOHANG, (long)usage, 0) == pid)
+                return NO_RESULT;
+            struct timespec pause = {0, 100000};
+            syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
+        }
+        outcome = CLOSED;
+    }
+    /* Kill before waiting: a child that has written its result may go on running. */
+    privileged(SYS_kill, pid, SIGKILL, 0, 0, 0);
+    while (privileged(SYS_wait4, pid, (long)status, 0, (long)usage, 0) == -EINTR)
+        ;
+    return outcome;
+}
+
+static uint32_t kill_leftovers(void)
+{
+    /* A child cannot fork; this proves it for every run: no child left means ECHILD. */
+    uint32_t count = 0;
+    for (;;) {
+        long pid = privileged(SYS_wait4, -1, 0, WNOHANG, 0, 0);
+        if (pid == -ECHILD)
+            return count;
+        if (pid > 0) {
+            count++;
+        } else {
+            privileged(SYS_kill, -1, SIGKILL, 0, 0, 0);
+            privileged(SYS_wait4, -1, 0, 0, 0, 0);
+            count++;
+        }
+    }
+}
+
+/* spawn(wall_ms, cpu_s, memory, max_output)
+ * In the child: None. In the zygote: (outcome, wait_status, pid, cpu_us, wall_us, peak_kib,
+ * leftovers, bytes). */
+static PyObject *spawn(PyObject *module, PyObject *args)
+{
+    unsigned wall_ms, cpu_s, max_output;
+    unsigned long long memory;
+    if (!PyArg_ParseTuple(args, "IIKI", &wall_ms, &cpu_s, &memory, &max_output))
+        return NULL;
+    if (reply_capacity < (size_t)max_output + 16) {
+        unsigned char *larger = realloc(reply, (size_t)max_output + 16);
+        if (!larger)
+            return PyErr_NoMemory();
+        reply = larger;
+        reply_capacity = (size_t)max_output + 16;
+    }
+    int fds[2];
+    long failed = privileged(SYS_pipe2, (long)fds, 0, 0, 0, 0);
+    if (failed < 0) {
+        errno = (int)-failed;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    nonce = next_nonce();
+    uint64_t start = monotonic_us();
+    long pid = privileged(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        become_child(fds, cpu_s, memory);
+        Py_RETURN_NONE;
+    }
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        errno = (int)-pid;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    uint32_t size = 0;
+    enum outcome outcome = receive(fds[0], start + (uint64_t)wall_ms * 1000u, max_output, &size);
+    close(fds[0]);
+    int status = 0;
+    struct rusage usage = {0};
+    outcome = end_child(pid, outcome, &status, &usage);
+    uint32_t leftovers = kill_leftovers();
+    uint64_t wall_us = monotonic_us() - start;
+    uint64_t cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                      (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    return Py_BuildValue("(iilKKlky#)", (int)outcome, status, pid, cpu_us, wall_us,
+                         usage.ru_maxrss, (unsigned long)leftovers, (char *)reply + 12,
+                         (Py_ssize_t)(outcome == RESULT ? size : 0));
+}
+
+/* address_space() -> bytes this process has mapped now (what RLIMIT_AS counts), without /proc. */
+static PyObject *address_space(PyObject *module, PyObject *ignored)
+{
+    struct rlimit before;
+    getrlimit(RLIMIT_AS, &before);
+    uint64_t low = 0, high = (uint64_t)1 << 42;
+    while (high - low > 65536) {
+        uint64_t middle = low + (high - low) / 2;
+        struct rlimit trial = {middle < before.rlim_max ? middle : before.rlim_max, before.rlim_max};
+        setrlimit(RLIMIT_AS, &trial);
+        void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED) {
+            low = middle;
+        } else {
+            munmap(page, 4096);
+            high = middle;
+        }
+    }
+    setrlimit(RLIMIT_AS, &before);
+    return PyLong_FromUnsignedLongLong(high);
+}
+
+/* lock(filter, patches): no new privileges, not dumpable, and the filter, with the capability's low
+ * word written at each instruction number of `patches` and its high word two instructions later. No
+ * copy of the capability remains outside `capability`. */
+static PyObject *lock_down(PyObject *module, PyObject *args)
+{
+    Py_buffer source;
+    PyObject *patches;
+    if (!PyArg_ParseTuple(args, "y*O!", &source, &PyTuple_Type, &patches))
+        return NULL;
+    uint64_t fresh[2];
+    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh) {
+        PyBuffer_Release(&source);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    size_t count = (size_t)source.len / sizeof(struct sock_filter);
+    struct sock_filter *filter = malloc((size_t)source.len);
+    if (!filter) {
+        PyBuffer_Release(&source);
+        return PyErr_NoMemory();
+    }
+    memcpy(filter, source.buf, (size_t)source.len);
+    PyBuffer_Release(&source);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(patches); i++) {
+        size_t low = PyLong_AsSize_t(PyTuple_GET_ITEM(patches, i));
+        if (low >= count || count - low < 3) {
+            free(filter);
+            PyErr_SetString(PyExc_ValueError, "lock: patch outside the filter");
+            return NULL;
+        }
+        filter[low].k = (uint32_t)fresh[0];
+        filter[low + 2].k = (uint32_t)(fresh[0] >> 32);
+    }
+    struct sock_fprog program = {(unsigned short)count, filter};
+    long failed = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    failed |= prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (!failed)
+        failed = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+    int error = errno;
+    capability = fresh[0];
+    nonce_state = fresh[1];
+    explicit_bzero(filter, count * sizeof *filter);
+    explicit_bzero(fresh, sizeof fresh);
+    free(filter);
+    if (failed) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+/* prepare(): what children will need; without a filter also the seed of the nonces. */
+static PyObject *prepare(PyObject *module, PyObject *ignored)
+{
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        return PyErr_SetFromErrnoWithFilename(PyExc_OSError, "/dev/null");
+    if (getrandom(&nonce_state, sizeof nonce_state, 0) != sizeof nonce_state)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+/* ---- the interpreter's text in huge pages ------------------------------------------------------ */
+
+struct text_range {
+    uintptr_t inside, low, high;
+};
+
+static int find_text(struct dl_phdr_info *info, size_t size, void *opaque)
+{
+    struct text_range *range = opaque;
+    uintptr_t low = UINTPTR_MAX, high = 0;
+    int found = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        if (header->p_type != PT_LOAD || (header->p_flags & PF_W))
+            continue;
+        uintptr_t start = info->dlpi_addr + header->p_vaddr;
+        uintptr_t end = start + header->p_memsz;
+        low = start < low ? start : low;
+        high = end > high ? end : high;
+        found |= range->inside >= start && range->inside < end;
+    }
+    if (!found)
+        return 0;
+    range->low = low;
+    range->high = high;
+    return 1;
+}
+
+/* huge_text() -> bool: move the interpreter's code and constants to private huge pages, so that a
+ * fork copies a few page-table entries and the child takes no file faults. */
+static PyObject *huge_text(PyObject *module, PyObject *ignored)
+{
+    const uintptr_t huge = (uintptr_t)2 << 20;
+    struct text_range range = {(uintptr_t)&PyEval_EvalCode, 0, 0};
+    if (!dl_iterate_phdr(find_text, &range))
+        Py_RETURN_FALSE;
+    uintptr_t low = (range.low + huge - 1) & ~(huge - 1), high = range.high & ~(huge - 1);
+    if (low >= high)
+        Py_RETURN_FALSE;
+    size_t size = high - low;
+    char *raw = mmap(NULL, size + huge, PROT_READ | PROT_WRITE | PROT_EXEC,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED)
+        Py_RETURN_FALSE;
+    char *copy = (char *)(((uintptr_t)raw + huge - 1) & ~(huge - 1));
+    if (madvise(copy, size, MADV_HUGEPAGE) != 0) {
+        munmap(raw, size + huge);
+        Py_RETURN_FALSE;
+    }
+    memcpy(copy, (void *)low, size);
+    mprotect(copy, size, PROT_READ | PROT_EXEC);
+    if (copy > raw)
+        munmap(raw, (size_t)(copy - raw));
+    munmap(copy + size, (size_t)(raw + huge - copy));
+    void *moved = mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)low);
+    return PyBool_FromLong(moved == (void *)low);
+}
+
+/* ---- sources of nondeterminism ------------------------------------------------------------------
+ * Two runs with different hash seeds still agree by chance: a set of two strings has two orders. So
+ * the interpreter notes when a program could have seen such an order, and can show it another one:
+ * rotated by one, every element stands elsewhere. Notes: bits of `seen`. */
+
+enum { SAW_HASH_ORDER = 1, SAW_ENTROPY = 2, SAW_CLOCK = 4 };
+
+static unsigned seen;
+static int rotate;
+static getiterfunc original_set_iter;
+static PyCFunction original_pop;
+static _PyCFunctionFast original_fromkeys;
+
+static int hash_is_fixed(PyObject *value)
+{
+    if (PyLong_CheckExact(value) || PyBool_Check(value) || PyFloat_CheckExact(value) ||
+        PyComplex_CheckExact(value))
+        return 1;
+    if (!PyTuple_CheckExact(value))
+        return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++)
+        if (!hash_is_fixed(PyTuple_GET_ITEM(value, i)))
+            return 0;
+    return 1;
+}
+
+/* Whether the order of a set depends on the process: two elements, one with a random hash. */
+static int order_is_random(PyObject *set)
+{
+    PyObject *value;
+    Py_hash_t hash;
+    Py_ssize_t position = 0;
+    if (PySet_GET_SIZE(set) < 2)
+        return 0;
+    while (_PySet_NextEntry(set, &position, &value, &hash))
+        if (!hash_is_fixed(value))
+            return 1;
+    return 0;
+}
+
+static PyObject *set_iter(PyObject *set)
+{
+    if (!order_is_random(set))
+        return original_set_iter(set);
+    seen |= SAW_HASH_ORDER;
+    PyObject *plain = original_set_iter(set);
+    if (!rotate || !plain)
+        return plain;
+    PyObject *order = PySequence_List(plain);
+    Py_DECREF(plain);
+    if (!order)
+        return NULL;
+    PyObject *first = PyList_GET_ITEM(order, 0);
+    Py_ssize_t last = PyList_GET_SIZE(order) - 1;
+    for (Py_ssize_t i = 0; i < last; i++)
+        PyList_SET_ITEM(order, i, PyList_GET_ITEM(order, i + 1));
+    PyList_SET_ITEM(order, last, first);
+    PyObject *rotated = PyObject_GetIter(order);
+    Py_DECREF(order);
+    return rotated;
+}
+
+static PyObject *set_pop(PyObject *set, PyObject *ignored)
+{
+    if (!order_is_random(set))
+        return original_pop(set, ignored);
+    seen |= SAW_HASH_ORDER;
+    if (!rotate)
+        return original_pop(set, ignored);
+    PyObject *value = NULL;
+    Py_hash_t hash;
+    Py_ssize_t position = 0;
+    _PySet_NextEntry(set, &position, &value, &hash);
+    _PySet_NextEntry(set, &position, &value, &hash); /* the second one */
+    Py_INCREF(value);
+    if (PySet_Discard(set, value) < 0)
+        Py_CLEAR(value);
+    return value;
+}
+
+static PyObject *dict_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
+{
+    if (count < 1 || count > 2 || !PyAnySet_CheckExact(args[0]))
+        return original_fromkeys(type, args, count);
+    PyObject *keys = PySequence_List(args[0]); /* by set_iter: fromkeys() itself would not */
+    if (!keys)
+        return NULL;
+    PyObject *replaced[2] = {keys, count == 2 ? args[1] : NULL};
+    PyObject *result = original_fromkeys(type, replaced, count);
+    Py_DECREF(keys);
+    return result;
+}
+
+static PyMethodDef *method_of(PyTypeObject *type, const char *name)
+{
+    PyMethodDef *method = NULL;
+    PyObject *dict = PyType_GetDict(type);
+    PyObject *found = dict ? PyDict_GetItemString(dict, name) : NULL;
+    if (found && (Py_IS_TYPE(found, &PyMethodDescr_Type) ||
+                  Py_IS_TYPE(found, &PyClassMethodDescr_Type)))
+        method = ((PyMethodDescrObject *)found)->d_method;
+    Py_XDECREF(dict);
+    return method;
+}
+
+/* watch_order(): from now on note it when the order of a set could be seen. */
+static PyObject *watch_order(PyObject *module, PyObject *ignored)
+{
+    PyMethodDef *pop = method_of(&PySet_Type, "pop");
+    PyMethodDef *fromkeys = method_of(&PyDict_Type, "fromkeys");
+    if (original_set_iter || !pop || !fromkeys)
+        Py_RETURN_FALSE;
+    original_set_iter = PySet_Type.tp_iter;
+    PySet_Type.tp_iter = PyFrozenSet_Type.tp_iter = set_iter;
+    original_pop = pop->ml_meth;
+    pop->ml_meth = set_pop;
+    original_fromkeys = (_PyCFunctionFast)(void (*)(void))fromkeys->ml_meth;
+    fromkeys->ml_meth = (PyCFunction)(void (*)(void))dict_fromkeys;
+    Py_RETURN_TRUE;
+}
+
+/* show_order(rotated): start a run with no notes, in natural or rotated order. */
+static PyObject *show_order(PyObject *module, PyObject *rotated)
+{
+    rotate = PyObject_IsTrue(rotated);
+    seen = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *sources_seen(PyObject *module, PyObject *ignored)
+{
+    return PyLong_FromUnsignedLong(seen);
+}
+
+/* ---- a shifted clock ---------------------------------------------------------------------------
+ * Loaded with LD_PRELOAD, these take the place of the C library's functions, so that interpreters
+ * can differ in the date they see: a program whose value depends on the day shows it at once. They
+ * also note that the clock, or the kernel's randomness, was asked for. */
+
+static long clock_shift_s;
+
+__attribute__((constructor)) static void read_clock_shift(void)
+{
+    const char *text = getenv("EXECUTOR_CLOCK_SHIFT_S");
+    if (text)
+        clock_shift_s = atol(text);
+}
+
+ssize_t getrandom(void *buffer, size_t size, unsigned flags)
+{
+    seen |= SAW_ENTROPY;
+    return syscall(SYS_getrandom, buffer, size, flags);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    seen |= SAW_CLOCK;
+    long result = syscall(SYS_clock_gettime, clock, now);
+    if (result == 0 && clock != CLOCK_PROCESS_CPUTIME_ID && clock != CLOCK_THREAD_CPUTIME_ID)
+        now->tv_sec += clock_shift_s;
+    return (int)result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec precise;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    now->tv_sec = precise.tv_sec;
+    now->tv_usec = precise.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *result)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (result)
+        *result = now.tv_sec;
+    return now.tv_sec;
+}
+
+static PyMethodDef methods[] = {
+    {"prepare", prepare, METH_NOARGS, "Open what the children will need."},
+    {"huge_text", huge_text, METH_NOARGS, "Move the interpreter's text to huge pages."},
+    {"address_space", address_space, METH_NOARGS, "Bytes of address space in use."},
+    {"watch_order", watch_order, METH_NOARGS, "Note from now on that a set's order was seen."},
+    {"show_order", show_order, METH_O, "show_order(rotated): begin a run."},
+    {"sources_seen", sources_seen, METH_NOARGS, "Bits: 1 hash order, 2 entropy, 4 clock."},
+    {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
+    {"spawn", spawn, METH_VARARGS, "spawn(wall_ms, cpu_s, memory, max_output)"},
+    {"emit", emit, METH_O, "emit(data): send the child's result and end the child."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_core", "Accelerator of the zygote.", -1, methods,
+};
+
+PyMODINIT_FUNC PyInit__core(void) { return PyModule_Create(&definition); }

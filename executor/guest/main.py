@@ -1,0 +1,32 @@
+"""Entry point of a guest process: ``main.py ROLE key=value...``; roles are zygote and parser."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str]) -> None:
+    """Start the role that the host asked for."""
+    role, *pairs = arguments
+    options = dict(pair.split("=", 1) for pair in pairs)
+    package_root = options.get("root", "/guest")
+    sys.path.insert(0, package_root)
+    if role == "zygote":
+        from executor.guest import zygote  # noqa: PLC0415
+
+        zygote.serve(
+            preload=[name for name in options.get("preload", "").split(",") if name],
+            locked=options.get("locked") == "1",
+            token=options.get("token", "guest"),
+            root=package_root,
+        )
+    elif role == "parser":
+        from executor.guest import parser  # noqa: PLC0415
+
+        parser.serve()
+    else:
+        raise SystemExit(f"unknown role {role!r}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

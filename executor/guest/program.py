@@ -1,0 +1,154 @@
+"""Runs one job in a child of the zygote: load the program, make the calls, encode the values.
+
+A job's body is written by the host (trusted); all integers are little-endian::
+
+    u32 size, marshalled code of the program
+    u16 number of calls, then for each: u8 how, u32 size, data
+
+``how`` says what the data are: VALUES, the marshalled ``(args, kwargs)``; ENCODED, the same in the
+value grammar, for values that marshal does not know; EXPRESSION, marshalled code that is evaluated
+in the program's namespace.
+
+The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
+of randomly hashed elements, 2 entropy, 4 clock), then one record for each call: u8 kind, u32 size,
+payload. The host treats it as hostile.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import marshal
+import sys
+from types import CodeType
+
+from executor.grammar.encode import TooLarge, Unserializable, encode
+
+TYPE_CHECKING = False  # importing typing would cost every guest memory
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Core(Protocol):
+        """What the run of a job needs of ``_core`` or ``spawn``."""
+
+        def show_order(self, rotated: bool, /) -> None:
+            """Begin a run."""
+
+        def sources_seen(self) -> int:
+            """The sources of nondeterminism that the run has used."""
+            ...
+
+
+VALUES, ENCODED, EXPRESSION = range(3)
+VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR = range(6)
+
+FRESH_NAMESPACE = 1
+"""Flag of a job: execute the program anew, in a new namespace, before each call."""
+ROTATED_ORDER = 2
+"""Flag of a job: iterate sets of randomly hashed elements one element further on."""
+
+_MESSAGE_LIMIT = 500
+_builtins = builtins.__dict__
+
+
+def _record(kind: int, payload: bytes) -> bytes:
+    return bytes((kind,)) + len(payload).to_bytes(4, "little") + payload
+
+
+def _failure(kind: int, error: BaseException) -> bytes:
+    """Type name, line in the program (0: unknown) and message, separated by NUL."""
+    if type(error) is MemoryError:
+        return _record(NO_MEMORY, b"")
+    try:
+        message = str(error)[:_MESSAGE_LIMIT]
+    except BaseException:
+        message = ""
+    line = 0
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<program>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    name = type.__dict__["__name__"].__get__(type(error))
+    text = f"{name}\0{line}\0{message}"
+    return _record(kind, text.encode("utf-8", "surrogatepass"))
+
+
+def _load(code: CodeType) -> dict[str, object]:
+    namespace: dict[str, object] = {"__name__": "program", "__builtins__": _builtins}
+    exec(code, namespace)
+    return namespace
+
+
+def _call(namespace: dict[str, object], how: int, data: bytes) -> object:
+    if how == EXPRESSION:
+        return eval(marshal.loads(data), namespace)
+    if how == ENCODED:
+        from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
+
+        args, kwargs = decode(data)  # type: ignore[misc]
+    else:
+        args, kwargs = marshal.loads(data)
+    return namespace["f"](*args, **kwargs)  # type: ignore[operator]
+
+
+def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> bytes:
+    try:
+        value = _call(namespace, how, data)
+        job.sources |= job.core.sources_seen()  # before the encoder looks into sets
+        record = _record(VALUE, encode(value, job.max_bytes))
+        job.core.show_order(job.rotated)
+        return record
+    except Unserializable as error:
+        return _record(UNSERIALIZABLE, str(error).encode("utf-8", "replace"))
+    except TooLarge as error:
+        return _record(TOO_LARGE, str(error).encode("utf-8", "replace"))
+    except BaseException as error:
+        return _failure(ERROR, error)
+
+
+def _calls(body: bytes) -> tuple[CodeType, list[tuple[int, bytes]]]:
+    at = 4 + int.from_bytes(body[:4], "little")
+    code = marshal.loads(body[4:at])
+    count = int.from_bytes(body[at : at + 2], "little")
+    at += 2
+    calls = []
+    for _ in range(count):
+        end = at + 5 + int.from_bytes(body[at + 1 : at + 5], "little")
+        calls.append((body[at], body[at + 5 : end]))
+        at = end
+    return code, calls
+
+
+class _Job:
+    """What is common to the calls of a job."""
+
+    def __init__(self, core: Core, flags: int, max_bytes: int) -> None:
+        self.core = core
+        self.rotated = bool(flags & ROTATED_ORDER)
+        self.fresh = bool(flags & FRESH_NAMESPACE)
+        self.max_bytes = max_bytes
+        self.sources = 0
+
+
+def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
+    """Run the job and return its result; raises nothing that a program can cause."""
+    code, calls = _calls(body)
+    del body
+    gc.enable()
+    sys.argv = ["program"]
+    job = _Job(core, flags, max_bytes)
+    namespace: dict[str, object] | None = None
+    records = []
+    core.show_order(job.rotated)
+    for how, data in calls:
+        if namespace is None or job.fresh:
+            try:
+                namespace = _load(code)
+            except BaseException as error:
+                records.append(_failure(LOAD_ERROR, error))
+                namespace = None
+                continue
+        records.append(_outcome(namespace, how, data, job))
+    sources = job.sources | core.sources_seen()
+    return bytes((sources,)) + b"".join(records)

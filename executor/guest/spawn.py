@@ -1,0 +1,184 @@
+"""The zygote's fork-and-wait core in pure Python: ``_core.c`` for hosts without a compiler.
+
+Same contract as the compiled module, slower, and with two differences: the filter is installed in
+each child (through ctypes, loaded before the first fork), and the nonce of a result frame lies in
+Python objects, where a program that searches its own process can find it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import posix
+import resource
+import select
+import struct
+import sys
+import time
+
+from executor.guest import seccomp
+
+RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED = range(6)
+
+_SIGKILL = 9
+_HEAD = struct.Struct("<8sI")
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
+_INTERPRETER_ADDRESS_SPACE = 256 << 20
+
+Spawned = tuple[int, int, int, int, int, int, int, bytes]
+
+
+class _State:
+    null_fd = -1
+    result_fd = -1
+    nonce = b""
+    libc: ctypes.CDLL | None = None
+    filter_buffer: object = None
+    filter_program: object = None
+
+
+def prepare() -> None:
+    """Open what the children will need."""
+    _State.null_fd = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+
+
+def huge_text() -> bool:
+    """Not to be had without the compiled core."""
+    return False
+
+
+def address_space() -> int:
+    """A generous estimate of the bytes of address space that the bare interpreter has mapped."""
+    return _INTERPRETER_ADDRESS_SPACE
+
+
+def watch_order() -> bool:
+    """Not to be had without the compiled core."""
+    return False
+
+
+def show_order(_rotated: bool) -> None:
+    """Begin a run. Without the compiled core there is one order to show."""
+
+
+def sources_seen() -> int:
+    """All sources: what is not known must be assumed."""
+    return 7
+
+
+def lock(_filter: bytes, _patches: tuple[int, ...]) -> None:
+    """No new privileges, not dumpable; the filter is prepared here and installed by each child."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    code, _ = seccomp.build(zygote=False)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("<H6xQ", len(code) // 8, ctypes.addressof(buffer))
+    _State.filter_buffer = buffer
+    _State.filter_program = ctypes.create_string_buffer(program, len(program))
+    _State.libc = libc
+
+
+def spawn(wall_ms: int, cpu_s: int, memory: int, max_output: int) -> Spawned | None:
+    """Fork. In the child: None. In the zygote: how the child ended, and its result's bytes."""
+    reader, writer = posix.pipe()
+    _State.nonce = posix.getrandom(8)
+    start = time.monotonic()
+    pid = posix.fork()
+    if pid == 0:
+        posix.close(reader)
+        _become_child(writer, cpu_s, memory)
+        return None
+    posix.close(writer)
+    outcome, data = _receive(reader, start + wall_ms / 1000, max_output)
+    posix.close(reader)
+    outcome, status, usage = _end_child(pid, outcome)
+    cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
+    wall_us = round((time.monotonic() - start) * 1e6)
+    return outcome, status, pid, cpu_us, wall_us, usage.ru_maxrss, _kill_leftovers(), data
+
+
+def _end_child(pid: int, outcome: int) -> tuple[int, int, resource.struct_rusage]:
+    """End the child; tells a child that was ending from one that had to be killed."""
+    if outcome == NO_RESULT:
+        for _ in range(100):
+            reaped, status, usage = posix.wait4(pid, posix.WNOHANG)
+            if reaped:
+                return NO_RESULT, status, usage
+            time.sleep(0.0001)
+        outcome = CLOSED
+    posix.kill(pid, _SIGKILL)
+    _, status, usage = posix.wait4(pid, 0)
+    return outcome, status, usage
+
+
+def _become_child(writer: int, cpu_s: int, memory: int) -> None:
+    for descriptor in range(3):
+        posix.dup2(_State.null_fd, descriptor)
+    posix.close(_State.null_fd)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    _State.result_fd = writer
+    if _State.libc is not None:
+        address = ctypes.addressof(_State.filter_program)  # type: ignore[arg-type]
+        if _State.libc.prctl(_PR_SET_SECCOMP, 2, address, 0, 0):
+            posix._exit(1)
+
+
+def _receive(reader: int, deadline: float, max_output: int) -> tuple[int, bytes]:
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    poll.register(0, 0)
+    data = bytearray()
+    want = None
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return WALL_LIMIT, b""
+        events = poll.poll(left * 1000 + 1)
+        if any(fd == 0 and flags & (select.POLLHUP | select.POLLERR) for fd, flags in events):
+            posix._exit(0)  # the host is gone; as pid 1 we take the child with us
+        if not any(fd == reader for fd, _ in events):
+            continue
+        chunk = posix.read(reader, 1 << 16)
+        if not chunk:
+            return (FORGED if data else NO_RESULT), b""
+        data += chunk
+        if bytes(data[:8]) != _State.nonce[: len(data)]:
+            return FORGED, b""
+        if want is None and len(data) >= _HEAD.size:
+            size = _HEAD.unpack_from(data)[1]
+            if size > max_output:
+                return OUTPUT_LIMIT, b""
+            want = _HEAD.size + size
+        if want is not None and len(data) >= want:
+            return (RESULT, bytes(data[_HEAD.size :])) if len(data) == want else (FORGED, b"")
+
+
+def _kill_leftovers() -> int:
+    count = 0
+    while True:
+        try:
+            pid, _ = posix.waitpid(-1, posix.WNOHANG)
+            if pid == 0:
+                posix.kill(-1, _SIGKILL)
+                posix.waitpid(-1, 0)
+        except ChildProcessError:
+            return count
+        count += 1
+
+
+def emit(data: bytes) -> None:
+    """Send the child's result and end the child."""
+    frame = _HEAD.pack(_State.nonce, len(data)) + data
+    try:
+        while frame:
+            frame = frame[posix.write(_State.result_fd, frame) :]
+    finally:
+        posix._exit(0)
+
+
+if sys.platform != "linux":
+    raise ImportError("the zygote runs on Linux")

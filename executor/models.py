@@ -1,0 +1,230 @@
+"""Everything that crosses the executor's boundary: what goes in, what comes out.
+
+The same models serve the Python API, the command line and the HTTP service.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Status(StrEnum):
+    """The closed set of outcomes; the same in Python, on the command line and over HTTP."""
+
+    OK = "ok"
+    """The run ended and returned a value (or, for an answer, the answer is right)."""
+    ERROR = "error"
+    """The program raised; the detail has the exception's type and message."""
+    SYNTAX_ERROR = "syntax_error"
+    """The program does not compile."""
+    SCREENED = "screened"
+    """A quality rule refused the program before any run; the detail names the rule."""
+    NONDETERMINISTIC = "nondeterministic"
+    """Fresh processes gave different outcomes; the detail says where they first differ."""
+    MISMATCH = "mismatch"
+    """The value differs from the one that was given or expected."""
+    UNSERIALIZABLE = "unserializable"
+    """The value is outside the closed value grammar (a function, a cycle, too deep...)."""
+    CPU_LIMIT = "cpu_limit"
+    """The run used up its processor time."""
+    WALL_LIMIT = "wall_limit"
+    """The run used up its wall-clock time."""
+    MEMORY_LIMIT = "memory_limit"
+    """The run asked for more memory than it may have."""
+    OUTPUT_LIMIT = "output_limit"
+    """The value or the output is larger than allowed."""
+    PROCESS_LIMIT = "process_limit"
+    """The run started more processes than allowed."""
+    FORBIDDEN = "forbidden"
+    """The run made a system call that the policy denies."""
+    CRASHED = "crashed"
+    """The process died (signal), or ended without a result."""
+    MALFORMED = "malformed"
+    """The row or the answer cannot be read; it never reached a sandbox."""
+    INFRA = "infra"
+    """The platform failed, even after retries. Says nothing about the program: never a score."""
+
+
+class TaskType(StrEnum):
+    """The task types of Absolute Zero Reasoning."""
+
+    DEDUCTION = "deduction"
+    """Program and input are given: find the output."""
+    ABDUCTION = "abduction"
+    """Program and output are given: find an input that gives it."""
+    INDUCTION = "induction"
+    """Input/output pairs are given: find the program."""
+    ERROR = "error"
+    """Program and input are given: name the exception (or ``NoError``)."""
+
+
+class Model(BaseModel):
+    """Base of all models: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Model):
+    """What one run may use. Each limit has an outcome of its own."""
+
+    wall_s: float = Field(10.0, gt=0, le=3600)
+    """Wall-clock seconds from start to result (``wall_limit``)."""
+    cpu_s: int = Field(5, ge=1, le=3600)
+    """Seconds of processor time (``cpu_limit``)."""
+    memory_mib: int = Field(512, ge=16, le=65536)
+    """MiB of address space beyond the bare interpreter (``memory_limit``)."""
+    output_kib: int = Field(4096, ge=1, le=65536)
+    """KiB of the encoded value; for scripts of stdout and of stderr each (``output_limit``)."""
+    processes: int = Field(32, ge=1, le=4096)
+    """Processes and threads alive at once; scripts only, a verified program has one."""
+    files_mib: int = Field(64, ge=1, le=4096)
+    """MiB of the writable file system; scripts only."""
+
+
+class Usage(Model):
+    """What a run used; for several runs the sum, and of memory the maximum."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory_kib: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            wall_ms=round(self.wall_ms + other.wall_ms, 3),
+            cpu_ms=round(self.cpu_ms + other.cpu_ms, 3),
+            peak_memory_kib=max(self.peak_memory_kib, other.peak_memory_kib),
+        )
+
+
+class Rules(Model):
+    """Screening: quality control of programs, never the security boundary."""
+
+    banned_modules: tuple[str, ...] = (
+        "bcrypt", "calendar", "datetime", "hashlib", "hmac", "logging", "multiprocessing",
+        "os.environ", "os.path", "os.sys", "pebble", "random", "subprocess", "sys.exit",
+        "threading", "time",
+    )  # fmt: skip
+    """Modules, or attributes of modules (dotted), that a program may not use. The default is the
+    list of AZR's own configuration (``azr.data_selection_strategy.banned_words``)."""
+    banned_keywords: tuple[Literal["raise", "assert", "try"], ...] = ()
+    """Statements that a program may not contain."""
+    min_parameters: int = Field(1, ge=0)
+    """Parameters that ``f`` must at least have (``*args`` counts as one)."""
+    max_source_bytes: int = Field(65536, ge=1)
+    """UTF-8 bytes of a program, its imports included."""
+    max_depth: int = Field(100, ge=1, le=200)
+    """Nesting of the program's syntax tree."""
+
+
+class Triplet(Model):
+    """A task to validate: a program and its input(s), perhaps with the output(s) it should give."""
+
+    program: str
+    """Source that defines the entry function ``f``."""
+    inputs: tuple[str, ...] = Field(min_length=1)
+    """Each the text between the parentheses of a call of ``f``."""
+    outputs: tuple[str | None, ...] | None = None
+    """Python expressions, one per input; ``None`` where the output is not known."""
+    imports: tuple[str, ...] = ()
+    """Import lines put before the program."""
+    expects: Literal["value", "error"] = "value"
+    """``error`` for error deduction: the outcome is an exception's type name or ``NoError``."""
+    id: str | int | None = None
+    """Carried to the result."""
+
+    @model_validator(mode="after")
+    def _one_output_per_input(self) -> Self:
+        if self.outputs is not None and len(self.outputs) != len(self.inputs):
+            raise ValueError(f"{len(self.inputs)} inputs but {len(self.outputs)} outputs")
+        return self
+
+
+class Verdict(Model):
+    """Whether a triplet is a sound task."""
+
+    index: int = 0
+    """Position of the row in its batch, from 0."""
+    id: str | int | None = None
+    status: Status
+    """``ok``, or the first thing that went wrong, over inputs and runs."""
+    valid: bool
+    outputs: tuple[str | None, ...] = ()
+    """Canonical literal text of each output; ``None`` where there is none."""
+    matches: bool | None = None
+    """Whether all given outputs are equal to the computed ones; ``None``: nothing was given, or
+    nothing could be computed."""
+    detail: str
+    """A sentence for people."""
+    usage: Usage = Usage()
+    key: str = ""
+    """Content hash (SHA-256, hex) of what was run: program, imports, inputs, limits, rules."""
+    backend: str = ""
+    interpreter: str = ""
+
+
+class JudgeTask(Model):
+    """Answers to score against one task."""
+
+    task: TaskType
+    answers: tuple[str, ...]
+    """Texts of the solver; for induction programs."""
+    program: str | None = None
+    """Source that defines ``f``; not needed for induction, nor for deduction with an output."""
+    imports: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    """The gold input; for induction the hidden inputs."""
+    outputs: tuple[str, ...] = ()
+    """The gold output (for error tasks the exception's name); for induction the hidden outputs."""
+    scoring: Literal["binary", "fraction", "any"] = "binary"
+    """Induction: all hidden pairs right, the share that is right, or at least one right."""
+    strict: bool = False
+    """Also want equal types (``1`` is not ``1.0``)."""
+    id: str | int | None = None
+
+
+class Judgement(Model):
+    """The scores of one task's answers, in the order of the answers."""
+
+    index: int = 0
+    id: str | int | None = None
+    scores: tuple[float | None, ...]
+    """0.0 to 1.0; ``None`` where the platform failed (``infra``): mask it, it is no score."""
+    statuses: tuple[Status, ...]
+    """``ok`` for a right answer, ``mismatch`` for a wrong one, or why it could not be scored."""
+    details: tuple[str, ...]
+    usage: Usage = Usage()
+    key: str = ""
+    backend: str = ""
+    interpreter: str = ""
+
+
+class Script(Model):
+    """A general program to run once, in a fresh sandbox with a writable directory."""
+
+    source: str
+    stdin: str = ""
+    argv: tuple[str, ...] = ()
+    """Arguments after the script's name."""
+    files: dict[str, bytes] = Field(default_factory=dict)
+    """Files put into the working directory: relative path to content."""
+    collect: tuple[str, ...] = ()
+    """Relative paths of files to bring back, if they exist as plain files."""
+
+
+class ScriptResult(Model):
+    """How a script ended and what it wrote."""
+
+    status: Status
+    """``ok`` for exit code 0, ``error`` for another one, or the limit that was hit."""
+    exit_code: int | None = None
+    """``None`` if a limit, a signal or the policy ended the script."""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    files: dict[str, bytes] = Field(default_factory=dict)
+    detail: str
+    usage: Usage = Usage()
+    backend: str = ""
+    interpreter: str = ""

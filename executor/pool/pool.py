@@ -1,0 +1,263 @@
+"""The pool of warm guests: who gets which request, and what happens when a guest dies or stalls.
+
+``size`` places each hold one ``bare`` and one ``lib`` guest; there is one parser for every four
+places, and at least two. Guests of even and odd places differ in *colour*: hash seed, clock,
+environment, address space. A request may ask for a colour, which is how a program gets its two
+independent runs.
+
+* A guest that dies, breaks the protocol or falls silent is replaced. The request it was working on
+  counts one attempt and is repeated on another guest; after ``MAX_ATTEMPTS`` its caller is told
+  ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame.
+* A request that runs longer than ``SLOW_S`` loses its followers: they move to other guests, so that
+  one endless loop does not hold up its neighbours.
+* A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
+  is ended with its guest.
+* A guest retires after ``RETIRE_AFTER`` requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+from executor.backends.base import Backend, Kind, Role
+from executor.errors import BackendUnavailable, ExecutorClosed
+from executor.pool.worker import Answer, Request, Worker
+
+MAX_ATTEMPTS = 4
+SLOW_S = 0.1
+FORSAKEN_S = 0.25
+RETIRE_AFTER = 50_000
+WINDOW = 8
+"""Requests inside a guest's pipe at a time."""
+
+_TICK_S = 0.02
+_RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
+_PLACES_PER_PARSER = 4
+
+Colour = int
+_Lane = tuple[Kind, Colour | None]
+
+
+class Pool:
+    """Warm guests of one backend. Use :meth:`open` and :meth:`close`; all on one event loop."""
+
+    def __init__(self, backend: Backend, size: int) -> None:
+        self.backend = backend
+        self.size = max(2, size)
+        self.restarts = 0
+        self._lanes: dict[_Lane, list[Worker]] = {}
+        self._numbers = itertools.count(1)
+        self._waiting: dict[_Lane, deque[Request]] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # ---- life ----------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start the backend and all guests. Raises :class:`BackendUnavailable`."""
+        try:
+            await self.backend.open()
+            async with asyncio.TaskGroup() as group:
+                for role in self._roles():
+                    group.create_task(self._start(role))
+        except* BackendUnavailable as failures:
+            await self.close()
+            raise failures.exceptions[0] from None
+        except* BaseException:
+            await self.close()
+            raise
+        self._ticker = asyncio.create_task(self._tick())
+
+    def _roles(self) -> Iterator[Role]:
+        cores = sorted(os.sched_getaffinity(0))
+        for place in range(self.size):
+            core = cores[place % len(cores)]
+            for kind in ("bare", "lib"):
+                yield Role(kind, place % 2, next(self._numbers), core)
+        for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
+            yield Role("parser", 0, next(self._numbers))
+
+    async def close(self) -> None:
+        """End all guests and the backend. Callers that still wait get :class:`ExecutorClosed`."""
+        self._closed = True
+        tasks = [*self._starting, *([self._ticker] if self._ticker else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for request in self._all_requests():
+            if not request.done:
+                request.future.set_exception(ExecutorClosed("the executor was closed"))
+        workers = self.workers
+        self._lanes.clear()
+        await asyncio.gather(*(worker.close() for worker in workers), *self._closing)
+        await self.backend.close()
+
+    @property
+    def workers(self) -> list[Worker]:
+        """All guests that are up."""
+        return [w for (_, colour), lane in self._lanes.items() if colour is None for w in lane]
+
+    def _all_requests(self) -> list[Request]:
+        waiting = [request for lane in self._waiting.values() for request in lane]
+        return waiting + [request for worker in self.workers for request in worker.in_flight]
+
+    # ---- requests ------------------------------------------------------------------------------
+
+    async def request(
+        self, frame: bytes, kind: Kind, colour: Colour | None, deadline_s: float
+    ) -> Answer | None:
+        """Have one frame answered; ``None`` when the platform failed in spite of retries."""
+        if self._closed:
+            raise ExecutorClosed("the executor is closed")
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        request = Request(frame, future, deadline_s)
+        self._enqueue(request, (kind, colour))
+        return await future
+
+    def _enqueue(self, request: Request, lane: _Lane) -> None:
+        worker = self._idlest(lane)
+        if worker is not None:
+            worker.send(request)
+            return
+        self._waiting.setdefault(lane, deque()).append(request)
+        if not self._lanes.get(lane) and not self._starting:
+            self._restart(Role(lane[0], lane[1] or 0, 0))
+
+    def _idlest(self, lane: _Lane) -> Worker | None:
+        """The worker with the fewest requests, if any has room; not one stuck on a slow run."""
+        now = time.monotonic()
+        best: Worker | None = None
+        fewest = WINDOW
+        for worker in self._lanes.get(lane, ()):
+            load = len(worker.in_flight)
+            if load < fewest and not worker.retiring and worker.head_age(now) < SLOW_S:
+                best, fewest = worker, load
+        return best
+
+    def _refill(self, worker: Worker) -> None:
+        if worker.retiring:
+            if not worker.in_flight:
+                worker.end()
+            return
+        if worker.served >= RETIRE_AFTER:
+            worker.retiring = True
+            self._restart(worker.role)
+            return
+        while len(worker.in_flight) < WINDOW:
+            request = self._next_for(worker)
+            if request is None:
+                return
+            worker.send(request)
+
+    def _next_for(self, worker: Worker) -> Request | None:
+        kind, colour = worker.role.kind, worker.role.colour
+        lanes = [lane for key in ((kind, colour), (kind, None)) if (lane := self._waiting.get(key))]
+        while lanes:
+            oldest = min(lanes, key=lambda lane: lane[0].queued_at)
+            request: Request = oldest.popleft()
+            if not request.done:
+                return request
+            lanes = [lane for lane in lanes if lane]
+        return None
+
+    # ---- faults --------------------------------------------------------------------------------
+
+    def _ended(self, worker: Worker) -> None:
+        """A guest is gone: move its requests and start another in its place."""
+        self._unregister(worker)
+        if worker.in_flight:
+            worker.in_flight[0].attempts += 1
+        self._move(worker, list(worker.in_flight))
+        worker.in_flight.clear()
+        task = asyncio.create_task(worker.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        if not worker.retiring and not self._closed:
+            self.restarts += 1
+            self._restart(worker.role)
+
+    def _move(self, worker: Worker, requests: list[Request]) -> None:
+        lane = _lanes_of(worker.role)[0 if worker.role.kind != "parser" else 1]
+        for request in requests:
+            if request.done:
+                continue
+            if request.attempts >= MAX_ATTEMPTS:
+                request.future.set_result(None)
+            else:
+                self._enqueue(request, self._open_lane(lane))
+
+    def _open_lane(self, lane: _Lane) -> _Lane:
+        """The lane, or the one of the other kind if only that has a guest with room now."""
+        kind, colour = lane
+        if kind == "parser" or self._idlest(lane) is not None:
+            return lane
+        other: _Lane = ("lib" if kind == "bare" else "bare", colour)
+        return other if self._idlest(other) is not None else lane
+
+    def _restart(self, role: Role) -> None:
+        task = asyncio.create_task(self._start_again(replace(role, number=next(self._numbers))))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _start_again(self, role: Role) -> None:
+        for delay in _RESTART_DELAYS_S:
+            await asyncio.sleep(delay)
+            try:
+                await self._start(role)
+            except BackendUnavailable:
+                continue
+            return
+        self._give_up(role.kind)
+
+    def _give_up(self, kind: Kind) -> None:
+        """No guest of a kind can be started any more: tell the callers that wait for one."""
+        if self._lanes.get((kind, None)):
+            return
+        for (lane_kind, _), lane in self._waiting.items():
+            if lane_kind == kind:
+                while lane:
+                    request = lane.popleft()
+                    if not request.done:
+                        request.future.set_result(None)
+
+    async def _start(self, role: Role) -> None:
+        guest = await self.backend.launch(role)
+        worker = Worker(guest, role, on_space=self._refill, on_end=self._ended)
+        for lane in _lanes_of(role):
+            self._lanes.setdefault(lane, []).append(worker)
+        self._refill(worker)
+
+    def _unregister(self, worker: Worker) -> None:
+        for lane in _lanes_of(worker.role):
+            if worker in self._lanes.get(lane, ()):
+                self._lanes[lane].remove(worker)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            for worker in list(self.workers):
+                age = worker.head_age(now)
+                if age > SLOW_S:
+                    self._handle_slow(worker, age)
+
+    def _handle_slow(self, worker: Worker, age: float) -> None:
+        head = worker.in_flight[0]
+        if age > (FORSAKEN_S if head.done else head.deadline_s):
+            worker.end()  # nobody waits for it any more, or the guest is dead
+            return
+        if len(worker.in_flight) > 1:
+            self._move(worker, worker.give_up_followers())
+
+
+def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:
+    """The lanes that a guest serves: its own colour, and any colour."""
+    return (role.kind, role.colour), (role.kind, None)

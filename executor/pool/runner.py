@@ -1,0 +1,195 @@
+"""Turns what verification wants into frames for the pool, and replies into typed outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+from executor.backends.base import Kind as GuestKind
+from executor.errors import ProtocolError
+from executor.frames import (
+    Call,
+    How,
+    Kind,
+    Outcome,
+    Parsed,
+    ParseItem,
+    Record,
+    Reply,
+    decode_parse_reply,
+    decode_reply,
+    decode_result,
+    encode_job,
+    encode_parse_request,
+)
+from executor.models import Limits, Status, Usage
+from executor.pool.pool import MAX_ATTEMPTS, Pool
+from executor.pool.worker import Answer
+from executor.verification.engine import CallOutcome, Run
+
+_GRACE_S = 2.0
+"""How long after its wall limit a guest may take to report it."""
+_PARSE_DEADLINE_S = 3.0
+_SPAWN_ATTEMPTS = 3
+_HARMLESS: list[ParseItem] = [("value", "0", None)]
+"""What a working parser can parse."""
+
+_INFRA = CallOutcome(Status.INFRA, detail="the platform failed in spite of retries")
+
+
+class PoolEngine:
+    """The :class:`executor.verification.engine.Engine` on a pool of warm guests."""
+
+    def __init__(self, pool: Pool, limits: Limits) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._job_number = 0
+
+    async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
+        """See :class:`executor.verification.engine.Engine`."""
+        answer = await self._pool.request(
+            encode_parse_request(items), "parser", None, _PARSE_DEADLINE_S
+        )
+        if answer is not None:
+            try:
+                return decode_parse_reply(answer.payload, len(items))
+            except ProtocolError:
+                return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
+        if len(items) > 1:  # one of the texts kills parsers: find out which
+            return [parsed for item in items for parsed in await self.parse([item])]
+        if items != _HARMLESS and (await self.parse(_HARMLESS))[0].outcome == "literal":
+            return [Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])]
+        return [Parsed("infra", ["the parsers fail"], [])]
+
+    async def run(
+        self,
+        code: bytes,
+        calls: Sequence[Call],
+        *,
+        colour: int,
+        imports: bool,
+        fresh_namespace: bool = False,
+        rotated_order: bool = False,
+    ) -> Run:
+        """See :class:`executor.verification.engine.Engine`."""
+        limits = self._limits
+        self._job_number = (self._job_number + 1) & 0xFFFFFFFF
+        number = self._job_number
+        frame = encode_job(
+            number,
+            wall_ms=round(limits.wall_s * 1000),
+            cpu_s=limits.cpu_s,
+            memory_bytes=limits.memory_mib << 20,
+            output_bytes=limits.output_kib << 10,
+            fresh_namespace=fresh_namespace,
+            rotated_order=rotated_order,
+            code=code,
+            calls=calls,
+        )
+        preloaded = imports or any(call.how is How.ENCODED for call in calls)
+        kind: GuestKind = "lib" if preloaded else "bare"
+        for attempt in range(_SPAWN_ATTEMPTS):
+            answer = await self._pool.request(
+                frame,
+                kind,
+                colour & 1,
+                limits.wall_s + _GRACE_S,
+            )
+            run = self._understand(answer, number, len(calls))
+            if run is not None:
+                return run
+            await asyncio.sleep(0.02 * (attempt + 1))  # no process could be made: let some end
+        return Run((_INFRA,) * len(calls), Usage(), whole=False)
+
+    def _understand(self, answer: Answer | None, number: int, calls: int) -> Run | None:
+        """The run, or ``None`` if the guest could not start a process for it."""
+        if answer is None:
+            return Run((_INFRA,) * calls, Usage(), whole=False)
+        try:
+            reply = decode_reply(answer.payload)
+        except ProtocolError:
+            return None
+        if reply.number != number or reply.outcome is Outcome.SPAWN_FAILED:
+            return None
+        usage = Usage(
+            wall_ms=reply.wall_us / 1000,
+            cpu_ms=reply.cpu_us / 1000,
+            peak_memory_kib=reply.peak_kib,
+        )
+        if reply.outcome is Outcome.RESULT:
+            result = decode_result(reply.records, calls)
+            if result is not None:
+                sources, records = result
+                return Run(tuple(map(self._record_outcome, records)), usage, sources)
+        return Run((self._end(reply, answer),) * calls, usage, whole=False)
+
+    def _end(self, reply: Reply, answer: Answer) -> CallOutcome:
+        """What a run was that brought no result."""
+        if reply.outcome is Outcome.WALL_LIMIT:
+            detail = f"ran longer than {self._limits.wall_s:g} s"
+            return CallOutcome(Status.WALL_LIMIT, detail=detail)
+        if reply.outcome is Outcome.OUTPUT_LIMIT:
+            return _output_limit(self._limits)
+        if reply.outcome is Outcome.CLOSED:
+            return CallOutcome(Status.CRASHED, detail="closed its result channel")
+        if reply.outcome is not Outcome.NO_RESULT:
+            return CallOutcome(Status.CRASHED, detail="wrote to the result channel itself")
+        return self._death(reply, answer)
+
+    def _death(self, reply: Reply, answer: Answer) -> CallOutcome:
+        number = reply.wait_status & 0x7F
+        limits = self._limits
+        if number == 0:
+            code = reply.wait_status >> 8
+            status, detail = Status.CRASHED, f"ended its process (exit code {code}) in the run"
+        elif number == signal.SIGSYS:
+            status, detail = Status.FORBIDDEN, "made a system call that is not allowed"
+        elif number not in (signal.SIGXCPU, signal.SIGKILL):
+            status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
+        elif answer.memory_killed():
+            return _memory_limit(limits)
+        else:  # nobody else may kill: it was RLIMIT_CPU, which counts ticks and so is not exact
+            status = Status.CPU_LIMIT
+            detail = f"used more than {limits.cpu_s} s of processor time"
+        return CallOutcome(status, detail=detail)
+
+    def _record_outcome(self, record: Record) -> CallOutcome:
+        kind, payload = record
+        if kind is Kind.VALUE:
+            return CallOutcome(Status.OK, payload)
+        if kind is Kind.UNSERIALIZABLE:
+            reason = payload[:500].decode("utf-8", "replace")
+            return CallOutcome(Status.UNSERIALIZABLE, detail=f"returned no plain value: {reason}")
+        if kind is Kind.TOO_LARGE:
+            return _output_limit(self._limits)
+        if kind is Kind.NO_MEMORY:
+            return _memory_limit(self._limits)
+        return _error(payload, loading=kind is Kind.LOAD_ERROR)
+
+
+def _error(payload: bytes, *, loading: bool) -> CallOutcome:
+    text = payload[:4096].decode("utf-8", "backslashreplace")
+    name, _, rest = text.partition("\0")
+    line, _, message = rest.partition("\0")
+    where = f" (line {line})" if line.isdecimal() and line != "0" else ""
+    when = " while the program was loaded" if loading else ""
+    detail = f"{name}: {message}" if message else name
+    return CallOutcome(Status.ERROR, detail=f"{detail}{where}{when}", error_type=name)
+
+
+def _output_limit(limits: Limits) -> CallOutcome:
+    detail = f"the value is larger than {limits.output_kib} KiB"
+    return CallOutcome(Status.OUTPUT_LIMIT, detail=detail)
+
+
+def _memory_limit(limits: Limits) -> CallOutcome:
+    detail = f"needed more than {limits.memory_mib} MiB of memory"
+    return CallOutcome(Status.MEMORY_LIMIT, detail=detail)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

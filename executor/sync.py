@@ -1,0 +1,140 @@
+"""The same API for code that is not asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+from executor.api import Executor, ExecutorInfo
+from executor.errors import ExecutorClosed
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Rules,
+    Script,
+    ScriptResult,
+    Triplet,
+    Verdict,
+)
+
+
+class SyncExecutor:
+    """:class:`executor.Executor` behind blocking calls; may be used from several threads.
+
+    An event loop runs in a thread of its own while the context is open. Arguments, errors and
+    results are those of :class:`executor.Executor`.
+    """
+
+    def __init__(
+        self,
+        backend: str = "nsjail",
+        *,
+        workers: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        rules: Rules = Rules(),  # noqa: B008
+        runs: int = 2,
+        cache: bool = True,
+    ) -> None:
+        self._executor = Executor(
+            backend, workers=workers, limits=limits, rules=rules, runs=runs, cache=cache
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="executor", daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._executor.__aenter__())
+        except BaseException:
+            self._stop_loop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything. Safe to call twice."""
+        if self._loop is None:
+            return
+        try:
+            self._call(self._executor.close())
+        finally:
+            self._stop_loop()
+
+    @property
+    def info(self) -> ExecutorInfo:
+        """What this executor is."""
+        return self._executor.info
+
+    def validate(self, triplet: Triplet) -> Verdict:
+        """See :meth:`executor.Executor.validate`."""
+        return self._call(self._executor.validate(triplet))
+
+    def judge(self, task: JudgeTask) -> Judgement:
+        """See :meth:`executor.Executor.judge`."""
+        return self._call(self._executor.judge(task))
+
+    def run(self, script: Script) -> ScriptResult:
+        """See :meth:`executor.Executor.run`."""
+        return self._call(self._executor.run(script))
+
+    def validate_many(
+        self, triplets: Iterable[Triplet], *, ordered: bool = True, window: int | None = None
+    ) -> Iterator[Verdict]:
+        """See :meth:`executor.Executor.validate_many`. The source is read in the loop's thread."""
+        return self._iterate(self._executor.validate_many(triplets, ordered=ordered, window=window))
+
+    def judge_many(
+        self, tasks: Iterable[JudgeTask], *, ordered: bool = True, window: int | None = None
+    ) -> Iterator[Judgement]:
+        """See :meth:`executor.Executor.judge_many`. The source is read in the loop's thread."""
+        return self._iterate(self._executor.judge_many(tasks, ordered=ordered, window=window))
+
+    def _call[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop is None:
+            coroutine.close()
+            raise ExecutorClosed("the executor is not open: use it as 'with SyncExecutor(...)'")
+        future: Future[Result] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # a KeyboardInterrupt here must end the call over there
+            raise
+
+    def _iterate[Result](self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
+        end = object()
+
+        async def following() -> Result | object:
+            return await anext(results, end)
+
+        try:
+            while (result := self._call(following())) is not end:
+                yield result  # type: ignore[misc]
+        finally:
+            if self._loop is not None:
+                self._call(_close(results))
+
+    def _stop_loop(self) -> None:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+async def _close(results: AsyncGenerator[Any, None]) -> None:
+    await results.aclose()

@@ -1,0 +1,56 @@
+"""What verification needs from below: parsing and runs. The pool provides it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from executor.frames import Call, Parsed, ParseItem, Source
+from executor.models import Status, Usage
+
+
+class CallOutcome(NamedTuple):
+    """What one call of one run gave."""
+
+    status: Status
+    value: bytes | None = None
+    """The encoded value if the status is ``ok``; hostile, not yet decoded."""
+    detail: str = ""
+    error_type: str = ""
+    """Name of the exception's type if the status is ``error``."""
+
+
+class Run(NamedTuple):
+    """One fresh process: an outcome for each call."""
+
+    outcomes: tuple[CallOutcome, ...]
+    usage: Usage
+    sources: Source = Source(0)
+    """Sources of nondeterminism that the run used."""
+    whole: bool = True
+    """False if the process as a whole ended early: then all outcomes are copies of one."""
+
+
+class Engine(Protocol):
+    """Parses text and runs compiled programs, each run in a fresh process."""
+
+    async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
+        """Screen, compile and parse. An item that kills the parser comes back as ``crashed``; one
+        that the platform could not parse as ``infra``."""
+
+    async def run(
+        self,
+        code: bytes,
+        calls: Sequence[Call],
+        *,
+        colour: int,
+        imports: bool,
+        fresh_namespace: bool = False,
+        rotated_order: bool = False,
+    ) -> Run:
+        """Run in a fresh process of the given colour (0 or 1: hash seed, clock, environment).
+
+        ``imports`` says whether the program imports modules; ``fresh_namespace`` executes the
+        program anew before each call; ``rotated_order`` shows it sets of randomly hashed elements
+        in another order than a run of the same colour sees without it.
+        """

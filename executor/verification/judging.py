@@ -1,0 +1,442 @@
+"""Judging answers: each answer is scored on its own, equal answers once, on plain values.
+
+No answer shares a process with the expected value, nor with another party's code beyond what its
+task needs: an expression is evaluated alone and becomes a value; the program then runs on that
+value in a fresh process; the comparison is made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, NamedTuple
+
+from executor.frames import Call, How, Parsed, ParseItem
+from executor.grammar.decode import DecodeError
+from executor.interpreter import INTERPRETER
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Rules,
+    Status,
+    TaskType,
+    Triplet,
+    Usage,
+)
+from executor.verification.engine import CallOutcome, Engine, Run
+from executor.verification.prepare import (
+    Program,
+    argument_items,
+    program_item,
+    read_arguments,
+    read_program,
+    read_value,
+    value_items,
+)
+from executor.verification.runs import evaluate_alone, run_apart, run_calls
+from executor.verification.source import ContentKeys, with_imports
+from executor.verification.validation import Validator, error_name, import_context
+from executor.verification.values import FORGED, Value, value_of
+
+RECHECK_SHARE = 1 / 16
+"""Share of the answers judged in a shared process that are judged again in one of their own."""
+
+
+class Scored(NamedTuple):
+    """One answer's score; ``None`` if the platform failed."""
+
+    score: float | None
+    status: Status
+    detail: str
+
+
+_Judged = Call | Value | CallOutcome
+"""An answer on its way: to be run, already run, or refused."""
+
+
+class _Broken(Exception):
+    """The task itself cannot be used; every answer gets this outcome."""
+
+    def __init__(self, outcome: CallOutcome) -> None:
+        super().__init__(outcome.detail)
+        self.outcome = outcome
+
+
+class Judge:
+    """Scores answers on an engine."""
+
+    def __init__(
+        self, engine: Engine, validator: Validator, *, limits: Limits, rules: Rules
+    ) -> None:
+        self._engine = engine
+        self._validator = validator
+        self._keys = ContentKeys(limits, rules)
+        self._rules = rules
+        self._solver_rules = rules.model_copy(update={"banned_modules": (), "banned_keywords": ()})
+        self._random = random.Random()
+
+    async def judge(self, task: JudgeTask) -> Judgement:
+        """Score all answers of a task."""
+        distinct = list(dict.fromkeys(task.answers))
+        score: Callable[[JudgeTask, Sequence[str]], Awaitable[tuple[list[Scored], Usage]]] = {
+            TaskType.DEDUCTION: self._deduction,
+            TaskType.ABDUCTION: self._abduction,
+            TaskType.INDUCTION: self._induction,
+            TaskType.ERROR: self._error,
+        }[task.task]
+        try:
+            scored, usage = await score(task, distinct)
+        except _Broken as broken:
+            outcome = broken.outcome
+            detail = f"the task cannot be used: {outcome.detail}"
+            lost = outcome.status is Status.INFRA
+            scored = [Scored(None if lost else 0.0, outcome.status, detail)] * len(distinct)
+            usage = Usage()
+        by_answer = dict(zip(distinct, scored, strict=True))
+        results = [by_answer[answer] for answer in task.answers]
+        return Judgement(
+            id=task.id,
+            scores=tuple(result.score for result in results),
+            statuses=tuple(result.status for result in results),
+            details=tuple(result.detail for result in results),
+            usage=usage,
+            key=self._key(task),
+            interpreter=INTERPRETER,
+        )
+
+    def _key(self, task: JudgeTask) -> str:
+        content = task.model_dump(mode="json", exclude={"id"})
+        return self._keys.key(content)
+
+    # ---- deduction -----------------------------------------------------------------------------
+
+    async def _deduction(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        expected, usage = await self._expected(task)
+        parsed = await self._engine.parse(value_items(answers))
+        values = await self._values(task.imports, parsed)
+        scored = [_compare(value, expected, strict=task.strict) for value, _ in values]
+        return scored, sum((used for _, used in values), usage)
+
+    async def _expected(self, task: JudgeTask) -> tuple[Value, Usage]:
+        """The gold output: as given, or what the program gives for the gold input."""
+        if not task.outputs:
+            return await self._computed_output(task)
+        parsed = await self._engine.parse(value_items(task.outputs[:1]))
+        ((value, usage),) = await self._values(task.imports, parsed)
+        if not isinstance(value, Value):
+            raise _Broken(value)
+        return value, usage
+
+    async def _computed_output(self, task: JudgeTask) -> tuple[Value, Usage]:
+        if task.program is None or not task.inputs:
+            missing = "neither an output nor a program with an input is given"
+            raise _Broken(CallOutcome(Status.MALFORMED, detail=missing))
+        computed = await self._validator.compute(_gold(task, "value"))
+        (result,) = computed.results
+        if isinstance(result, CallOutcome):
+            raise _Broken(result)
+        assert isinstance(result, Value)
+        return result, computed.usage
+
+    async def _values(
+        self, imports: Sequence[str], parsed: Sequence[Parsed]
+    ) -> list[tuple[Value | CallOutcome, Usage]]:
+        """The values of expressions; those that are no literals are evaluated, each alone."""
+        context: Program | CallOutcome | None = None
+        if any(answer.outcome == "expression" for answer in parsed):
+            context = await import_context(self._engine, imports)
+
+        async def value(answer: Parsed) -> tuple[Value | CallOutcome, Usage]:
+            read = read_value(answer)
+            if isinstance(read, bytes):
+                return _decoded(read), Usage()
+            if isinstance(read, CallOutcome):
+                return read, Usage()
+            if not isinstance(context, Program):
+                raise _Broken(context or FORGED)
+            return await evaluate_alone(self._engine, context, read)
+
+        return await asyncio.gather(*map(value, parsed))
+
+    # ---- abduction -----------------------------------------------------------------------------
+
+    async def _abduction(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        program, parsed = await self._program_and(task, argument_items(answers))
+        expected, usage = await self._expected(task)
+        arguments: list[_Judged] = []
+        for answer in parsed:
+            read = read_arguments(answer)
+            if isinstance(read, CallOutcome):
+                arguments.append(read)
+            elif read.collect is None:
+                arguments.append(read.call)
+            else:
+                call, used = await self._collect(task, program, read.collect)
+                arguments.append(call)
+                usage += used
+        arguments, used = await self._with_gold_input(task, answers, arguments)
+        usage += used
+        calls = [call for call in arguments if isinstance(call, Call)]
+        run = await self._run_answers(task, program, calls)
+        outcomes = iter(run.outcomes)
+        scored = []
+        for entry in arguments:
+            if isinstance(entry, CallOutcome):
+                scored.append(_failed(entry))
+                continue
+            value = entry if isinstance(entry, Value) else value_of(next(outcomes))
+            scored.append(_compare(value, expected, strict=task.strict))
+        return scored, usage + run.usage
+
+    async def _with_gold_input(
+        self, task: JudgeTask, answers: Sequence[str], arguments: list[_Judged]
+    ) -> tuple[list[_Judged], Usage]:
+        """Let an answer that repeats the gold input word for word have the gold input's outcome.
+
+        Only needed where the input is no plain value (a function, say): the answer's expression may
+        not run in the program's process, the author's own input may.
+        """
+        usage = Usage()
+        gold = task.inputs[0].strip() if task.inputs else None
+        judged = list(arguments)
+        for number, (answer, entry) in enumerate(zip(answers, arguments, strict=True)):
+            unserializable = isinstance(entry, CallOutcome) and (
+                entry.status is Status.UNSERIALIZABLE
+            )
+            if unserializable and answer.strip() == gold:
+                computed = await self._validator.compute(_gold(task, "value"))
+                (result,) = computed.results
+                assert not isinstance(result, str)
+                judged[number] = result
+                usage += computed.usage
+        return judged, usage
+
+    async def _program_and(
+        self, task: JudgeTask, items: Sequence[ParseItem]
+    ) -> tuple[Program, list[Parsed]]:
+        if task.program is None:
+            raise _Broken(CallOutcome(Status.MALFORMED, detail="no program is given"))
+        source = with_imports(task.program, task.imports)
+        parsed = await self._engine.parse([program_item(source, self._rules), *items])
+        program = read_program(parsed[0])
+        if isinstance(program, CallOutcome):
+            raise _Broken(program)
+        return program, parsed[1:]
+
+    async def _collect(
+        self, task: JudgeTask, program: Program, expression: Call
+    ) -> tuple[Call | CallOutcome, Usage]:
+        """Evaluate arguments that are no literals to values, before and apart from the run.
+
+        Alone at first; if they need a name of the program (a class, ``f`` itself), in a process
+        with the program. Either way only a plain value goes on to the run that is judged.
+        """
+        context = await import_context(self._engine, task.imports)
+        if isinstance(context, CallOutcome):
+            return context, Usage()
+        run = await self._engine.run(context.code, [expression], colour=0, imports=True)
+        outcome, usage = run.outcomes[0], run.usage
+        if outcome.error_type == "NameError":
+            run = await self._engine.run(
+                program.code, [expression], colour=0, imports=program.imports
+            )
+            outcome, usage = run.outcomes[0], usage + run.usage
+        value = value_of(outcome)
+        if not isinstance(value, Value):
+            return value, usage
+        if not _are_arguments(value.decoded):
+            return FORGED, usage
+        return Call(How.ENCODED, value.data), usage
+
+    async def _run_answers(self, task: JudgeTask, program: Program, calls: Sequence[Call]) -> Run:
+        """Run the program on each answer.
+
+        Answers may share a process only if the program is proven deterministic and cannot carry
+        anything from one call to the next; their order is random, a random share is run again in a
+        process of its own, and any disagreement sends all of them there.
+        """
+        if len(calls) < 2 or not program.may_share or not await self._is_proven(task, program):
+            return await run_apart(self._engine, program, calls, colour=0)
+        order = list(range(len(calls)))
+        self._random.shuffle(order)
+        shared = await run_calls(self._engine, program, [calls[i] for i in order], colour=0)
+        outcomes = [shared.outcomes[order.index(i)] for i in range(len(calls))]
+        checked = [i for i in order if self._random.random() < RECHECK_SHARE]
+        if not checked:
+            return Run(tuple(outcomes), shared.usage)
+        again = await run_apart(self._engine, program, [calls[i] for i in checked], colour=1)
+        usage = shared.usage + again.usage
+        if all(_same(outcomes[i], other) for i, other in zip(checked, again.outcomes, strict=True)):
+            return Run(tuple(outcomes), usage)
+        apart = await run_apart(self._engine, program, calls, colour=0)
+        return Run(apart.outcomes, usage + apart.usage)
+
+    async def _is_proven(self, task: JudgeTask, program: Program) -> bool:
+        if self._validator.is_proven(program.code):
+            return True
+        if not task.inputs:
+            return False
+        computed = await self._validator.compute(_gold(task, "value"))
+        return computed.sound
+
+    # ---- induction -----------------------------------------------------------------------------
+
+    async def _induction(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        calls, expected, usage = await self._hidden_pairs(task)
+        sources = [with_imports(answer, task.imports) for answer in answers]
+        parsed = await self._engine.parse(
+            [program_item(source, self._solver_rules) for source in sources]
+        )
+
+        async def score(answer: Parsed) -> tuple[Scored, Usage]:
+            program = read_program(answer)
+            if isinstance(program, CallOutcome):
+                return _failed(program), Usage()
+            run = await run_calls(self._engine, program, calls, colour=0)
+            pairs = [
+                _compare(value_of(outcome), value, strict=task.strict)
+                for outcome, value in zip(run.outcomes, expected, strict=True)
+            ]
+            return _combine(pairs, task.scoring), run.usage
+
+        results = await asyncio.gather(*map(score, parsed))
+        return [scored for scored, _ in results], sum((used for _, used in results), usage)
+
+    async def _hidden_pairs(self, task: JudgeTask) -> tuple[list[Call], list[Value], Usage]:
+        if not task.inputs or len(task.inputs) != len(task.outputs):
+            uneven = f"{len(task.inputs)} hidden inputs and {len(task.outputs)} hidden outputs"
+            raise _Broken(CallOutcome(Status.MALFORMED, detail=uneven))
+        count = len(task.inputs)
+        items = [*argument_items(task.inputs), *value_items(task.outputs)]
+        gold: Program | None = None
+        if task.program is not None:
+            gold, parsed = await self._program_and(task, items)
+        else:
+            parsed = await self._engine.parse(items)
+        calls, usage = await self._hidden_calls(task, gold, parsed[:count])
+        values = await self._values(task.imports, parsed[count:])
+        expected = []
+        for value, used in values:
+            if not isinstance(value, Value):
+                raise _Broken(value)
+            expected.append(value)
+            usage += used
+        return calls, expected, usage
+
+    async def _hidden_calls(
+        self, task: JudgeTask, gold: Program | None, parsed: Sequence[Parsed]
+    ) -> tuple[list[Call], Usage]:
+        """The hidden inputs as values: the solver's program never evaluates an expression."""
+        calls: list[Call] = []
+        usage = Usage()
+        for answer in parsed:
+            read = read_arguments(answer)
+            if isinstance(read, CallOutcome):
+                raise _Broken(read)
+            call: Call | CallOutcome = read.call
+            if read.collect is not None:
+                context = gold or await import_context(self._engine, task.imports)
+                if isinstance(context, CallOutcome):
+                    raise _Broken(context)
+                call, used = await self._collect(task, context, read.collect)
+                usage += used
+            if isinstance(call, CallOutcome):
+                raise _Broken(call)
+            calls.append(call)
+        return calls, usage
+
+    # ---- error deduction -----------------------------------------------------------------------
+
+    async def _error(self, task: JudgeTask, answers: Sequence[str]) -> tuple[list[Scored], Usage]:
+        usage = Usage()
+        if task.outputs:
+            expected = error_name(task.outputs[0])
+        else:
+            if task.program is None or not task.inputs:
+                missing = "neither an outcome nor a program with an input is given"
+                raise _Broken(CallOutcome(Status.MALFORMED, detail=missing))
+            computed = await self._validator.compute(_gold(task, "error"))
+            (result,) = computed.results
+            if not isinstance(result, str):
+                raise _Broken(result if isinstance(result, CallOutcome) else FORGED)
+            expected, usage = result, computed.usage
+        right = Scored(1.0, Status.OK, "the answer is right")
+        wrong = Scored(0.0, Status.MISMATCH, "the outcome is another one")
+        empty = Scored(0.0, Status.MALFORMED, "the answer is empty")
+        scored = [
+            (right if name == expected else wrong) if (name := error_name(answer)) else empty
+            for answer in answers
+        ]
+        return scored, usage
+
+
+def _gold(task: JudgeTask, expects: Literal["value", "error"]) -> Triplet:
+    return Triplet(
+        program=task.program or "",
+        imports=task.imports,
+        inputs=task.inputs[:1],
+        expects=expects,
+    )
+
+
+def _decoded(data: bytes) -> Value | CallOutcome:
+    try:
+        return Value(data)
+    except DecodeError as error:
+        return CallOutcome(Status.UNSERIALIZABLE, detail=str(error))
+
+
+def _are_arguments(value: object) -> bool:
+    """Whether a decoded value has the shape ``(args, kwargs)``."""
+    if type(value) is not tuple or len(value) != 2:
+        return False
+    args, kwargs = value
+    return type(args) is tuple and type(kwargs) is dict and all(type(k) is str for k in kwargs)
+
+
+def _same(one: CallOutcome, other: CallOutcome) -> bool:
+    if one.status is not other.status or one.error_type != other.error_type:
+        return False
+    if one.value == other.value:
+        return True
+    first, second = value_of(one), value_of(other)
+    return isinstance(first, Value) and isinstance(second, Value) and first.equals(second)
+
+
+def _failed(outcome: CallOutcome) -> Scored:
+    return Scored(None if outcome.status is Status.INFRA else 0.0, outcome.status, outcome.detail)
+
+
+def _compare(value: Value | CallOutcome, expected: Value, *, strict: bool) -> Scored:
+    if isinstance(value, CallOutcome):
+        return _failed(value)
+    if value.equals(expected, strict=strict):
+        return Scored(1.0, Status.OK, "the answer is right")
+    return Scored(0.0, Status.MISMATCH, f"got {_shortened(value.text)}")
+
+
+def _shortened(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _combine(pairs: Sequence[Scored], scoring: str) -> Scored:
+    """The score of a program from its scores on the hidden pairs."""
+    lost = next((pair for pair in pairs if pair.score is None), None)
+    if lost is not None:
+        return lost
+    right = sum(pair.score or 0.0 for pair in pairs)
+    share = right / len(pairs)
+    score = share if scoring == "fraction" else float(right > 0 if scoring == "any" else share == 1)
+    detail = f"{right:.0f} of {len(pairs)} hidden pairs are right"
+    if share == 1 or (scoring == "any" and right):
+        return Scored(score, Status.OK, detail)
+    first = next(pair for pair in pairs if not pair.score)
+    return Scored(score, first.status, f"{detail}; first wrong one: {first.detail}")

@@ -1,0 +1,100 @@
+"""Reading the parser's answers: programs that may be run, arguments, and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from executor.frames import Call, How, Parsed, ParseItem
+from executor.models import Rules, Status
+from executor.verification.engine import CallOutcome
+
+
+class Program(NamedTuple):
+    """A compiled program."""
+
+    code: bytes
+    imports: bool
+    """Whether it imports any module."""
+    may_share: bool
+    """Whether several calls may run in one process without influencing each other."""
+
+
+class Arguments(NamedTuple):
+    """The arguments of one call of ``f``."""
+
+    call: Call
+    """The call as the program's own author may make it: an expression sees the program."""
+    collect: Call | None = None
+    """For expressions: evaluates to ``(args, kwargs)`` and does not call ``f``."""
+
+
+_PROBLEMS = {
+    "screened": Status.SCREENED,
+    "syntax_error": Status.SYNTAX_ERROR,
+    "malformed": Status.MALFORMED,
+    "crashed": Status.CRASHED,
+    "infra": Status.INFRA,
+}
+
+
+def rules_tuple(rules: Rules) -> tuple[object, ...]:
+    """The rules in the form that the parser takes."""
+    return (
+        tuple(rules.banned_modules),
+        tuple(rules.banned_keywords),
+        rules.min_parameters,
+        rules.max_source_bytes,
+        rules.max_depth,
+    )
+
+
+def program_item(source: str, rules: Rules | None) -> ParseItem:
+    """Ask for a program to be screened (``None``: not) and compiled."""
+    return ("program", source, rules_tuple(rules) if rules is not None else None)
+
+
+def argument_items(texts: Sequence[str]) -> list[ParseItem]:
+    """Ask for texts between the parentheses of a call to be parsed."""
+    return [("arguments", text, None) for text in texts]
+
+
+def value_items(texts: Sequence[str]) -> list[ParseItem]:
+    """Ask for expressions to be parsed."""
+    return [("value", text, None) for text in texts]
+
+
+def problem(parsed: Parsed) -> CallOutcome | None:
+    """Why the parser refused an item, or ``None``."""
+    status = _PROBLEMS.get(parsed.outcome)
+    return CallOutcome(status, detail=str(parsed.facts[0])) if status is not None else None
+
+
+def read_program(parsed: Parsed) -> Program | CallOutcome:
+    """The program, or why there is none."""
+    refused = problem(parsed)
+    if refused is not None:
+        return refused
+    modules, may_share = parsed.facts
+    return Program(parsed.blobs[0], bool(modules), bool(may_share))
+
+
+def read_arguments(parsed: Parsed) -> Arguments | CallOutcome:
+    """The arguments, or why there are none."""
+    refused = problem(parsed)
+    if refused is not None:
+        return refused
+    if parsed.outcome == "literal":
+        return Arguments(Call(How(int(str(parsed.facts[0]))), parsed.blobs[0]))
+    call, collect = (Call(How.EXPRESSION, blob) for blob in parsed.blobs)
+    return Arguments(call, collect)
+
+
+def read_value(parsed: Parsed) -> bytes | Call | CallOutcome:
+    """An encoded value, an expression still to be evaluated alone, or why there is neither."""
+    refused = problem(parsed)
+    if refused is not None:
+        return refused
+    if parsed.outcome == "literal":
+        return parsed.blobs[0]
+    return Call(How.EXPRESSION, parsed.blobs[0])

@@ -1,0 +1,143 @@
+"""Independent runs of a program: which processes are used, and whether they agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from executor.frames import Call, Source
+from executor.models import Status, Usage
+from executor.verification.engine import CallOutcome, Engine, Run
+from executor.verification.prepare import Program
+from executor.verification.values import Value, value_of
+
+_LIMITS = frozenset(
+    {
+        Status.CPU_LIMIT,
+        Status.WALL_LIMIT,
+        Status.MEMORY_LIMIT,
+        Status.OUTPUT_LIMIT,
+        Status.PROCESS_LIMIT,
+    }
+)
+
+
+async def run_calls(
+    engine: Engine,
+    program: Program,
+    calls: Sequence[Call],
+    *,
+    colour: int,
+    backwards: bool = False,
+    rotated_order: bool = False,
+) -> Run:
+    """Run calls of a program, each as if in a fresh process, in the order of ``calls``.
+
+    They share one process where that cannot be told from one each: the program may share (see
+    ``executor/screening/sharing.py``) and the process came to a regular end. ``backwards`` makes
+    the calls of a shared process in reverse order.
+    """
+    if len(calls) > 1 and program.may_share:
+        order = list(reversed(calls)) if backwards else calls
+        run = await engine.run(
+            program.code,
+            order,
+            colour=colour,
+            imports=program.imports,
+            fresh_namespace=True,
+            rotated_order=rotated_order,
+        )
+        if run.whole and not any(map(_depends_on_company, run.outcomes)):
+            outcomes = tuple(reversed(run.outcomes)) if backwards else run.outcomes
+            return run._replace(outcomes=outcomes)
+    return await run_apart(engine, program, calls, colour=colour, rotated_order=rotated_order)
+
+
+def _depends_on_company(outcome: CallOutcome) -> bool:
+    """Whether earlier calls in the same process may have had a part in an outcome."""
+    return outcome.status in _LIMITS or outcome.error_type in ("RecursionError", "MemoryError")
+
+
+async def run_apart(
+    engine: Engine,
+    program: Program,
+    calls: Sequence[Call],
+    *,
+    colour: int,
+    rotated_order: bool = False,
+) -> Run:
+    """Run each call in a process of its own."""
+
+    async def alone(call: Call) -> Run:
+        return await engine.run(
+            program.code,
+            [call],
+            colour=colour,
+            imports=program.imports,
+            rotated_order=rotated_order,
+        )
+
+    if len(calls) == 1:
+        return await alone(calls[0])
+    runs = await asyncio.gather(*map(alone, calls))
+    sources = Source(0)
+    for run in runs:
+        sources |= run.sources
+    usage = sum((run.usage for run in runs), Usage())
+    return Run(tuple(run.outcomes[0] for run in runs), usage, sources)
+
+
+def agree(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
+    """What several independent runs of one call say together.
+
+    The value if all returned equal ones; else the outcome they share; ``nondeterministic`` if they
+    differ. A limit or a platform fault in one run decides over the others.
+    """
+    for status in (Status.INFRA, *sorted(_LIMITS)):
+        for outcome in outcomes:
+            if outcome.status is status:
+                return outcome
+    first = outcomes[0]
+    if any(other.status is not first.status for other in outcomes):
+        seen = " or ".join(sorted({_short(outcome) for outcome in outcomes}))
+        return _differs(f"independent runs ended differently: {seen}")
+    if first.status is Status.ERROR:
+        types = {outcome.error_type for outcome in outcomes}
+        if len(types) > 1:
+            return _differs(f"independent runs raised {' or '.join(sorted(types))}")
+    if first.status is not Status.OK:
+        return first
+    return _agree_on_value(outcomes)
+
+
+def _agree_on_value(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
+    first = value_of(outcomes[0])
+    if not isinstance(first, Value):
+        return first
+    for outcome in outcomes[1:]:
+        if outcome.value == first.data:
+            continue
+        other = value_of(outcome)
+        if not isinstance(other, Value):
+            return other
+        if not first.equals(other, strict=True):
+            return _differs(
+                f"independent runs returned different values: {first.difference(other)}"
+            )
+    return first
+
+
+def _short(outcome: CallOutcome) -> str:
+    return outcome.error_type if outcome.status is Status.ERROR else outcome.status.value
+
+
+def _differs(detail: str) -> CallOutcome:
+    return CallOutcome(Status.NONDETERMINISTIC, detail=detail)
+
+
+async def evaluate_alone(
+    engine: Engine, imports: Program, expression: Call, *, colour: int = 0
+) -> tuple[Value | CallOutcome, Usage]:
+    """Evaluate an expression in a process that holds nothing but the imports of its task."""
+    run = await engine.run(imports.code, [expression], colour=colour, imports=True)
+    return value_of(run.outcomes[0]), run.usage

@@ -1,0 +1,350 @@
+"""Validating triplets: is this program with this input a sound task?
+
+Sound means: it passes screening, runs without error in every one of at least two fresh processes
+that differ in hash seed, address space, process id, clock and environment, returns a value of the
+closed grammar, equal each time, and equal to the given output when there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from executor.frames import Call, Source
+from executor.grammar.decode import DecodeError
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Rules, Status, Triplet, Usage, Verdict
+from executor.verification.engine import CallOutcome, Engine, Run
+from executor.verification.prepare import (
+    Arguments,
+    Program,
+    argument_items,
+    program_item,
+    read_arguments,
+    read_program,
+    read_value,
+    value_items,
+)
+from executor.verification.runs import agree, evaluate_alone, run_calls
+from executor.verification.source import ContentKeys, with_imports
+from executor.verification.values import Value
+
+NO_ERROR = "NoError"
+"""The outcome of an error-deduction task whose program raises nothing."""
+
+_CACHE_BYTES = 32 << 20
+_PROVEN_PROGRAMS = 100_000
+_RUNS_FOR_ENTROPY = 6
+
+
+class Computed(NamedTuple):
+    """What the program gives for each input, before it is compared with what it should give."""
+
+    results: tuple[Value | str | CallOutcome, ...]
+    """Per input: the value, the exception's name (error tasks), or what went wrong."""
+    usage: Usage
+
+    @property
+    def sound(self) -> bool:
+        """Whether every input has a proven-deterministic result."""
+        return not any(isinstance(result, CallOutcome) for result in self.results)
+
+
+class ResultCache:
+    """Proven-deterministic results by content key: newest kept, bounded in bytes. Never holds a
+    failure of the platform or an outcome that differed between runs."""
+
+    def __init__(self, max_bytes: int = _CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[str, tuple[Computed, int]] = OrderedDict()
+        self.hits = 0
+
+    def get(self, key: str) -> Computed | None:
+        """The result, if it is known."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        self.hits += 1
+        return entry[0]
+
+    def put(self, key: str, computed: Computed) -> None:
+        """Remember a result if it is sound."""
+        if not computed.sound or key in self._entries:
+            return
+        size = 512 + sum(
+            8 * len(result.data) if isinstance(result, Value) else 64 for result in computed.results
+        )
+        if size > self._max_bytes:
+            return
+        self._entries[key] = (computed, size)
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, (_, dropped) = self._entries.popitem(last=False)
+            self._bytes -= dropped
+
+
+class _Proven:
+    """Programs that are proven deterministic on some input, newest kept."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[bytes, None] = OrderedDict()
+
+    def add(self, code: bytes) -> None:
+        """Remember a program."""
+        self._keys[hashlib.sha256(code).digest()] = None
+        while len(self._keys) > _PROVEN_PROGRAMS:
+            self._keys.popitem(last=False)
+
+    def __contains__(self, code: bytes) -> bool:
+        return hashlib.sha256(code).digest() in self._keys
+
+
+class Validator:
+    """Validates triplets on an engine."""
+
+    def __init__(
+        self, engine: Engine, *, limits: Limits, rules: Rules, runs: int, cache: ResultCache | None
+    ) -> None:
+        self._engine = engine
+        self._keys = ContentKeys(limits, rules)
+        self._rules = rules
+        self._runs = runs
+        self._cache = cache
+        self._proven = _Proven()
+
+    def is_proven(self, code: bytes) -> bool:
+        """Whether a compiled program has been proven deterministic on some input."""
+        return code in self._proven
+
+    def key(self, triplet: Triplet) -> str:
+        """Content hash of what is run for a triplet."""
+        return self._keys.key(
+            triplet.program, triplet.imports, triplet.inputs, triplet.expects, self._runs
+        )
+
+    async def validate(self, triplet: Triplet) -> Verdict:
+        """Decide whether a triplet is a sound task."""
+        key = self.key(triplet)
+        computed = self._cache.get(key) if self._cache is not None else None
+        given = _given_texts(triplet)
+        if computed is None:
+            computed, parsed_outputs = await self._compute(triplet, given)
+            if self._cache is not None:
+                self._cache.put(key, computed)
+        else:
+            parsed = await self._engine.parse(value_items(given)) if given else []
+            parsed_outputs = [read_value(answer) for answer in parsed]
+        return await self._verdict(triplet, key, computed, parsed_outputs)
+
+    async def compute(self, triplet: Triplet) -> Computed:
+        """What the program gives for each input, whatever outputs were stated."""
+        key = self.key(triplet)
+        computed = self._cache.get(key) if self._cache is not None else None
+        if computed is None:
+            computed, _ = await self._compute(triplet, [])
+            if self._cache is not None:
+                self._cache.put(key, computed)
+        return computed
+
+    async def _compute(
+        self, triplet: Triplet, given: Sequence[str]
+    ) -> tuple[Computed, list[object]]:
+        source = with_imports(triplet.program, triplet.imports)
+        parsed = await self._engine.parse(
+            [
+                program_item(source, self._rules),
+                *argument_items(triplet.inputs),
+                *value_items(given),
+            ]
+        )
+        program = read_program(parsed[0])
+        count = len(triplet.inputs)
+        outputs: list[object] = [read_value(answer) for answer in parsed[1 + count :]]
+        if isinstance(program, CallOutcome):
+            return Computed((program,) * count, Usage()), outputs
+        arguments = [read_arguments(answer) for answer in parsed[1 : 1 + count]]
+        return await self._run(triplet, program, arguments), outputs
+
+    async def _run(
+        self, triplet: Triplet, program: Program, arguments: Sequence[Arguments | CallOutcome]
+    ) -> Computed:
+        calls = [entry.call for entry in arguments if isinstance(entry, Arguments)]
+        runs = await self._independent_runs(program, calls) if calls else []
+        by_call = zip(*(run.outcomes for run in runs), strict=True)
+        results = tuple(
+            self._result(triplet, next(by_call)) if isinstance(entry, Arguments) else entry
+            for entry in arguments
+        )
+        computed = Computed(results, sum((run.usage for run in runs), Usage()))
+        if computed.sound:
+            self._proven.add(program.code)
+        return computed
+
+    async def _independent_runs(self, program: Program, calls: Sequence[Call]) -> list[Run]:
+        """Runs that differ in all that a program should not depend on.
+
+        Where two runs can agree by chance, there are more: a program that iterated a set whose
+        order depends on hashes also sees other orders; one that asked for randomness runs again.
+        """
+
+        def run(number: int, rotated_order: bool = False) -> Coroutine[Any, Any, Run]:
+            return run_calls(
+                self._engine,
+                program,
+                calls,
+                colour=number & 1,
+                backwards=bool(number & 1),
+                rotated_order=rotated_order,
+            )
+
+        runs = await asyncio.gather(*map(run, range(self._runs)))
+        more = []
+        if any(Source.HASH_ORDER in done.sources for done in runs):
+            more += [run(0, rotated_order=True), run(1, rotated_order=True)]
+        if any(Source.ENTROPY in done.sources for done in runs):
+            more += map(run, range(_RUNS_FOR_ENTROPY))
+        return [*runs, *await asyncio.gather(*more)]
+
+    def _result(
+        self, triplet: Triplet, outcomes: Sequence[CallOutcome]
+    ) -> Value | str | CallOutcome:
+        if triplet.expects == "value":
+            return agree(outcomes)
+        return _error_name(agree([_without_value(outcome) for outcome in outcomes]))
+
+    async def _verdict(
+        self, triplet: Triplet, key: str, computed: Computed, outputs: Sequence[object]
+    ) -> Verdict:
+        matches, mismatch = await self._match(triplet, computed, outputs)
+        status, detail = _first_problem(computed.results)
+        if status is Status.OK and mismatch:
+            status, detail = Status.MISMATCH, mismatch
+        if status is Status.OK:
+            detail = _praise(len(computed.results), self._runs, given=matches is not None)
+        return Verdict(
+            id=triplet.id,
+            status=status,
+            valid=status is Status.OK,
+            outputs=tuple(map(_text, computed.results)),
+            matches=matches,
+            detail=detail,
+            usage=computed.usage,
+            key=key,
+            interpreter=INTERPRETER,
+        )
+
+    async def _match(
+        self, triplet: Triplet, computed: Computed, outputs: Sequence[object]
+    ) -> tuple[bool | None, str]:
+        """Whether the given outputs are equal to the computed ones; a sentence about one that is
+        not."""
+        if triplet.outputs is None:
+            return None, ""
+        compared = False
+        pending = iter(outputs)
+        for number, (given, result) in enumerate(
+            zip(triplet.outputs, computed.results, strict=True), 1
+        ):
+            if given is None:
+                continue
+            parsed = next(pending, None) if triplet.expects == "value" else None
+            if isinstance(result, CallOutcome):
+                continue
+            compared = True
+            wrong = await self._mismatch(triplet, given, parsed, result)
+            if wrong:
+                where = f"input {number}: " if len(computed.results) > 1 else ""
+                return False, where + wrong
+        return (True, "") if compared else (None, "")
+
+    async def _mismatch(
+        self, triplet: Triplet, given: str, parsed: object, result: Value | str
+    ) -> str:
+        """Why the given output is not the computed one; empty if it is."""
+        if isinstance(result, str):
+            return "" if error_name(given) == result else f"the outcome is {result}"
+        if isinstance(parsed, bytes):
+            try:
+                expected: Value | CallOutcome = Value(parsed)
+            except DecodeError:
+                return "the given output cannot be read"
+        elif isinstance(parsed, CallOutcome):
+            expected = parsed
+        else:
+            expected = await self._evaluate(triplet.imports, parsed)
+        if isinstance(expected, CallOutcome):
+            return f"the given output is not a plain value: {expected.detail}"
+        if result.equals(expected):
+            return ""
+        return f"the program returns another value than given: {result.difference(expected)}"
+
+    async def _evaluate(self, imports: Sequence[str], expression: object) -> Value | CallOutcome:
+        context = await import_context(self._engine, imports)
+        if isinstance(context, CallOutcome):
+            return context
+        value, _ = await evaluate_alone(self._engine, context, expression)  # type: ignore[arg-type]
+        return value
+
+
+async def import_context(engine: Engine, imports: Sequence[str]) -> Program | CallOutcome:
+    """A program that makes the imports of a task and no more, for expressions that stand alone."""
+    parsed = await engine.parse([program_item("\n".join(imports), None)])
+    return read_program(parsed[0])
+
+
+def error_name(text: str) -> str:
+    """The exception's name in an answer: quotes, a message after a colon, and dots are dropped."""
+    name = text.strip().strip("'\"`").split(":", 1)[0].strip()
+    return name.rsplit(".", 1)[-1].removesuffix("()")
+
+
+def _given_texts(triplet: Triplet) -> list[str]:
+    if triplet.expects == "error" or triplet.outputs is None:
+        return []
+    return [text for text in triplet.outputs if text is not None]
+
+
+def _without_value(outcome: CallOutcome) -> CallOutcome:
+    """For error tasks: that it returned is all that counts, whatever the value."""
+    if outcome.status in (Status.OK, Status.UNSERIALIZABLE):
+        return CallOutcome(Status.UNSERIALIZABLE)
+    return outcome
+
+
+def _error_name(outcome: Value | CallOutcome) -> str | CallOutcome:
+    assert isinstance(outcome, CallOutcome)
+    if outcome.status is Status.UNSERIALIZABLE:
+        return NO_ERROR
+    return outcome.error_type if outcome.status is Status.ERROR else outcome
+
+
+def _first_problem(results: Sequence[Value | str | CallOutcome]) -> tuple[Status, str]:
+    problems = [
+        (number, result) for number, result in enumerate(results, 1)
+        if isinstance(result, CallOutcome)
+    ]  # fmt: skip
+    if not problems:
+        return Status.OK, ""
+    for _, result in problems:  # a platform fault says nothing about the row: it comes first
+        if result.status is Status.INFRA:
+            return result.status, result.detail
+    number, result = problems[0]
+    alone = len(results) == 1 or result.status in (Status.SCREENED, Status.SYNTAX_ERROR)
+    return result.status, result.detail if alone else f"input {number}: {result.detail}"
+
+
+def _text(result: Value | str | CallOutcome) -> str | None:
+    if isinstance(result, Value):
+        return result.text
+    return result if isinstance(result, str) else None
+
+
+def _praise(inputs: int, runs: int, *, given: bool) -> str:
+    what = "the value is" if inputs == 1 else f"the values of all {inputs} inputs are"
+    also = ", and equal to what was given" if given else ""
+    return f"{what} the same in {runs} independent runs{also}"

@@ -1,0 +1,48 @@
+"""Values as verification sees them: encoded bytes from a sandbox, decoded once, compared here."""
+
+from __future__ import annotations
+
+from executor.grammar.compare import equal, first_difference
+from executor.grammar.decode import DecodeError, decode
+from executor.grammar.text import literal_text
+from executor.models import Status
+from executor.verification.engine import CallOutcome
+
+
+class Value:
+    """A value of the closed grammar. Equal bytes are equal values; the reverse need not hold."""
+
+    __slots__ = ("data", "decoded")
+
+    def __init__(self, data: bytes) -> None:
+        """Raises :class:`executor.grammar.decode.DecodeError` if the bytes are not a value."""
+        self.data = data
+        self.decoded = decode(data)
+
+    @property
+    def text(self) -> str:
+        """Canonical literal text."""
+        return literal_text(self.decoded)
+
+    def equals(self, other: Value, *, strict: bool = False) -> bool:
+        """Python's ``==``, with NaN equal to NaN; ``strict``: of equal types too."""
+        if self.data == other.data:
+            return True
+        return equal(self.decoded, other.decoded, strict=strict)
+
+    def difference(self, other: Value) -> str:
+        """Where two values first differ, for people."""
+        return first_difference(self.decoded, other.decoded)
+
+
+FORGED = CallOutcome(Status.UNSERIALIZABLE, detail="sent what is not a well-formed value")
+
+
+def value_of(outcome: CallOutcome) -> Value | CallOutcome:
+    """The value of a successful call, or the outcome of one that has none."""
+    if outcome.value is None:
+        return outcome
+    try:
+        return Value(outcome.value)
+    except DecodeError:
+        return FORGED
