@@ -24,6 +24,7 @@ from executor.models import (
 )
 from executor.pool.pool import Pool
 from executor.pool.runner import PoolEngine
+from executor.verification.context import Context
 from executor.verification.judging import Judge
 from executor.verification.validation import ResultCache, Validator
 
@@ -82,10 +83,11 @@ class Executor:
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
         engine = PoolEngine(self._pool, limits)
+        context = Context(limits, rules, backend=self._backend.name)
         self._validator = Validator(
-            engine, limits=limits, rules=rules, runs=runs, cache=ResultCache() if cache else None
+            engine, context, runs=runs, cache=ResultCache() if cache else None
         )
-        self._judge = Judge(engine, self._validator, limits=limits, rules=rules)
+        self._judge = Judge(engine, self._validator, context)
         self._script_places = asyncio.Semaphore(size)
         self._open = False
 
@@ -167,13 +169,11 @@ class Executor:
 
     async def _validate(self, index: int, triplet: Triplet) -> Verdict:
         self._check_open()
-        verdict = await self._validator.validate(triplet)
-        return verdict.model_copy(update={"index": index, "backend": self._backend.name})
+        return await self._validator.validate(triplet, index)
 
     async def _judge_task(self, index: int, task: JudgeTask) -> Judgement:
         self._check_open()
-        judgement = await self._judge.judge(task)
-        return judgement.model_copy(update={"index": index, "backend": self._backend.name})
+        return await self._judge.judge(task, index)
 
     def _check_open(self) -> None:
         if not self._open:

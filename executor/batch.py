@@ -11,6 +11,7 @@ from collections.abc import (
     Container,
     Iterable,
 )
+from contextlib import aclosing
 
 
 async def _each[Item](
@@ -37,12 +38,10 @@ async def stream[Item, Result](
     finished and held back by an earlier one; the source is not read further than that. An exception
     of the source or of ``work`` ends the stream; ending it early cancels what is running.
     """
-    items = _each(source)
     running: set[asyncio.Task[Result]] = set()
     finished: dict[int, asyncio.Task[Result]] = {}
     progress = asyncio.Event()
-    started = yielded = 0
-    exhausted = False
+    room = asyncio.Event()
 
     def start(index: int, item: Item) -> None:
         async def numbered() -> Result:
@@ -57,30 +56,41 @@ async def stream[Item, Result](
         running.add(task)
         task.add_done_callback(note)
 
+    async def feed() -> None:
+        async with aclosing(_each(source)) as items:
+            index = 0
+            async for item in items:
+                start(index, item)
+                index += 1
+                while len(running) + len(finished) >= window:
+                    room.clear()
+                    await room.wait()
+
+    # A task of its own: a source that is slow must not hold back what is finished.
+    feeder = asyncio.get_running_loop().create_task(feed())
+    feeder.add_done_callback(lambda _: progress.set())
+    yielded = 0
     try:
         while True:
-            while not exhausted and len(running) + len(finished) < window:
-                try:
-                    start(started, await anext(items))
-                except StopAsyncIteration:
-                    exhausted = True
-                else:
-                    started += 1
-            if not running and not finished:
-                return
             progress.clear()
             ready = _consecutive(finished, yielded) if ordered else list(finished)
             for index in ready:
                 yielded += 1
-                yield finished.pop(index).result()
-            if not ready:
-                await progress.wait()
+                result = finished.pop(index).result()
+                room.set()
+                yield result
+            if ready:
+                continue
+            if feeder.done():
+                feeder.result()
+                if not running and not finished:
+                    return
+            await progress.wait()
     finally:
-        left = list(running)
+        left = [feeder, *running]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await items.aclose()
 
 
 def _consecutive(held: Container[int], first: int) -> range:

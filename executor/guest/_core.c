@@ -31,6 +31,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@
 #endif
 
 /* NO_RESULT: the child ended without one. CLOSED: it closed its pipe and went on running. */
-enum outcome { RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED };
+enum outcome { RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED };
 
 static volatile uint64_t capability;
 static uint64_t nonce;
@@ -49,6 +50,10 @@ static int null_fd = -1;
 static int result_fd = -1;
 static unsigned char *reply;
 static size_t reply_capacity;
+static unsigned char *input;
+static size_t input_used, input_capacity;
+static unsigned char *held; /* replies not yet written, so that the host wakes once for several */
+static size_t held_used, held_capacity;
 
 /* ---- system calls that need the capability ------------------------------------------------- */
 
@@ -109,17 +114,24 @@ static void become_child(const int *pipe_fds, unsigned cpu_s, uint64_t memory)
     wipe_capability();
 }
 
-static int write_all(int fd, const unsigned char *data, size_t size)
+static int write_parts(int fd, struct iovec *parts, int count)
 {
-    while (size) {
-        ssize_t written = write(fd, data, size);
+    while (count) {
+        ssize_t written = writev(fd, parts, count);
         if (written < 0) {
             if (errno == EINTR)
                 continue;
             return -1;
         }
-        data += written;
-        size -= (size_t)written;
+        while (count && (size_t)written >= parts->iov_len) {
+            written -= (ssize_t)parts->iov_len;
+            parts++;
+            count--;
+        }
+        if (count) {
+            parts->iov_base = (char *)parts->iov_base + written;
+            parts->iov_len -= (size_t)written;
+        }
     }
     return 0;
 }
@@ -134,12 +146,24 @@ static PyObject *emit(PyObject *module, PyObject *data)
     uint32_t size = (uint32_t)PyBytes_GET_SIZE(data);
     memcpy(head, &nonce, 8);
     memcpy(head + 8, &size, 4);
-    write_all(result_fd, head, sizeof head);
-    write_all(result_fd, (unsigned char *)PyBytes_AS_STRING(data), size);
+    struct iovec parts[2] = {{head, sizeof head}, {PyBytes_AS_STRING(data), size}};
+    write_parts(result_fd, parts, size ? 2 : 1);
     _exit(0);
 }
 
+/* How long, and how much, replies are held back while there are more jobs to do. */
+#define HOLD_MS 1
+#define HOLD_BYTES 16384u
+
 /* ---- the zygote ------------------------------------------------------------------------------ */
+
+static void send_held(void)
+{
+    struct iovec whole = {held, held_used};
+    if (held_used && write_parts(1, &whole, 1) != 0)
+        _exit(0); /* the host is gone */
+    held_used = 0;
+}
 
 /* Read the child's frame until it is whole, broken, too long or too late. */
 static enum outcome receive(int fd, uint64_t deadline, uint32_t max_output, uint32_t *size)
@@ -151,7 +175,10 @@ static enum outcome receive(int fd, uint64_t deadline, uint32_t max_output, uint
         uint64_t now = monotonic_us();
         if (now >= deadline)
             return WALL_LIMIT;
-        int ready = poll(watched, 2, (int)((deadline - now) / 1000 + 1));
+        int patience = (int)((deadline - now) / 1000 + 1);
+        int ready = poll(watched, 2, held_used ? HOLD_MS : patience);
+        if (ready == 0)
+            send_held(); /* this run is not a quick one: do not let others wait for it */
         if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
         if (watched[1].revents & (POLLHUP | POLLERR))
@@ -214,54 +241,158 @@ static uint32_t kill_leftovers(void)
     }
 }
 
-/* spawn(wall_ms, cpu_s, memory, max_output)
- * In the child: None. In the zygote: (outcome, wait_status, pid, cpu_us, wall_us, peak_kib,
- * leftovers, bytes). */
-static PyObject *spawn(PyObject *module, PyObject *args)
+struct job {
+    uint32_t number, wall_ms, cpu_s;
+    uint64_t memory;
+    uint32_t output;
+    uint8_t flags;
+} __attribute__((packed));
+
+struct report {
+    uint32_t size;
+    uint32_t number;
+    uint8_t outcome;
+    int32_t wait_status;
+    uint32_t pid;
+    uint64_t cpu_us, wall_us, peak_kib;
+    uint32_t leftovers;
+} __attribute__((packed));
+
+/* What records and messages may add to a value. */
+#define SLACK 65536u
+
+static void *map(size_t size)
 {
-    unsigned wall_ms, cpu_s, max_output;
-    unsigned long long memory;
-    if (!PyArg_ParseTuple(args, "IIKI", &wall_ms, &cpu_s, &memory, &max_output))
-        return NULL;
-    if (reply_capacity < (size_t)max_output + 16) {
-        unsigned char *larger = realloc(reply, (size_t)max_output + 16);
-        if (!larger)
-            return PyErr_NoMemory();
-        reply = larger;
-        reply_capacity = (size_t)max_output + 16;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int reserve(unsigned char **buffer, size_t *capacity, size_t used, size_t wanted)
+{
+    if (*capacity >= wanted)
+        return 0;
+    unsigned char *larger = map(wanted);
+    if (!larger)
+        return -1;
+    if (*buffer) {
+        memcpy(larger, *buffer, used);
+        munmap(*buffer, *capacity);
     }
+    *buffer = larger;
+    *capacity = wanted;
+    return 0;
+}
+
+/* Read until a whole frame lies at the start of `input`; its size. Ends the process at end of file. */
+static uint32_t next_frame(void)
+{
+    for (;;) {
+        size_t wanted = 1u << 18;
+        if (input_used >= 4) {
+            uint32_t size;
+            memcpy(&size, input, 4);
+            if (input_used - 4 >= size)
+                return size;
+            wanted = (size_t)size + 4 > wanted ? (size_t)size + 4 : wanted;
+        }
+        send_held();
+        if (reserve(&input, &input_capacity, input_used, wanted) != 0)
+            _exit(1);
+        ssize_t got = read(0, input + input_used, input_capacity - input_used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            _exit(0);
+        input_used += (size_t)got;
+    }
+}
+
+static void hold_reply(const struct report *report, uint32_t result_size)
+{
+    size_t size = sizeof *report + result_size;
+    if (reserve(&held, &held_capacity, held_used, held_used + size) != 0)
+        _exit(1);
+    memcpy(held + held_used, report, sizeof *report);
+    memcpy(held + held_used + sizeof *report, reply + 12, result_size);
+    held_used += size;
+    if (held_used > HOLD_BYTES)
+        send_held();
+}
+
+static void drop_frame(uint32_t size)
+{
+    input_used -= (size_t)size + 4;
+    memmove(input, input + 4 + size, input_used);
+}
+
+/* Fork for one job. In the child: 0. In the zygote: the child's number, and `report` and the first
+ * `*size` bytes of `reply` + 12 are filled in. */
+static long run_job(const struct job *job, uint64_t base, struct report *report, uint32_t *size)
+{
     int fds[2];
-    long failed = privileged(SYS_pipe2, (long)fds, 0, 0, 0, 0);
-    if (failed < 0) {
-        errno = (int)-failed;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
+    const uint32_t max_output = job->output + SLACK;
+    report->outcome = SPAWN_FAILED;
+    if (reserve(&reply, &reply_capacity, 0, (size_t)max_output + 16) != 0 ||
+        privileged(SYS_pipe2, (long)fds, 0, 0, 0, 0) < 0)
+        return -1;
     nonce = next_nonce();
     uint64_t start = monotonic_us();
     long pid = privileged(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        become_child(fds, cpu_s, memory);
-        Py_RETURN_NONE;
+        become_child(fds, job->cpu_s, job->memory ? base + job->memory : 0);
+        return 0;
     }
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
-        errno = (int)-pid;
-        return PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
     }
-    uint32_t size = 0;
-    enum outcome outcome = receive(fds[0], start + (uint64_t)wall_ms * 1000u, max_output, &size);
+    enum outcome outcome = receive(fds[0], start + job->wall_ms * 1000ull, max_output, size);
     close(fds[0]);
     int status = 0;
     struct rusage usage = {0};
     outcome = end_child(pid, outcome, &status, &usage);
-    uint32_t leftovers = kill_leftovers();
-    uint64_t wall_us = monotonic_us() - start;
-    uint64_t cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
-                      (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-    return Py_BuildValue("(iilKKlky#)", (int)outcome, status, pid, cpu_us, wall_us,
-                         usage.ru_maxrss, (unsigned long)leftovers, (char *)reply + 12,
-                         (Py_ssize_t)(outcome == RESULT ? size : 0));
+    report->leftovers = kill_leftovers();
+    report->outcome = outcome;
+    report->wait_status = status;
+    report->pid = (uint32_t)pid;
+    report->wall_us = monotonic_us() - start;
+    report->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    report->peak_kib = (uint64_t)usage.ru_maxrss;
+    if (outcome != RESULT)
+        *size = 0;
+    return pid;
+}
+
+/* serve(base): answer the host's jobs for ever. Returns only in the children: (flags, output bytes,
+ * the job's body). `base` is the address space of the bare interpreter. */
+static PyObject *serve(PyObject *module, PyObject *address_space_in_use)
+{
+    uint64_t base = PyLong_AsUnsignedLongLong(address_space_in_use);
+    if (PyErr_Occurred())
+        return NULL;
+    for (;;) {
+        uint32_t size = next_frame(), result_size = 0;
+        struct job job;
+        struct report report = {0};
+        if (size < sizeof job)
+            _exit(1);
+        memcpy(&job, input + 4, sizeof job);
+        if (run_job(&job, base, &report, &result_size) == 0) {
+            PyObject *body = PyBytes_FromStringAndSize((char *)input + 4 + sizeof job,
+                                                       (Py_ssize_t)(size - sizeof job));
+            munmap(input, input_capacity); /* other jobs are not this child's to read */
+            munmap(reply, reply_capacity);
+            if (held)
+                munmap(held, held_capacity);
+            return body ? Py_BuildValue("(iIN)", job.flags, job.output, body) : NULL;
+        }
+        drop_frame(size);
+        report.number = job.number;
+        report.size = (uint32_t)(sizeof report - 4) + result_size;
+        hold_reply(&report, result_size);
+    }
 }
 
 /* address_space() -> bytes this process has mapped now (what RLIMIT_AS counts), without /proc. */
@@ -403,6 +534,30 @@ static PyObject *huge_text(PyObject *module, PyObject *ignored)
     munmap(copy + size, (size_t)(raw + huge - copy));
     void *moved = mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)low);
     return PyBool_FromLong(moved == (void *)low);
+}
+
+/* ---- objects that nobody counts --------------------------------------------------------------- */
+
+static int make_immortal(PyObject *object, void *ignored)
+{
+    object->ob_refcnt = _Py_IMMORTAL_REFCNT;
+    return 0;
+}
+
+static int make_reachable_immortal(PyObject *object, void *ignored)
+{
+    object->ob_refcnt = _Py_IMMORTAL_REFCNT;
+    if (Py_TYPE(object)->tp_traverse)
+        Py_TYPE(object)->tp_traverse(object, make_immortal, NULL);
+    return 1;
+}
+
+/* immortalize(): stop counting references to all objects there are. They live as long as the zygote
+ * does anyway; uncounted, a child that only looks at one does not write to, and so copy, its page. */
+static PyObject *immortalize(PyObject *module, PyObject *ignored)
+{
+    PyUnstable_GC_VisitObjects(make_reachable_immortal, NULL);
+    Py_RETURN_NONE;
 }
 
 /* ---- sources of nondeterminism ------------------------------------------------------------------
@@ -590,11 +745,12 @@ static PyMethodDef methods[] = {
     {"prepare", prepare, METH_NOARGS, "Open what the children will need."},
     {"huge_text", huge_text, METH_NOARGS, "Move the interpreter's text to huge pages."},
     {"address_space", address_space, METH_NOARGS, "Bytes of address space in use."},
+    {"immortalize", immortalize, METH_NOARGS, "Stop counting references to what there is."},
     {"watch_order", watch_order, METH_NOARGS, "Note from now on that a set's order was seen."},
     {"show_order", show_order, METH_O, "show_order(rotated): begin a run."},
     {"sources_seen", sources_seen, METH_NOARGS, "Bits: 1 hash order, 2 entropy, 4 clock."},
     {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
-    {"spawn", spawn, METH_VARARGS, "spawn(wall_ms, cpu_s, memory, max_output)"},
+    {"serve", serve, METH_O, "serve(base): answer jobs; returns in the children."},
     {"emit", emit, METH_O, "emit(data): send the child's result and end the child."},
     {NULL, NULL, 0, NULL},
 };

@@ -17,9 +17,7 @@ payload. The host treats it as hostile.
 from __future__ import annotations
 
 import builtins
-import gc
 import marshal
-import sys
 from types import CodeType
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
@@ -135,8 +133,6 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     """Run the job and return its result; raises nothing that a program can cause."""
     code, calls = _calls(body)
     del body
-    gc.enable()
-    sys.argv = ["program"]
     job = _Job(core, flags, max_bytes)
     namespace: dict[str, object] | None = None
     records = []

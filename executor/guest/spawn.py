@@ -16,15 +16,19 @@ import sys
 import time
 
 from executor.guest import seccomp
+from executor.guest.wire import Input, write_frame
 
-RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED = range(6)
+RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED = range(7)
 
 _SIGKILL = 9
 _HEAD = struct.Struct("<8sI")
+_JOB = struct.Struct("<IIIQIB")
+_REPORT = struct.Struct("<IBiIQQQI")
+_SLACK = 1 << 16  # what records and messages may add to the values
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
 
-Spawned = tuple[int, int, int, int, int, int, int, bytes]
+_Spawned = tuple[int, int, int, int, int, int, int, bytes]
 
 
 class _State:
@@ -49,6 +53,10 @@ def huge_text() -> bool:
 def address_space() -> int:
     """A generous estimate of the bytes of address space that the bare interpreter has mapped."""
     return _INTERPRETER_ADDRESS_SPACE
+
+
+def immortalize() -> None:
+    """Not to be had without the compiled core."""
 
 
 def watch_order() -> bool:
@@ -79,7 +87,7 @@ def lock(_filter: bytes, _patches: tuple[int, ...]) -> None:
     _State.libc = libc
 
 
-def spawn(wall_ms: int, cpu_s: int, memory: int, max_output: int) -> Spawned | None:
+def _spawn(wall_ms: int, cpu_s: int, memory: int, max_output: int) -> _Spawned | None:
     """Fork. In the child: None. In the zygote: how the child ended, and its result's bytes."""
     reader, writer = posix.pipe()
     _State.nonce = posix.getrandom(8)
@@ -110,6 +118,24 @@ def _end_child(pid: int, outcome: int) -> tuple[int, int, resource.struct_rusage
     posix.kill(pid, _SIGKILL)
     _, status, usage = posix.wait4(pid, 0)
     return outcome, status, usage
+
+
+def serve(base: int) -> tuple[int, int, bytes]:
+    """Answer the host's jobs for ever. Returns only in the children: flags, output bytes, body."""
+    source = Input()
+    while True:
+        frame = source.next_frame()
+        number, wall_ms, cpu_s, memory, output, flags = _JOB.unpack_from(frame)
+        limit = base + memory if memory else 0
+        try:
+            spawned = _spawn(wall_ms, cpu_s, limit, output + _SLACK)
+        except OSError:
+            spawned = (SPAWN_FAILED, 0, 0, 0, 0, 0, 0, b"")
+        if spawned is None:
+            source.forget()  # other jobs are not this child's to read
+            return flags, output, frame[_JOB.size :]
+        *report, result = spawned
+        write_frame(_REPORT.pack(number, *report), result)
 
 
 def _become_child(writer: int, cpu_s: int, memory: int) -> None:

@@ -33,7 +33,7 @@ MAX_ATTEMPTS = 4
 SLOW_S = 0.1
 FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
-WINDOW = 8
+WINDOW = 16
 """Requests inside a guest's pipe at a time."""
 
 _TICK_S = 0.02
@@ -79,7 +79,7 @@ class Pool:
     def _roles(self) -> Iterator[Role]:
         cores = sorted(os.sched_getaffinity(0))
         for place in range(self.size):
-            core = cores[place % len(cores)]
+            core = cores[(place + place // 2) % len(cores)]  # both colours on each core
             for kind in ("bare", "lib"):
                 yield Role(kind, place % 2, next(self._numbers), core)
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
@@ -151,6 +151,8 @@ class Pool:
             worker.retiring = True
             self._restart(worker.role)
             return
+        if len(worker.in_flight) > WINDOW // 2:
+            return  # fill up in one go: each write wakes the guest
         while len(worker.in_flight) < WINDOW:
             request = self._next_for(worker)
             if request is None:

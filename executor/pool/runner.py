@@ -24,6 +24,7 @@ from executor.frames import (
     encode_parse_request,
 )
 from executor.models import Limits, Status, Usage
+from executor.pool.front import Front
 from executor.pool.pool import MAX_ATTEMPTS, Pool
 from executor.pool.worker import Answer
 from executor.verification.engine import CallOutcome, Run
@@ -45,9 +46,13 @@ class PoolEngine:
         self._pool = pool
         self._limits = limits
         self._job_number = 0
+        self._front = Front(self._parse)
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         """See :class:`executor.verification.engine.Engine`."""
+        return await self._front.parse(items)
+
+    async def _parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         answer = await self._pool.request(
             encode_parse_request(items), "parser", None, _PARSE_DEADLINE_S
         )
@@ -57,8 +62,8 @@ class PoolEngine:
             except ProtocolError:
                 return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
         if len(items) > 1:  # one of the texts kills parsers: find out which
-            return [parsed for item in items for parsed in await self.parse([item])]
-        if items != _HARMLESS and (await self.parse(_HARMLESS))[0].outcome == "literal":
+            return [parsed for item in items for parsed in await self._parse([item])]
+        if items != _HARMLESS and (await self._parse(_HARMLESS))[0].outcome == "literal":
             return [Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])]
         return [Parsed("infra", ["the parsers fail"], [])]
 
@@ -67,7 +72,7 @@ class PoolEngine:
         code: bytes,
         calls: Sequence[Call],
         *,
-        colour: int,
+        colour: int | None,
         imports: bool,
         fresh_namespace: bool = False,
         rotated_order: bool = False,
@@ -93,7 +98,7 @@ class PoolEngine:
             answer = await self._pool.request(
                 frame,
                 kind,
-                colour & 1,
+                colour,
                 limits.wall_s + _GRACE_S,
             )
             run = self._understand(answer, number, len(calls))

@@ -43,12 +43,12 @@ class Engine(Protocol):
         code: bytes,
         calls: Sequence[Call],
         *,
-        colour: int,
+        colour: int | None,
         imports: bool,
         fresh_namespace: bool = False,
         rotated_order: bool = False,
     ) -> Run:
-        """Run in a fresh process of the given colour (0 or 1: hash seed, clock, environment).
+        """Run in a fresh process of the given colour (0 or 1: hash seed, clock; ``None``: any).
 
         ``imports`` says whether the program imports modules; ``fresh_namespace`` executes the
         program anew before each call; ``rotated_order`` shows it sets of randomly hashed elements

@@ -14,17 +14,15 @@ from typing import Literal, NamedTuple
 
 from executor.frames import Call, How, Parsed, ParseItem
 from executor.grammar.decode import DecodeError
-from executor.interpreter import INTERPRETER
 from executor.models import (
     Judgement,
     JudgeTask,
-    Limits,
-    Rules,
     Status,
     TaskType,
     Triplet,
     Usage,
 )
+from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.prepare import (
     Program,
@@ -36,11 +34,11 @@ from executor.verification.prepare import (
     value_items,
 )
 from executor.verification.runs import evaluate_alone, run_apart, run_calls
-from executor.verification.source import ContentKeys, with_imports
+from executor.verification.source import with_imports
 from executor.verification.validation import Validator, error_name, import_context
 from executor.verification.values import FORGED, Value, value_of
 
-RECHECK_SHARE = 1 / 16
+RECHECK_SHARE = 1 / 64
 """Share of the answers judged in a shared process that are judged again in one of their own."""
 
 
@@ -67,18 +65,17 @@ class _Broken(Exception):
 class Judge:
     """Scores answers on an engine."""
 
-    def __init__(
-        self, engine: Engine, validator: Validator, *, limits: Limits, rules: Rules
-    ) -> None:
+    def __init__(self, engine: Engine, validator: Validator, context: Context) -> None:
         self._engine = engine
         self._validator = validator
-        self._keys = ContentKeys(limits, rules)
-        self._rules = rules
-        self._solver_rules = rules.model_copy(update={"banned_modules": (), "banned_keywords": ()})
+        self._context = context
+        self._solver_rules = context.rules.model_copy(
+            update={"banned_modules": (), "banned_keywords": ()}
+        )
         self._random = random.Random()
 
-    async def judge(self, task: JudgeTask) -> Judgement:
-        """Score all answers of a task."""
+    async def judge(self, task: JudgeTask, index: int) -> Judgement:
+        """Score all answers of a task; ``index`` is its place in a batch."""
         distinct = list(dict.fromkeys(task.answers))
         score: Callable[[JudgeTask, Sequence[str]], Awaitable[tuple[list[Scored], Usage]]] = {
             TaskType.DEDUCTION: self._deduction,
@@ -97,18 +94,28 @@ class Judge:
         by_answer = dict(zip(distinct, scored, strict=True))
         results = [by_answer[answer] for answer in task.answers]
         return Judgement(
+            index=index,
             id=task.id,
             scores=tuple(result.score for result in results),
             statuses=tuple(result.status for result in results),
             details=tuple(result.detail for result in results),
             usage=usage,
             key=self._key(task),
-            interpreter=INTERPRETER,
+            backend=self._context.backend,
+            interpreter=self._context.interpreter,
         )
 
     def _key(self, task: JudgeTask) -> str:
-        content = task.model_dump(mode="json", exclude={"id"})
-        return self._keys.key(content)
+        return self._context.key(
+            task.task,
+            task.program,
+            task.imports,
+            task.inputs,
+            task.outputs,
+            task.answers,
+            task.scoring,
+            task.strict,
+        )
 
     # ---- deduction -----------------------------------------------------------------------------
 
@@ -223,8 +230,8 @@ class Judge:
         if task.program is None:
             raise _Broken(CallOutcome(Status.MALFORMED, detail="no program is given"))
         source = with_imports(task.program, task.imports)
-        parsed = await self._engine.parse([program_item(source, self._rules), *items])
-        program = read_program(parsed[0])
+        parsed = await self._engine.parse([program_item(source, self._context.rules), *items])
+        program = read_program(parsed[0], source)
         if isinstance(program, CallOutcome):
             raise _Broken(program)
         return program, parsed[1:]
@@ -240,11 +247,11 @@ class Judge:
         context = await import_context(self._engine, task.imports)
         if isinstance(context, CallOutcome):
             return context, Usage()
-        run = await self._engine.run(context.code, [expression], colour=0, imports=True)
+        run = await self._engine.run(context.code, [expression], colour=None, imports=True)
         outcome, usage = run.outcomes[0], run.usage
         if outcome.error_type == "NameError":
             run = await self._engine.run(
-                program.code, [expression], colour=0, imports=program.imports
+                program.code, [expression], colour=None, imports=program.imports
             )
             outcome, usage = run.outcomes[0], usage + run.usage
         value = value_of(outcome)
@@ -262,23 +269,23 @@ class Judge:
         process of its own, and any disagreement sends all of them there.
         """
         if len(calls) < 2 or not program.may_share or not await self._is_proven(task, program):
-            return await run_apart(self._engine, program, calls, colour=0)
+            return await run_apart(self._engine, program, calls, colour=None)
         order = list(range(len(calls)))
         self._random.shuffle(order)
-        shared = await run_calls(self._engine, program, [calls[i] for i in order], colour=0)
+        shared = await run_calls(self._engine, program, [calls[i] for i in order], colour=None)
         outcomes = [shared.outcomes[order.index(i)] for i in range(len(calls))]
         checked = [i for i in order if self._random.random() < RECHECK_SHARE]
         if not checked:
             return Run(tuple(outcomes), shared.usage)
-        again = await run_apart(self._engine, program, [calls[i] for i in checked], colour=1)
+        again = await run_apart(self._engine, program, [calls[i] for i in checked], colour=None)
         usage = shared.usage + again.usage
         if all(_same(outcomes[i], other) for i, other in zip(checked, again.outcomes, strict=True)):
             return Run(tuple(outcomes), usage)
-        apart = await run_apart(self._engine, program, calls, colour=0)
+        apart = await run_apart(self._engine, program, calls, colour=None)
         return Run(apart.outcomes, usage + apart.usage)
 
     async def _is_proven(self, task: JudgeTask, program: Program) -> bool:
-        if self._validator.is_proven(program.code):
+        if self._validator.is_proven(program):
             return True
         if not task.inputs:
             return False
@@ -300,7 +307,7 @@ class Judge:
             program = read_program(answer)
             if isinstance(program, CallOutcome):
                 return _failed(program), Usage()
-            run = await run_calls(self._engine, program, calls, colour=0)
+            run = await run_calls(self._engine, program, calls, colour=None)
             pairs = [
                 _compare(value_of(outcome), value, strict=task.strict)
                 for outcome, value in zip(run.outcomes, expected, strict=True)

@@ -18,6 +18,7 @@ class Program(NamedTuple):
     """Whether it imports any module."""
     may_share: bool
     """Whether several calls may run in one process without influencing each other."""
+    source: str = ""
 
 
 class Arguments(NamedTuple):
@@ -70,13 +71,13 @@ def problem(parsed: Parsed) -> CallOutcome | None:
     return CallOutcome(status, detail=str(parsed.facts[0])) if status is not None else None
 
 
-def read_program(parsed: Parsed) -> Program | CallOutcome:
+def read_program(parsed: Parsed, source: str = "") -> Program | CallOutcome:
     """The program, or why there is none."""
     refused = problem(parsed)
     if refused is not None:
         return refused
     modules, may_share = parsed.facts
-    return Program(parsed.blobs[0], bool(modules), bool(may_share))
+    return Program(parsed.blobs[0], bool(modules), bool(may_share), source)
 
 
 def read_arguments(parsed: Parsed) -> Arguments | CallOutcome:

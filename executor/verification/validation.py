@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from executor.frames import Call, Source
 from executor.grammar.decode import DecodeError
-from executor.interpreter import INTERPRETER
-from executor.models import Limits, Rules, Status, Triplet, Usage, Verdict
+from executor.models import Status, Triplet, Usage, Verdict
+from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.prepare import (
     Arguments,
@@ -29,7 +29,7 @@ from executor.verification.prepare import (
     value_items,
 )
 from executor.verification.runs import agree, evaluate_alone, run_calls
-from executor.verification.source import ContentKeys, with_imports
+from executor.verification.source import with_imports
 from executor.verification.values import Value
 
 NO_ERROR = "NoError"
@@ -94,41 +94,44 @@ class _Proven:
     def __init__(self) -> None:
         self._keys: OrderedDict[bytes, None] = OrderedDict()
 
-    def add(self, code: bytes) -> None:
+    def add(self, source: str) -> None:
         """Remember a program."""
-        self._keys[hashlib.sha256(code).digest()] = None
+        self._keys[_digest(source)] = None
         while len(self._keys) > _PROVEN_PROGRAMS:
             self._keys.popitem(last=False)
 
-    def __contains__(self, code: bytes) -> bool:
-        return hashlib.sha256(code).digest() in self._keys
+    def __contains__(self, source: str) -> bool:
+        return _digest(source) in self._keys
+
+
+def _digest(source: str) -> bytes:
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
 
 
 class Validator:
     """Validates triplets on an engine."""
 
     def __init__(
-        self, engine: Engine, *, limits: Limits, rules: Rules, runs: int, cache: ResultCache | None
+        self, engine: Engine, context: Context, *, runs: int, cache: ResultCache | None
     ) -> None:
         self._engine = engine
-        self._keys = ContentKeys(limits, rules)
-        self._rules = rules
+        self._context = context
         self._runs = runs
         self._cache = cache
         self._proven = _Proven()
 
-    def is_proven(self, code: bytes) -> bool:
-        """Whether a compiled program has been proven deterministic on some input."""
-        return code in self._proven
+    def is_proven(self, program: Program) -> bool:
+        """Whether a program has been proven deterministic on some input."""
+        return program.source in self._proven
 
     def key(self, triplet: Triplet) -> str:
         """Content hash of what is run for a triplet."""
-        return self._keys.key(
+        return self._context.key(
             triplet.program, triplet.imports, triplet.inputs, triplet.expects, self._runs
         )
 
-    async def validate(self, triplet: Triplet) -> Verdict:
-        """Decide whether a triplet is a sound task."""
+    async def validate(self, triplet: Triplet, index: int) -> Verdict:
+        """Decide whether a triplet is a sound task; ``index`` is its place in a batch."""
         key = self.key(triplet)
         computed = self._cache.get(key) if self._cache is not None else None
         given = _given_texts(triplet)
@@ -139,7 +142,8 @@ class Validator:
         else:
             parsed = await self._engine.parse(value_items(given)) if given else []
             parsed_outputs = [read_value(answer) for answer in parsed]
-        return await self._verdict(triplet, key, computed, parsed_outputs)
+        matched = await self._match(triplet, computed, parsed_outputs)
+        return self._verdict(triplet, index, key, computed, matched)
 
     async def compute(self, triplet: Triplet) -> Computed:
         """What the program gives for each input, whatever outputs were stated."""
@@ -157,12 +161,12 @@ class Validator:
         source = with_imports(triplet.program, triplet.imports)
         parsed = await self._engine.parse(
             [
-                program_item(source, self._rules),
+                program_item(source, self._context.rules),
                 *argument_items(triplet.inputs),
                 *value_items(given),
             ]
         )
-        program = read_program(parsed[0])
+        program = read_program(parsed[0], source)
         count = len(triplet.inputs)
         outputs: list[object] = [read_value(answer) for answer in parsed[1 + count :]]
         if isinstance(program, CallOutcome):
@@ -182,7 +186,7 @@ class Validator:
         )
         computed = Computed(results, sum((run.usage for run in runs), Usage()))
         if computed.sound:
-            self._proven.add(program.code)
+            self._proven.add(program.source)
         return computed
 
     async def _independent_runs(self, program: Program, calls: Sequence[Call]) -> list[Run]:
@@ -217,16 +221,22 @@ class Validator:
             return agree(outcomes)
         return _error_name(agree([_without_value(outcome) for outcome in outcomes]))
 
-    async def _verdict(
-        self, triplet: Triplet, key: str, computed: Computed, outputs: Sequence[object]
+    def _verdict(
+        self,
+        triplet: Triplet,
+        index: int,
+        key: str,
+        computed: Computed,
+        matched: tuple[bool | None, str],
     ) -> Verdict:
-        matches, mismatch = await self._match(triplet, computed, outputs)
+        matches, mismatch = matched
         status, detail = _first_problem(computed.results)
         if status is Status.OK and mismatch:
             status, detail = Status.MISMATCH, mismatch
         if status is Status.OK:
             detail = _praise(len(computed.results), self._runs, given=matches is not None)
         return Verdict(
+            index=index,
             id=triplet.id,
             status=status,
             valid=status is Status.OK,
@@ -235,7 +245,8 @@ class Validator:
             detail=detail,
             usage=computed.usage,
             key=key,
-            interpreter=INTERPRETER,
+            backend=self._context.backend,
+            interpreter=self._context.interpreter,
         )
 
     async def _match(

@@ -326,7 +326,7 @@ _dumped = (
 @example("'a''b'")
 @example("")
 def test_the_fast_path_gives_what_the_tree_gives(text: str) -> None:
-    quick = literals._quick(text)
+    quick = literals.quick_values(text)
     if quick is None:
         return
     if quick:
@@ -349,4 +349,4 @@ def test_a_value_read_is_what_python_would_evaluate(text: str) -> None:
 
 def test_the_fast_path_is_taken_for_ordinary_answers() -> None:
     for text in ("[1, 2, 3], 'abc'", '{"a": [1.5]}', "-3", "True", "'x y'", "[[1, None], [True]]"):
-        assert literals._quick(text) is not None
+        assert literals.quick_values(text) is not None

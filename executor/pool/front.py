@@ -1,0 +1,84 @@
+"""Answers what need not go to a parser process.
+
+That is: programs that were asked for before (newest kept, bounded in bytes), and short texts that
+are JSON as well as Python, which are read by JSON's parser. Both give what the parser would give.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+
+from executor.frames import How, Parsed, ParseItem
+from executor.grammar.encode import TooLarge, Unserializable, encode
+from executor.grammar.literals import quick_values
+
+MAX_BYTES = 16 << 20
+
+_FINAL = frozenset({"ok", "syntax_error", "screened"})
+_ENTRY_OVERHEAD = 500
+_QUICK_CHARACTERS = 4096
+
+
+class Front:
+    """Stands before the parsers."""
+
+    def __init__(
+        self,
+        ask: Callable[[Sequence[ParseItem]], Awaitable[list[Parsed]]],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._ask = ask
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._programs: OrderedDict[ParseItem, Parsed] = OrderedDict()
+
+    async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
+        """Answer what can be answered here, and ask about the rest, all at once."""
+        known = [self._answer(item) for item in items]
+        missing = [item for item, parsed in zip(items, known, strict=True) if parsed is None]
+        if not missing:
+            return [parsed for parsed in known if parsed is not None]
+        asked = iter(await self._ask(missing))
+        answers = []
+        for item, parsed in zip(items, known, strict=True):
+            answer = parsed if parsed is not None else next(asked)
+            if parsed is None and item[0] == "program":
+                self._remember(item, answer)
+            answers.append(answer)
+        return answers
+
+    def _answer(self, item: ParseItem) -> Parsed | None:
+        if item[0] != "program":
+            return _quick_answer(item)
+        parsed = self._programs.get(item)
+        if parsed is not None:
+            self._programs.move_to_end(item)
+        return parsed
+
+    def _remember(self, item: ParseItem, parsed: Parsed) -> None:
+        if parsed.outcome not in _FINAL or item in self._programs:
+            return
+        self._programs[item] = parsed
+        self._bytes += _size(item, parsed)
+        while self._bytes > self._max_bytes:
+            self._bytes -= _size(*self._programs.popitem(last=False))
+
+
+def _quick_answer(item: ParseItem) -> Parsed | None:
+    kind, text, _ = item
+    values = quick_values(text) if len(text) <= _QUICK_CHARACTERS else None
+    if values is None:
+        return None
+    try:
+        if kind == "arguments":
+            return Parsed("literal", [int(How.VALUES)], [encode((tuple(values), {}))])
+        if not values:
+            return None
+        return Parsed("literal", [], [encode(values[0] if len(values) == 1 else tuple(values))])
+    except (Unserializable, TooLarge):
+        return None
+
+
+def _size(item: ParseItem, parsed: Parsed) -> int:
+    return _ENTRY_OVERHEAD + 4 * len(item[1]) + sum(map(len, parsed.blobs))

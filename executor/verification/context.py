@@ -1,0 +1,26 @@
+"""What all verdicts of one executor have in common, and the names of what is run under it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Rules
+
+
+class Context:
+    """Limits, rules and backend of an executor."""
+
+    def __init__(self, limits: Limits, rules: Rules, *, backend: str) -> None:
+        self.rules = rules
+        self.backend = backend
+        self.interpreter = INTERPRETER
+        fixed = [limits.model_dump_json(), rules.model_dump_json(), INTERPRETER]
+        self._digest = hashlib.sha256(json.dumps(fixed).encode())
+
+    def key(self, *parts: object) -> str:
+        """SHA-256, in hexadecimal, of everything that an outcome depends on."""
+        digest = self._digest.copy()
+        digest.update(json.dumps(parts, separators=(",", ":")).encode())
+        return digest.hexdigest()
