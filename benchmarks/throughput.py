@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import marshal
 import os
 import statistics
 import time
@@ -43,6 +44,7 @@ from executor.verification.prepare import (
 )
 
 ANSWERS = 8
+_NO_PROGRAM = marshal.dumps(compile("", "<nothing>", "exec"))
 _IN_HAND = 64
 _EXAMPLES = Path(__file__).parent.parent / "executor/examples/triplets.jsonl"
 
@@ -194,6 +196,13 @@ class WarmPool:
         run = await self._engine.run(program.code, calls, colour=None, imports=program.imports)
         assert run.outcomes[0].status is Status.OK, run.outcomes[0]
 
+    async def empty(self, _row: Row) -> None:
+        """A process that is made and ended, and runs nothing: the floor of a run."""
+        await self._engine.run(_NO_PROGRAM, [], colour=None, imports=False)
+
+    async def empties(self, rows: Sequence[Row]) -> None:
+        await _in_hand(rows, self.empty)
+
     async def runs(self, rows: Sequence[Row]) -> None:
         await _in_hand(self._fresh(rows), self.one)
 
@@ -298,6 +307,9 @@ async def compare(
             runs = {pool.name: (_threaded(pool.run, single), len(single)) for pool in pools}
             runs[ColdJail.name] = (
                 _threaded(cold.run, [(r.program, r.triplet.inputs[0]) for r in few]), len(few),
+            )  # fmt: skip
+            runs["this executor, a process that runs nothing"] = (
+                lambda: warm.empties(rows), len(rows),
             )  # fmt: skip
             runs[WarmPool.name] = (lambda: warm.runs(rows), len(rows))
             print_contest(console, f"{title}: runs", await contest(runs, options.rounds))

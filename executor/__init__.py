@@ -19,6 +19,7 @@ from executor.errors import (
     UnknownBackend,
 )
 from executor.models import (
+    JUDGE_RULES,
     Judgement,
     JudgeTask,
     Limits,
@@ -36,6 +37,7 @@ from executor.sync import SyncExecutor
 __version__ = "0.1.0"
 
 __all__ = [
+    "JUDGE_RULES",
     "BackendUnavailable",
     "ConfigurationError",
     "Executor",

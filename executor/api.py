@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -13,6 +14,7 @@ from executor.batch import stream
 from executor.errors import ConfigurationError, ExecutorClosed
 from executor.interpreter import INTERPRETER
 from executor.models import (
+    JUDGE_RULES,
     Judgement,
     JudgeTask,
     Limits,
@@ -24,9 +26,10 @@ from executor.models import (
 )
 from executor.pool.pool import Pool
 from executor.pool.runner import PoolEngine
+from executor.pool.worker import arrival
 from executor.verification.context import Context
 from executor.verification.judging import Judge
-from executor.verification.validation import ResultCache, Validator
+from executor.verification.validation import Proven, ResultCache, Validator
 
 _ITEMS_PER_WORKER = 24
 """Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
@@ -54,7 +57,8 @@ class Executor:
         workers: Places of warm guests; by default two for each processor core this process may
             use. At least two are made: a validation needs two that differ.
         limits: What each run may use.
-        rules: Screening of programs.
+        rules: Screening of the programs that are validated.
+        judge_rules: Screening of the programs of tasks and of solvers; by default none is banned.
         runs: Fresh processes that a triplet is validated in; at least 2.
         cache: Whether proven-deterministic results are remembered (in memory, bounded).
 
@@ -71,6 +75,7 @@ class Executor:
         workers: int | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
         rules: Rules = Rules(),  # noqa: B008
+        judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,
     ) -> None:
@@ -83,11 +88,15 @@ class Executor:
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
         engine = PoolEngine(self._pool, limits)
-        context = Context(limits, rules, backend=self._backend.name)
-        self._validator = Validator(
-            engine, context, runs=runs, cache=ResultCache() if cache else None
-        )
-        self._judge = Judge(engine, self._validator, context)
+        proven = Proven()
+
+        def validator(screening: Rules) -> Validator:
+            context = Context(limits, screening, backend=self._backend.name)
+            remembered = ResultCache() if cache else None
+            return Validator(engine, context, runs=runs, cache=remembered, proven=proven)
+
+        self._validator = validator(rules)
+        self._judge = Judge(engine, validator(judge_rules))
         self._script_places = asyncio.Semaphore(size)
         self._open = False
 
@@ -169,10 +178,12 @@ class Executor:
 
     async def _validate(self, index: int, triplet: Triplet) -> Verdict:
         self._check_open()
+        arrival.set(time.monotonic())
         return await self._validator.validate(triplet, index)
 
     async def _judge_task(self, index: int, task: JudgeTask) -> Judgement:
         self._check_open()
+        arrival.set(time.monotonic())
         return await self._judge.judge(task, index)
 
     def _check_open(self) -> None:

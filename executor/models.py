@@ -119,6 +119,10 @@ class Rules(Model):
     """Nesting of the program's syntax tree."""
 
 
+JUDGE_RULES = Rules(banned_modules=(), min_parameters=0)
+"""What judging asks of programs by default: only bounds. An answer is judged by what it does."""
+
+
 class Triplet(Model):
     """A task to validate: a program and its input(s), perhaps with the output(s) it should give."""
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from executor.api import Executor, ExecutorInfo
 from executor.errors import ExecutorClosed
 from executor.models import (
+    JUDGE_RULES,
     Judgement,
     JudgeTask,
     Limits,
@@ -37,11 +38,18 @@ class SyncExecutor:
         workers: int | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
         rules: Rules = Rules(),  # noqa: B008
+        judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,
     ) -> None:
         self._executor = Executor(
-            backend, workers=workers, limits=limits, rules=rules, runs=runs, cache=cache
+            backend,
+            workers=workers,
+            limits=limits,
+            rules=rules,
+            judge_rules=judge_rules,
+            runs=runs,
+            cache=cache,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None

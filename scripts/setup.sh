@@ -114,7 +114,7 @@ install_project() {
     printf '%s %s\n' "$mode" "$(fingerprint)" >"$stamp"
     rm -f "$unfinished"
     has_accelerator || say "setup: no C compiler or Python headers: the pure-Python core is used" \
-        "(slower, the same isolation)"
+        "(slower, see docs/architecture.md)"
 }
 
 has_accelerator() {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from executor.models import Limits, Rules
+from executor.models import JUDGE_RULES, Limits, Rules
 
 if TYPE_CHECKING:
     from executor.api import Executor
@@ -19,7 +19,8 @@ class EngineOptions:
     workers: int | None
     """``None``: as many as there are cores."""
     limits: Limits
-    rules: Rules
+    rules: Rules = field(default_factory=Rules)
+    judge_rules: Rules = JUDGE_RULES
     runs: int = 2
     """Fresh processes that must agree on a value."""
 
@@ -37,5 +38,6 @@ def create_executor(options: EngineOptions) -> Executor:
         workers=options.workers,
         limits=options.limits,
         rules=options.rules,
+        judge_rules=options.judge_rules,
         runs=options.runs,
     )

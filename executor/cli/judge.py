@@ -13,7 +13,7 @@ from executor.cli.session import BatchOptions, process
 from executor.cli.source import Line
 from executor.cli.summary import JudgeTally
 from executor.errors import MalformedRow
-from executor.models import Judgement, JudgeTask, Status
+from executor.models import JUDGE_RULES, Judgement, JudgeTask, Status
 
 if TYPE_CHECKING:
     from executor.api import Executor
@@ -33,7 +33,6 @@ def judge(
     memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
     output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
     ban_module: opt.BanModule = None,
-    no_default_bans: opt.NoDefaultBans = False,
     ban_keyword: opt.BanKeyword = None,
 ) -> int:
     """Score answers: each between 0 and 1, or null where the platform failed.
@@ -58,7 +57,7 @@ def judge(
             limits=opt.limits(
                 wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
             ),
-            rules=opt.rules(ban_module, no_default_bans, ban_keyword),
+            judge_rules=opt.rules(JUDGE_RULES, ban_module, ban_keyword),
         ),
     )
     return process(batch, tally, lambda executor: JudgeJob(executor, tally, scoring, strict))

@@ -86,6 +86,15 @@ NoDefaultBans = Annotated[
         rich_help_panel=_SCREENING_PANEL,
     ),
 ]
+MinParameters = Annotated[
+    int,
+    typer.Option(
+        "--min-parameters",
+        min=0,
+        help="Parameters that f must at least have.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
 BanKeyword = Annotated[
     list[Keyword] | None,
     typer.Option(
@@ -125,11 +134,11 @@ def limits(**given: float) -> Limits:
 
 
 def rules(
+    base: Rules,
     ban_module: Sequence[str] | None,
-    no_default_bans: bool,
     ban_keyword: Sequence[Keyword] | None,
 ) -> Rules:
-    """The screening rules.
+    """The screening rules: some to begin with, and what is banned in addition.
 
     Raises:
         CommandError: a banned module has no name of a module.
@@ -137,8 +146,9 @@ def rules(
     for name in ban_module or ():
         if not all(part.isidentifier() for part in name.split(".")):
             raise CommandError(f"--ban-module {name!r} is not the name of a module")
-    defaults = () if no_default_bans else Rules().banned_modules
-    return Rules(
-        banned_modules=(*defaults, *(ban_module or ())),
-        banned_keywords=tuple(keyword.value for keyword in ban_keyword or ()),
+    return base.model_copy(
+        update={
+            "banned_modules": (*base.banned_modules, *(ban_module or ())),
+            "banned_keywords": tuple(keyword.value for keyword in ban_keyword or ()),
+        }
     )

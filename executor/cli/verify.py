@@ -13,7 +13,7 @@ from executor.cli.session import BatchOptions, process
 from executor.cli.source import Line
 from executor.cli.summary import VerifyTally
 from executor.errors import MalformedRow
-from executor.models import Status, Triplet, Verdict
+from executor.models import Rules, Status, Triplet, Verdict
 
 if TYPE_CHECKING:
     from executor.api import Executor
@@ -34,6 +34,7 @@ def verify(
     output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
     ban_module: opt.BanModule = None,
     no_default_bans: opt.NoDefaultBans = False,
+    min_parameters: opt.MinParameters = 1,
     ban_keyword: opt.BanKeyword = None,
 ) -> int:
     """Validate triplets: does each program run, and give the same value every time?
@@ -45,6 +46,8 @@ def verify(
 
     **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
     """
+    defaults = () if no_default_bans else Rules().banned_modules
+    base = Rules(banned_modules=defaults, min_parameters=min_parameters)
     tally = VerifyTally()
     batch = BatchOptions(
         command="verify",
@@ -57,7 +60,7 @@ def verify(
             limits=opt.limits(
                 wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
             ),
-            rules=opt.rules(ban_module, no_default_bans, ban_keyword),
+            rules=opt.rules(base, ban_module, ban_keyword),
             runs=runs,
         ),
     )

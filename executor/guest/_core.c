@@ -54,6 +54,8 @@ static unsigned char *input;
 static size_t input_used, input_capacity;
 static unsigned char *held; /* replies not yet written, so that the host wakes once for several */
 static size_t held_used, held_capacity;
+static unsigned char *body; /* of the job at hand: the one buffer that the child needs */
+static size_t body_used, body_capacity;
 
 /* ---- system calls that need the capability ------------------------------------------------- */
 
@@ -283,6 +285,16 @@ static int reserve(unsigned char **buffer, size_t *capacity, size_t used, size_t
     return 0;
 }
 
+/* Buffers of the zygote that children must not see and forks need not copy. */
+static int reserve_own(unsigned char **buffer, size_t *capacity, size_t used, size_t wanted)
+{
+    if (*capacity >= wanted)
+        return 0;
+    if (reserve(buffer, capacity, used, wanted) != 0)
+        return -1;
+    return madvise(*buffer, *capacity, MADV_DONTFORK);
+}
+
 /* Read until a whole frame lies at the start of `input`; its size. Ends the process at end of file. */
 static uint32_t next_frame(void)
 {
@@ -296,7 +308,7 @@ static uint32_t next_frame(void)
             wanted = (size_t)size + 4 > wanted ? (size_t)size + 4 : wanted;
         }
         send_held();
-        if (reserve(&input, &input_capacity, input_used, wanted) != 0)
+        if (reserve_own(&input, &input_capacity, input_used, wanted) != 0)
             _exit(1);
         ssize_t got = read(0, input + input_used, input_capacity - input_used);
         if (got < 0 && errno == EINTR)
@@ -310,7 +322,7 @@ static uint32_t next_frame(void)
 static void hold_reply(const struct report *report, uint32_t result_size)
 {
     size_t size = sizeof *report + result_size;
-    if (reserve(&held, &held_capacity, held_used, held_used + size) != 0)
+    if (reserve_own(&held, &held_capacity, held_used, held_used + size) != 0)
         _exit(1);
     memcpy(held + held_used, report, sizeof *report);
     memcpy(held + held_used + sizeof *report, reply + 12, result_size);
@@ -332,7 +344,7 @@ static long run_job(const struct job *job, uint64_t base, struct report *report,
     int fds[2];
     const uint32_t max_output = job->output + SLACK;
     report->outcome = SPAWN_FAILED;
-    if (reserve(&reply, &reply_capacity, 0, (size_t)max_output + 16) != 0 ||
+    if (reserve_own(&reply, &reply_capacity, 0, (size_t)max_output + 16) != 0 ||
         privileged(SYS_pipe2, (long)fds, 0, 0, 0, 0) < 0)
         return -1;
     nonce = next_nonce();
@@ -379,14 +391,16 @@ static PyObject *serve(PyObject *module, PyObject *address_space_in_use)
         if (size < sizeof job)
             _exit(1);
         memcpy(&job, input + 4, sizeof job);
+        size_t body_size = size - sizeof job;
+        if (reserve(&body, &body_capacity, 0, body_size + 1) != 0)
+            _exit(1);
+        memcpy(body, input + 4 + sizeof job, body_size);
+        if (body_used > body_size)
+            memset(body + body_size, 0, body_used - body_size); /* the rest of another job */
+        body_used = body_size;
         if (run_job(&job, base, &report, &result_size) == 0) {
-            PyObject *body = PyBytes_FromStringAndSize((char *)input + 4 + sizeof job,
-                                                       (Py_ssize_t)(size - sizeof job));
-            munmap(input, input_capacity); /* other jobs are not this child's to read */
-            munmap(reply, reply_capacity);
-            if (held)
-                munmap(held, held_capacity);
-            return body ? Py_BuildValue("(iIN)", job.flags, job.output, body) : NULL;
+            return Py_BuildValue("(iIy#)", job.flags, job.output, (char *)body,
+                                 (Py_ssize_t)body_size);
         }
         drop_frame(size);
         report.number = job.number;
@@ -465,6 +479,15 @@ static PyObject *lock_down(PyObject *module, PyObject *args)
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     Py_RETURN_NONE;
+}
+
+/* confine(filter): no new privileges, and a filter, for this process and for good. */
+static PyObject *confine(PyObject *module, PyObject *filter)
+{
+    PyObject *args = Py_BuildValue("(O())", filter);
+    PyObject *result = args ? lock_down(module, args) : NULL;
+    Py_XDECREF(args);
+    return result;
 }
 
 /* prepare(): what children will need; without a filter also the seed of the nonces. */
@@ -750,6 +773,7 @@ static PyMethodDef methods[] = {
     {"show_order", show_order, METH_O, "show_order(rotated): begin a run."},
     {"sources_seen", sources_seen, METH_NOARGS, "Bits: 1 hash order, 2 entropy, 4 clock."},
     {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
+    {"confine", confine, METH_O, "confine(filter): install a filter in this process."},
     {"serve", serve, METH_O, "serve(base): answer jobs; returns in the children."},
     {"emit", emit, METH_O, "emit(data): send the child's result and end the child."},
     {NULL, NULL, 0, NULL},

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     elif role == "parser":
         from executor.guest import parser  # noqa: PLC0415
 
-        parser.serve()
+        parser.serve(locked=options.get("locked") == "1")
     else:
         raise SystemExit(f"unknown role {role!r}")
 

@@ -30,6 +30,8 @@ from collections.abc import Callable
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
+from executor.guest import seccomp
+from executor.guest.core import core
 from executor.guest.program import ENCODED, VALUES
 from executor.guest.wire import READY, Input, write, write_frame
 from executor.screening.rules import RuleSet, check_text, imported_modules, screen
@@ -120,10 +122,12 @@ def reply(items: list[tuple[str, str, tuple[object, ...] | None]]) -> bytes:
     return len(head).to_bytes(4, "little") + head + b"".join(blobs)
 
 
-def serve() -> None:
+def serve(*, locked: bool) -> None:
     """Answer requests until the host closes descriptor 0."""
     warnings.simplefilter("ignore")  # SyntaxWarnings of the programs
     source = Input()
+    if locked:
+        core.confine(seccomp.build(zygote=False)[0])
     write(READY)
     while True:
         write_frame(reply(marshal.loads(source.next_frame())))

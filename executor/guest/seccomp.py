@@ -37,7 +37,7 @@ PLAIN = {
     "getdents64": 217, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
     "exit_group": 231,
     "newfstatat": 262, "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "dup3": 292,
-    "getrandom": 318, "statx": 332, "rseq": 334, "faccessat2": 439,
+    "getrandom": 318, "statx": 332, "rseq": 334, "close_range": 436, "faccessat2": 439,
 }  # fmt: skip
 """Calls that any process of the verify profile may make."""
 

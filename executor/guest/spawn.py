@@ -120,6 +120,13 @@ def _end_child(pid: int, outcome: int) -> tuple[int, int, resource.struct_rusage
     return outcome, status, usage
 
 
+def confine(_filter: bytes) -> None:
+    """No new privileges, and the filter, for this process and for good."""
+    lock(_filter, ())
+    if not _install_filter():
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
 def serve(base: int) -> tuple[int, int, bytes]:
     """Answer the host's jobs for ever. Returns only in the children: flags, output bytes, body."""
     source = Input()
@@ -147,10 +154,15 @@ def _become_child(writer: int, cpu_s: int, memory: int) -> None:
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     _State.result_fd = writer
+    if _State.libc is not None and not _install_filter():
+        posix._exit(1)
+
+
+def _install_filter() -> bool:
     if _State.libc is not None:
         address = ctypes.addressof(_State.filter_program)  # type: ignore[arg-type]
-        if _State.libc.prctl(_PR_SET_SECCOMP, 2, address, 0, 0):
-            posix._exit(1)
+        return not _State.libc.prctl(_PR_SET_SECCOMP, 2, address, 0, 0)
+    return False
 
 
 def _receive(reader: int, deadline: float, max_output: int) -> tuple[int, bytes]:

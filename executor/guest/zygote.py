@@ -23,12 +23,8 @@ import posix
 import sys
 
 from executor.guest import program, seccomp
+from executor.guest.core import core
 from executor.guest.wire import READY, write
-
-try:
-    from executor.guest import _core as core
-except ImportError:
-    from executor.guest import spawn as core  # type: ignore[no-redef]
 
 
 def _scrub_environment(token: bytes) -> None:

@@ -21,9 +21,11 @@ import asyncio
 import itertools
 import os
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from operator import attrgetter
 
 from executor.backends.base import Backend, Kind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
@@ -37,6 +39,7 @@ WINDOW = 16
 """Requests inside a guest's pipe at a time."""
 
 _TICK_S = 0.02
+_LATE_S = 0.2
 _RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 _PLACES_PER_PARSER = 4
 
@@ -127,7 +130,8 @@ class Pool:
         if worker is not None:
             worker.send(request)
             return
-        self._waiting.setdefault(lane, deque()).append(request)
+        # oldest item first, also if the request comes back from a guest that was slow or died
+        insort(self._waiting.setdefault(lane, deque()), request, key=attrgetter("arrived_at"))
         if not self._lanes.get(lane) and not self._starting:
             self._restart(Role(lane[0], lane[1] or 0, 0))
 
@@ -163,7 +167,7 @@ class Pool:
         kind, colour = worker.role.kind, worker.role.colour
         lanes = [lane for key in ((kind, colour), (kind, None)) if (lane := self._waiting.get(key))]
         while lanes:
-            oldest = min(lanes, key=lambda lane: lane[0].queued_at)
+            oldest = min(lanes, key=lambda lane: lane[0].arrived_at)
             request: Request = oldest.popleft()
             if not request.done:
                 return request
@@ -244,8 +248,11 @@ class Pool:
 
     async def _tick(self) -> None:
         while True:
+            asleep = time.monotonic()
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
+            if now - asleep > _LATE_S:
+                continue  # this loop was held up: replies may lie unread, no guest is to blame
             for worker in list(self.workers):
                 age = worker.head_age(now)
                 if age > SLOW_S:

@@ -13,12 +13,16 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from executor.backends.base import Guest, Role
 from executor.frames import MAX_FRAME
 
 _READ_SIZE = 1 << 18
+
+arrival: ContextVar[float] = ContextVar("arrival", default=0.0)
+"""When the item that is worked on in this context arrived (monotonic seconds)."""
 
 
 class Answer(NamedTuple):
@@ -32,7 +36,7 @@ class Answer(NamedTuple):
 class Request:
     """One frame for a guest, and the future of its answer."""
 
-    __slots__ = ("attempts", "deadline_s", "frame", "future", "queued_at")
+    __slots__ = ("arrived_at", "attempts", "deadline_s", "frame", "future")
 
     def __init__(
         self, frame: bytes, future: asyncio.Future[Answer | None], deadline_s: float
@@ -44,7 +48,8 @@ class Request:
         """Seconds after which a guest that is silent about this request is taken for dead."""
         self.attempts = 0
         """How many guests have died or fallen silent while working on it."""
-        self.queued_at = time.monotonic()
+        self.arrived_at = arrival.get()
+        """When the item that it belongs to arrived: older items go first."""
 
     @property
     def done(self) -> bool:

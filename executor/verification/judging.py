@@ -22,7 +22,6 @@ from executor.models import (
     Triplet,
     Usage,
 )
-from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.prepare import (
     Program,
@@ -65,13 +64,11 @@ class _Broken(Exception):
 class Judge:
     """Scores answers on an engine."""
 
-    def __init__(self, engine: Engine, validator: Validator, context: Context) -> None:
+    def __init__(self, engine: Engine, validator: Validator) -> None:
+        """``validator`` computes gold outputs; its rules are also those for solvers' programs."""
         self._engine = engine
         self._validator = validator
-        self._context = context
-        self._solver_rules = context.rules.model_copy(
-            update={"banned_modules": (), "banned_keywords": ()}
-        )
+        self._context = validator.context
         self._random = random.Random()
 
     async def judge(self, task: JudgeTask, index: int) -> Judgement:
@@ -300,7 +297,7 @@ class Judge:
         calls, expected, usage = await self._hidden_pairs(task)
         sources = [with_imports(answer, task.imports) for answer in answers]
         parsed = await self._engine.parse(
-            [program_item(source, self._solver_rules) for source in sources]
+            [program_item(source, self._context.rules) for source in sources]
         )
 
         async def score(answer: Parsed) -> tuple[Scored, Usage]:

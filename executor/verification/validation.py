@@ -46,6 +46,8 @@ class Computed(NamedTuple):
     results: tuple[Value | str | CallOutcome, ...]
     """Per input: the value, the exception's name (error tasks), or what went wrong."""
     usage: Usage
+    runs: int = 0
+    """Fresh processes that each input was run in."""
 
     @property
     def sound(self) -> bool:
@@ -88,7 +90,7 @@ class ResultCache:
             self._bytes -= dropped
 
 
-class _Proven:
+class Proven:
     """Programs that are proven deterministic on some input, newest kept."""
 
     def __init__(self) -> None:
@@ -112,13 +114,19 @@ class Validator:
     """Validates triplets on an engine."""
 
     def __init__(
-        self, engine: Engine, context: Context, *, runs: int, cache: ResultCache | None
+        self,
+        engine: Engine,
+        context: Context,
+        *,
+        runs: int,
+        cache: ResultCache | None,
+        proven: Proven,
     ) -> None:
         self._engine = engine
-        self._context = context
+        self.context = context
         self._runs = runs
         self._cache = cache
-        self._proven = _Proven()
+        self._proven = proven
 
     def is_proven(self, program: Program) -> bool:
         """Whether a program has been proven deterministic on some input."""
@@ -126,7 +134,7 @@ class Validator:
 
     def key(self, triplet: Triplet) -> str:
         """Content hash of what is run for a triplet."""
-        return self._context.key(
+        return self.context.key(
             triplet.program, triplet.imports, triplet.inputs, triplet.expects, self._runs
         )
 
@@ -161,7 +169,7 @@ class Validator:
         source = with_imports(triplet.program, triplet.imports)
         parsed = await self._engine.parse(
             [
-                program_item(source, self._context.rules),
+                program_item(source, self.context.rules),
                 *argument_items(triplet.inputs),
                 *value_items(given),
             ]
@@ -184,7 +192,8 @@ class Validator:
             self._result(triplet, next(by_call)) if isinstance(entry, Arguments) else entry
             for entry in arguments
         )
-        computed = Computed(results, sum((run.usage for run in runs), Usage()))
+        usage = sum((run.usage for run in runs), Usage())
+        computed = Computed(results, usage, len(runs))
         if computed.sound:
             self._proven.add(program.source)
         return computed
@@ -234,7 +243,7 @@ class Validator:
         if status is Status.OK and mismatch:
             status, detail = Status.MISMATCH, mismatch
         if status is Status.OK:
-            detail = _praise(len(computed.results), self._runs, given=matches is not None)
+            detail = _praise(triplet, computed, given=matches is not None)
         return Verdict(
             index=index,
             id=triplet.id,
@@ -245,8 +254,8 @@ class Validator:
             detail=detail,
             usage=computed.usage,
             key=key,
-            backend=self._context.backend,
-            interpreter=self._context.interpreter,
+            backend=self.context.backend,
+            interpreter=self.context.interpreter,
         )
 
     async def _match(
@@ -355,7 +364,9 @@ def _text(result: Value | str | CallOutcome) -> str | None:
     return result if isinstance(result, str) else None
 
 
-def _praise(inputs: int, runs: int, *, given: bool) -> str:
-    what = "the value is" if inputs == 1 else f"the values of all {inputs} inputs are"
+def _praise(triplet: Triplet, computed: Computed, *, given: bool) -> str:
+    what = "value" if triplet.expects == "value" else "outcome"
+    inputs = len(computed.results)
+    who = f"the {what} is" if inputs == 1 else f"the {what}s of all {inputs} inputs are"
     also = ", and equal to what was given" if given else ""
-    return f"{what} the same in {runs} independent runs{also}"
+    return f"{who} the same in {computed.runs} independent runs{also}"

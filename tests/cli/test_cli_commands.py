@@ -187,6 +187,7 @@ def test_options_reach_the_executor(fake_executor: Install, tmp_path: Path, out:
     made = fake_executor()
     options = ["--backend", "process", "--workers", "3", "--runs", "4", "--wall-s", "1.5"]
     options += ["--cpu-s", "2", "--memory-mib", "64", "--output-kib", "8", "--no-default-bans"]
+    options += ["--min-parameters", "0"]
     options += ["--ban-module", "os.path", "--ban-module", "re", "--ban-keyword", "try"]
     assert main(["verify", write_rows(tmp_path / "in"), "--out", str(out), *options]) == 0
     used = made[0].options
@@ -195,6 +196,7 @@ def test_options_reach_the_executor(fake_executor: Install, tmp_path: Path, out:
     assert (used.limits.memory_mib, used.limits.output_kib) == (64, 8)
     assert used.rules.banned_modules == ("os.path", "re")
     assert used.rules.banned_keywords == ("try",)
+    assert used.rules.min_parameters == 0
 
 
 def test_default_bans_stay_unless_dropped(
@@ -202,10 +204,20 @@ def test_default_bans_stay_unless_dropped(
 ) -> None:
     made = fake_executor()
     file = write_rows(tmp_path / "in", row())
-    assert main(["judge", file, "--out", str(out), "--ban-module", "re"]) == 0
+    assert main(["verify", file, "--out", str(out), "--ban-module", "re"]) == 0
     banned = made[0].options.rules.banned_modules
     assert "random" in banned
     assert banned[-1] == "re"
+
+
+def test_judging_bans_nothing_unless_asked_to(
+    fake_executor: Install, tmp_path: Path, out: Path
+) -> None:
+    made = fake_executor()
+    file = write_rows(tmp_path / "in", row())
+    assert main(["judge", file, "--out", str(out), "--ban-module", "re"]) == 0
+    assert made[0].options.judge_rules.banned_modules == ("re",)
+    assert made[0].options.judge_rules.min_parameters == 0
 
 
 def test_error_task_option_reaches_every_row(

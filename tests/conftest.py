@@ -1,0 +1,34 @@
+"""Fixtures of several test modules: the real sandbox, started once where tests may share it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import OPEN_RULES
+
+from executor import Limits, SyncExecutor
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[SyncExecutor]:
+    """A warm nsjail pool without screening, without a cache, with short limits."""
+    limits = Limits(cpu_s=1, wall_s=4, memory_mib=256, output_kib=256)
+    with SyncExecutor(limits=limits, rules=OPEN_RULES, cache=False) as executor:
+        yield executor
+
+
+@pytest.fixture
+def compiled(sandbox: SyncExecutor) -> None:
+    """Skip where the guest has no compiled core: only that watches the order of sets."""
+    if any("compiled core" in warning for warning in sandbox.info.warnings):
+        pytest.skip("the compiled core of the guest is missing (no C compiler at install)")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of its own for temporary files, so that what is left behind can be seen."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path

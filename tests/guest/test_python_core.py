@@ -1,0 +1,115 @@
+"""The pure-Python core of the zygote: the same verdicts and the same walls, without a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attacks import FORBIDDEN, OPEN_DESCRIPTORS
+from support import OPEN_RULES, body, triplet, value, verdict
+
+from executor import JudgeTask, Limits, Status, SyncExecutor, TaskType
+from executor.backends import image
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncExecutor]:
+    """An executor whose image was built where nothing had been compiled."""
+    cache = tmp_path_factory.mktemp("cache")
+    for folder in (cache, *cache.parents):
+        if folder.stat().st_mode & 0o001 == 0 and Path("/tmp") in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o011)  # the jail's user must get through
+    files = image._guest_files
+    limits = Limits(cpu_s=1, wall_s=4, memory_mib=256, output_kib=256)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXECUTOR_CACHE", str(cache))
+        patch.setattr(
+            image, "_guest_files", lambda: [path for path in files() if path.suffix == ".py"]
+        )
+        with SyncExecutor(workers=2, limits=limits, rules=OPEN_RULES, cache=False) as executor:
+            yield executor
+
+
+def test_the_missing_core_is_told(plain: SyncExecutor) -> None:
+    assert any("compiled core" in warning for warning in plain.info.warnings)
+    assert plain.info.isolated
+
+
+VALUES = {
+    "a sum": (body("return sum(range(x))"), "10", "45"),
+    "a module": (body("import math", "return math.comb(x, 2)"), "10", "45"),
+    "a structure": (body("return {'a': [x, (x,)], 'b': {x}}"), "1", "{'a': [1, (1,)], 'b': {1}}"),
+    "an expression": (body("return x"), "[i * i for i in range(4)]", "[0, 1, 4, 9]"),
+    "a large output": (body("print('x' * 200_000)", "return len(str(x))"), "10", "2"),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_values_are_right(plain: SyncExecutor, what: str) -> None:
+    program, given, expected = VALUES[what]
+    assert value(plain, program, given) == expected
+
+
+ENDINGS = {
+    "an error": (body("return 1 // 0"), Status.ERROR),
+    "a syntax error": ("def f(x:", Status.SYNTAX_ERROR),
+    "os._exit": (body("import os", "os._exit(0)"), Status.CRASHED),
+    "an endless loop": (body("while True: pass"), Status.CPU_LIMIT),
+    "an endless sleep": (body("import time", "time.sleep(99)"), Status.WALL_LIMIT),
+    "memory": (body("a = []", "while True: a.append(bytearray(1 << 20))"), Status.MEMORY_LIMIT),
+    "a large value": (body("return 'x' * (1 << 20)"), Status.OUTPUT_LIMIT),
+    "a generator": (body("return (i for i in 'ab')"), Status.UNSERIALIZABLE),
+    "hashes": (body("return hash('a')"), Status.NONDETERMINISTIC),
+    "a large set": (body("return list(set('abcdefghijklmnop'))"), Status.NONDETERMINISTIC),
+    "randomness": (body("import random", "return random.random()"), Status.NONDETERMINISTIC),
+    "the time": (body("import time", "return time.time()"), Status.NONDETERMINISTIC),
+    "a closed result": (
+        body(
+            "import os",
+            "for number in range(64):",
+            "    try: os.close(number)",
+            "    except OSError: pass",
+            "while True: pass",
+        ),
+        Status.CRASHED,
+    ),
+    "a forged result": (
+        OPEN_DESCRIPTORS + body("os.write(descriptors()[-1][0], bytes(64))"),
+        Status.CRASHED,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ENDINGS)
+def test_an_end_has_its_own_status(plain: SyncExecutor, what: str) -> None:
+    program, status = ENDINGS[what]
+    result = verdict(plain, program)
+    assert result.status is status, result.detail
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_a_call_outside_the_policy_is_forbidden(plain: SyncExecutor, what: str) -> None:
+    result = verdict(plain, FORBIDDEN[what])
+    assert result.status is Status.FORBIDDEN, result.detail
+
+
+def test_attacks_do_not_reach_the_rows_beside_them(plain: SyncExecutor) -> None:
+    rows = []
+    for number, program in enumerate([*FORBIDDEN.values(), *(p for p, _ in ENDINGS.values())][::3]):
+        rows += [triplet(program), triplet(body(f"return x + {number}"), "1")]
+    verdicts = list(plain.validate_many(rows))
+    assert [each.outputs[0] for each in verdicts[1::2]] == [
+        str(number + 1) for number in range(len(rows) // 2)
+    ]
+
+
+def test_answers_are_judged(plain: SyncExecutor) -> None:
+    task = JudgeTask(
+        task=TaskType.ABDUCTION,
+        program=body("return x * 2"),
+        inputs=("2",),
+        outputs=("4",),
+        answers=("2", "3", "1 + 1", "2.0", "'2'"),
+    )
+    assert plain.judge(task).scores == (1.0, 0.0, 1.0, 1.0, 0.0)
