@@ -26,7 +26,7 @@ MAX_FRAME = 256 << 20
 _JOB = struct.Struct("<IIIQIB")
 _REPLY = struct.Struct("<IBiIQQQI")
 _FRESH_NAMESPACE = 1
-_ROTATED_ORDER = 2
+_ORDER_SHIFT = 1
 
 
 class Outcome(IntEnum):
@@ -58,6 +58,16 @@ class Kind(IntEnum):
     TOO_LARGE = 3
     NO_MEMORY = 4
     LOAD_ERROR = 5
+
+
+class Order(IntEnum):
+    """In which order a run is shown the elements of sets whose order depends on hashes."""
+
+    NATURAL = 0
+    ROTATED = 1
+    """Every element stands elsewhere than in natural order."""
+    REVERSED = 2
+    """Every two elements stand the other way round."""
 
 
 class Call(NamedTuple):
@@ -96,12 +106,12 @@ def encode_job(
     memory_bytes: int,
     output_bytes: int,
     fresh_namespace: bool,
-    rotated_order: bool,
+    order: Order,
     code: bytes,
     calls: Sequence[Call],
 ) -> bytes:
     """Return the frame of one job. ``output_bytes`` bounds each value."""
-    flags = _FRESH_NAMESPACE * fresh_namespace | _ROTATED_ORDER * rotated_order
+    flags = _FRESH_NAMESPACE * fresh_namespace | order << _ORDER_SHIFT
     parts = [
         _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, flags),
         len(code).to_bytes(4, "little"),
@@ -178,6 +188,8 @@ def decode_parse_reply(payload: bytes, expected: int) -> list[Parsed]:
         for outcome, *facts, sizes in answers:
             blobs = []
             for size in sizes:
+                if type(size) is not int or size < 0:
+                    raise ValueError(f"a size of {size!r}")
                 blobs.append(payload[at : at + size])
                 at += size
             parsed.append(Parsed(outcome, facts, blobs))

@@ -91,7 +91,8 @@ async def test_an_endless_source_is_read_only_as_far_as_the_window(ordered: bool
 
     def endless() -> Iterator[int]:
         nonlocal taken
-        for taken in itertools.count(1):
+        while True:
+            taken += 1
             yield taken
 
     results = stream(endless(), double, window=5, ordered=ordered)

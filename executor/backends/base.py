@@ -18,6 +18,9 @@ HASH_SEEDS = (104_729, 1_299_709)
 CLOCK_SHIFTS_S = (0, 40_000_003)
 """How far the clock is ahead, by colour: 463 days differ in year, month, day, hour and minute."""
 
+PID_SHIFTS = (0, 1_000_000)
+"""What is added to the process numbers that a program sees, by colour."""
+
 PRELOAD = (
     "math", "re", "collections", "itertools", "functools", "operator", "string", "copy", "heapq",
     "bisect", "typing", "datetime", "executor.grammar.decode",

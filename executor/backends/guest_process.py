@@ -152,7 +152,7 @@ class GuestProcess:
         finally:
             self._process.stdout.close()
             os.close(self._errors_fd)
-            self._release()
+            await asyncio.shield(asyncio.to_thread(self._release))
 
     async def _ended(self) -> None:
         if self._process.poll() is not None:

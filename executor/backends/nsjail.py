@@ -20,7 +20,7 @@ from nsjail import Exe, IdMap, MountPt, NsJailConfig
 from nsjail.enums import LogLevel, RLimitType
 from nsjail.serializers import to_textproto
 
-from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PRELOAD, Role
+from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELOAD, Role
 from executor.backends.cgroups import Cgroup, CgroupFactory, find_cgroups
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
@@ -152,7 +152,7 @@ class NsjailBackend:
         finally:
             os.unlink(config)
             if group is not None:
-                group.remove()
+                await asyncio.shield(asyncio.to_thread(group.remove))
 
     async def close(self) -> None:
         """Let the image and the parent group go."""
@@ -244,6 +244,7 @@ def _guest_environment(image: GuestImage, role: Role) -> list[str]:
         environment += [
             f"LD_PRELOAD=/{core.relative_to(image.root)}",
             f"EXECUTOR_CLOCK_SHIFT_S={CLOCK_SHIFTS_S[role.colour]}",
+            f"EXECUTOR_PID_SHIFT={PID_SHIFTS[role.colour]}",
         ]
     return environment
 

@@ -585,13 +585,15 @@ static PyObject *immortalize(PyObject *module, PyObject *ignored)
 
 /* ---- sources of nondeterminism ------------------------------------------------------------------
  * Two runs with different hash seeds still agree by chance: a set of two strings has two orders. So
- * the interpreter notes when a program could have seen such an order, and can show it another one:
- * rotated by one, every element stands elsewhere. Notes: bits of `seen`. */
+ * the interpreter notes when a program could have seen such an order, and can show it other ones:
+ * rotated by one, every element stands elsewhere; reversed, every two elements change sides. Notes:
+ * bits of `seen`. */
 
 enum { SAW_HASH_ORDER = 1, SAW_ENTROPY = 2, SAW_CLOCK = 4 };
+enum { NATURAL, ROTATED, REVERSED };
 
 static unsigned seen;
-static int rotate;
+static int order_shown = NATURAL;
 static getiterfunc original_set_iter;
 static PyCFunction original_pop;
 static _PyCFunctionFast original_fromkeys;
@@ -629,20 +631,24 @@ static PyObject *set_iter(PyObject *set)
         return original_set_iter(set);
     seen |= SAW_HASH_ORDER;
     PyObject *plain = original_set_iter(set);
-    if (!rotate || !plain)
+    if (order_shown == NATURAL || !plain)
         return plain;
     PyObject *order = PySequence_List(plain);
     Py_DECREF(plain);
-    if (!order)
+    if (!order || (order_shown == REVERSED && PyList_Reverse(order) < 0)) {
+        Py_XDECREF(order);
         return NULL;
-    PyObject *first = PyList_GET_ITEM(order, 0);
-    Py_ssize_t last = PyList_GET_SIZE(order) - 1;
-    for (Py_ssize_t i = 0; i < last; i++)
-        PyList_SET_ITEM(order, i, PyList_GET_ITEM(order, i + 1));
-    PyList_SET_ITEM(order, last, first);
-    PyObject *rotated = PyObject_GetIter(order);
+    }
+    if (order_shown == ROTATED) {
+        PyObject *first = PyList_GET_ITEM(order, 0);
+        Py_ssize_t last = PyList_GET_SIZE(order) - 1;
+        for (Py_ssize_t i = 0; i < last; i++)
+            PyList_SET_ITEM(order, i, PyList_GET_ITEM(order, i + 1));
+        PyList_SET_ITEM(order, last, first);
+    }
+    PyObject *shown = PyObject_GetIter(order);
     Py_DECREF(order);
-    return rotated;
+    return shown;
 }
 
 static PyObject *set_pop(PyObject *set, PyObject *ignored)
@@ -650,13 +656,16 @@ static PyObject *set_pop(PyObject *set, PyObject *ignored)
     if (!order_is_random(set))
         return original_pop(set, ignored);
     seen |= SAW_HASH_ORDER;
-    if (!rotate)
+    if (order_shown == NATURAL)
         return original_pop(set, ignored);
     PyObject *value = NULL;
     Py_hash_t hash;
     Py_ssize_t position = 0;
     _PySet_NextEntry(set, &position, &value, &hash);
-    _PySet_NextEntry(set, &position, &value, &hash); /* the second one */
+    do { /* the second one, or the last one */
+        if (!_PySet_NextEntry(set, &position, &value, &hash))
+            break;
+    } while (order_shown == REVERSED);
     Py_INCREF(value);
     if (PySet_Discard(set, value) < 0)
         Py_CLEAR(value);
@@ -704,11 +713,13 @@ static PyObject *watch_order(PyObject *module, PyObject *ignored)
     Py_RETURN_TRUE;
 }
 
-/* show_order(rotated): start a run with no notes, in natural or rotated order. */
-static PyObject *show_order(PyObject *module, PyObject *rotated)
+/* show_order(order): start a run with no notes: 0 natural, 1 rotated, 2 reversed order. */
+static PyObject *show_order(PyObject *module, PyObject *order)
 {
-    rotate = PyObject_IsTrue(rotated);
+    order_shown = (int)PyLong_AsLong(order);
     seen = 0;
+    if (PyErr_Occurred())
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -717,19 +728,26 @@ static PyObject *sources_seen(PyObject *module, PyObject *ignored)
     return PyLong_FromUnsignedLong(seen);
 }
 
-/* ---- a shifted clock ---------------------------------------------------------------------------
+/* ---- shifted clock and process numbers ---------------------------------------------------------
  * Loaded with LD_PRELOAD, these take the place of the C library's functions, so that interpreters
- * can differ in the date they see: a program whose value depends on the day shows it at once. They
- * also note that the clock, or the kernel's randomness, was asked for. */
+ * can differ in the date and the process number that they see: a program whose value depends on one
+ * shows it at once. They also note that the clock, or the kernel's randomness, was asked for. */
 
 static long clock_shift_s;
+static pid_t pid_shift;
 
-__attribute__((constructor)) static void read_clock_shift(void)
+__attribute__((constructor)) static void read_shifts(void)
 {
-    const char *text = getenv("EXECUTOR_CLOCK_SHIFT_S");
-    if (text)
-        clock_shift_s = atol(text);
+    const char *clock = getenv("EXECUTOR_CLOCK_SHIFT_S"), *pid = getenv("EXECUTOR_PID_SHIFT");
+    if (clock)
+        clock_shift_s = atol(clock);
+    if (pid)
+        pid_shift = (pid_t)atol(pid);
 }
+
+pid_t getpid(void) { return (pid_t)syscall(SYS_getpid) + pid_shift; }
+
+pid_t gettid(void) { return (pid_t)syscall(SYS_gettid) + pid_shift; }
 
 ssize_t getrandom(void *buffer, size_t size, unsigned flags)
 {
@@ -770,7 +788,7 @@ static PyMethodDef methods[] = {
     {"address_space", address_space, METH_NOARGS, "Bytes of address space in use."},
     {"immortalize", immortalize, METH_NOARGS, "Stop counting references to what there is."},
     {"watch_order", watch_order, METH_NOARGS, "Note from now on that a set's order was seen."},
-    {"show_order", show_order, METH_O, "show_order(rotated): begin a run."},
+    {"show_order", show_order, METH_O, "show_order(order): begin a run."},
     {"sources_seen", sources_seen, METH_NOARGS, "Bits: 1 hash order, 2 entropy, 4 clock."},
     {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
     {"confine", confine, METH_O, "confine(filter): install a filter in this process."},

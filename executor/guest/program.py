@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     class Core(Protocol):
         """What the run of a job needs of ``_core`` or ``spawn``."""
 
-        def show_order(self, rotated: bool, /) -> None:
+        def show_order(self, order: int, /) -> None:
             """Begin a run."""
 
         def sources_seen(self) -> int:
@@ -42,8 +42,9 @@ VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR = range(6)
 
 FRESH_NAMESPACE = 1
 """Flag of a job: execute the program anew, in a new namespace, before each call."""
-ROTATED_ORDER = 2
-"""Flag of a job: iterate sets of randomly hashed elements one element further on."""
+ORDER_SHIFT = 1
+"""Bits 1 and 2 of a job's flags: the order in which sets of randomly hashed elements are shown; 0
+as it is, 1 one element further on, 2 backwards."""
 
 _MESSAGE_LIMIT = 500
 _builtins = builtins.__dict__
@@ -95,7 +96,7 @@ def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> 
         value = _call(namespace, how, data)
         job.sources |= job.core.sources_seen()  # before the encoder looks into sets
         record = _record(VALUE, encode(value, job.max_bytes))
-        job.core.show_order(job.rotated)
+        job.core.show_order(job.order)
         return record
     except Unserializable as error:
         return _record(UNSERIALIZABLE, str(error).encode("utf-8", "replace"))
@@ -123,7 +124,7 @@ class _Job:
 
     def __init__(self, core: Core, flags: int, max_bytes: int) -> None:
         self.core = core
-        self.rotated = bool(flags & ROTATED_ORDER)
+        self.order = flags >> ORDER_SHIFT & 3
         self.fresh = bool(flags & FRESH_NAMESPACE)
         self.max_bytes = max_bytes
         self.sources = 0
@@ -136,7 +137,7 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     job = _Job(core, flags, max_bytes)
     namespace: dict[str, object] | None = None
     records = []
-    core.show_order(job.rotated)
+    core.show_order(job.order)
     for how, data in calls:
         if namespace is None or job.fresh:
             try:

@@ -64,7 +64,7 @@ def watch_order() -> bool:
     return False
 
 
-def show_order(_rotated: bool) -> None:
+def show_order(_order: int) -> None:
     """Begin a run. Without the compiled core there is one order to show."""
 
 

@@ -126,13 +126,12 @@ class Pool:
         return await future
 
     def _enqueue(self, request: Request, lane: _Lane) -> None:
-        worker = self._idlest(lane)
-        if worker is not None:
-            worker.send(request)
-            return
         # oldest item first, also if the request comes back from a guest that was slow or died
         insort(self._waiting.setdefault(lane, deque()), request, key=attrgetter("arrived_at"))
-        if not self._lanes.get(lane) and not self._starting:
+        worker = self._idlest(lane)
+        if worker is not None:
+            self._refill(worker)
+        elif not self._lanes.get(lane) and not self._starting:
             self._restart(Role(lane[0], lane[1] or 0, 0))
 
     def _idlest(self, lane: _Lane) -> Worker | None:
@@ -147,13 +146,12 @@ class Pool:
         return best
 
     def _refill(self, worker: Worker) -> None:
+        if worker.served >= RETIRE_AFTER and not worker.retiring:
+            worker.retiring = True
+            self._restart(worker.role)
         if worker.retiring:
             if not worker.in_flight:
                 worker.end()
-            return
-        if worker.served >= RETIRE_AFTER:
-            worker.retiring = True
-            self._restart(worker.role)
             return
         if len(worker.in_flight) > WINDOW // 2:
             return  # fill up in one go: each write wakes the guest

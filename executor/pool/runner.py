@@ -12,6 +12,7 @@ from executor.frames import (
     Call,
     How,
     Kind,
+    Order,
     Outcome,
     Parsed,
     ParseItem,
@@ -75,7 +76,7 @@ class PoolEngine:
         colour: int | None,
         imports: bool,
         fresh_namespace: bool = False,
-        rotated_order: bool = False,
+        order: Order = Order.NATURAL,
     ) -> Run:
         """See :class:`executor.verification.engine.Engine`."""
         limits = self._limits
@@ -88,7 +89,7 @@ class PoolEngine:
             memory_bytes=limits.memory_mib << 20,
             output_bytes=limits.output_kib << 10,
             fresh_namespace=fresh_namespace,
-            rotated_order=rotated_order,
+            order=order,
             code=code,
             calls=calls,
         )

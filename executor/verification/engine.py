@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from executor.frames import Call, Parsed, ParseItem, Source
+from executor.frames import Call, Order, Parsed, ParseItem, Source
 from executor.models import Status, Usage
 
 
@@ -46,11 +46,11 @@ class Engine(Protocol):
         colour: int | None,
         imports: bool,
         fresh_namespace: bool = False,
-        rotated_order: bool = False,
+        order: Order = Order.NATURAL,
     ) -> Run:
         """Run in a fresh process of the given colour (0 or 1: hash seed, clock; ``None``: any).
 
         ``imports`` says whether the program imports modules; ``fresh_namespace`` executes the
-        program anew before each call; ``rotated_order`` shows it sets of randomly hashed elements
-        in another order than a run of the same colour sees without it.
+        program anew before each call; ``order`` shows it sets of randomly hashed elements in
+        another order than a run of the same colour sees in natural order.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from executor.frames import Call, Source
+from executor.frames import Call, Order, Source
 from executor.models import Status, Usage
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.prepare import Program
@@ -29,7 +29,7 @@ async def run_calls(
     *,
     colour: int | None,
     backwards: bool = False,
-    rotated_order: bool = False,
+    order: Order = Order.NATURAL,
 ) -> Run:
     """Run calls of a program, each as if in a fresh process, in the order of ``calls``.
 
@@ -38,19 +38,19 @@ async def run_calls(
     the calls of a shared process in reverse order.
     """
     if len(calls) > 1 and program.may_share:
-        order = list(reversed(calls)) if backwards else calls
+        ordered = list(reversed(calls)) if backwards else calls
         run = await engine.run(
             program.code,
-            order,
+            ordered,
             colour=colour,
             imports=program.imports,
             fresh_namespace=True,
-            rotated_order=rotated_order,
+            order=order,
         )
         if run.whole and not any(map(_depends_on_company, run.outcomes)):
             outcomes = tuple(reversed(run.outcomes)) if backwards else run.outcomes
             return run._replace(outcomes=outcomes)
-    return await run_apart(engine, program, calls, colour=colour, rotated_order=rotated_order)
+    return await run_apart(engine, program, calls, colour=colour, order=order)
 
 
 def _depends_on_company(outcome: CallOutcome) -> bool:
@@ -64,7 +64,7 @@ async def run_apart(
     calls: Sequence[Call],
     *,
     colour: int | None,
-    rotated_order: bool = False,
+    order: Order = Order.NATURAL,
 ) -> Run:
     """Run each call in a process of its own."""
 
@@ -74,7 +74,7 @@ async def run_apart(
             [call],
             colour=colour,
             imports=program.imports,
-            rotated_order=rotated_order,
+            order=order,
         )
 
     if len(calls) == 1:

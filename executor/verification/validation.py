@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
-from executor.frames import Call, Source
+from executor.frames import Call, Order, Source
 from executor.grammar.decode import DecodeError
 from executor.models import Status, Triplet, Usage, Verdict
 from executor.verification.context import Context
@@ -205,20 +205,20 @@ class Validator:
         order depends on hashes also sees other orders; one that asked for randomness runs again.
         """
 
-        def run(number: int, rotated_order: bool = False) -> Coroutine[Any, Any, Run]:
+        def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
             return run_calls(
                 self._engine,
                 program,
                 calls,
                 colour=number & 1,
                 backwards=bool(number & 1),
-                rotated_order=rotated_order,
+                order=order,
             )
 
         runs = await asyncio.gather(*map(run, range(self._runs)))
         more = []
         if any(Source.HASH_ORDER in done.sources for done in runs):
-            more += [run(0, rotated_order=True), run(1, rotated_order=True)]
+            more += [run(0, Order.ROTATED), run(1, Order.REVERSED)]
         if any(Source.ENTROPY in done.sources for done in runs):
             more += map(run, range(_RUNS_FOR_ENTROPY))
         return [*runs, *await asyncio.gather(*more)]

@@ -18,6 +18,7 @@ from executor.frames import (
     Call,
     How,
     Kind,
+    Order,
     Outcome,
     Record,
     Source,
@@ -68,7 +69,9 @@ def test_records_and_calls_have_the_same_numbers(numbers: type[IntEnum]) -> None
 
 def test_flags_and_sources_have_the_same_bits() -> None:
     assert frames._FRESH_NAMESPACE == program.FRESH_NAMESPACE
-    assert frames._ROTATED_ORDER == program.ROTATED_ORDER
+    assert frames._ORDER_SHIFT == program.ORDER_SHIFT
+    assert "enum { NATURAL, ROTATED, REVERSED };" in CORE
+    assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED"]
     sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d)", CORE)}
     assert sources == {each.name: each.value for each in Source}
     assert spawn.sources_seen() == sum(Source)
@@ -82,10 +85,10 @@ def test_both_sides_know_the_same_first_word() -> None:
     code=st.binary(max_size=40),
     calls=st.lists(st.tuples(st.sampled_from(How), st.binary(max_size=20)), max_size=5),
     fresh=st.booleans(),
-    rotated=st.booleans(),
+    order=st.sampled_from(Order),
 )
 def test_a_job_arrives_as_it_was_sent(
-    code: bytes, calls: list[tuple[How, bytes]], fresh: bool, rotated: bool
+    code: bytes, calls: list[tuple[How, bytes]], fresh: bool, order: Order
 ) -> None:
     job = encode_job(
         7,
@@ -94,14 +97,14 @@ def test_a_job_arrives_as_it_was_sent(
         memory_bytes=1 << 40,
         output_bytes=4,
         fresh_namespace=fresh,
-        rotated_order=rotated,
+        order=order,
         code=code,
         calls=[Call(how, data) for how, data in calls],
     )
     assert int.from_bytes(job[:4], "little") == len(job) - 4
     *numbers, flags = spawn._JOB.unpack_from(job, 4)
     assert numbers == [7, 1, 2, 1 << 40, 4]
-    assert flags == program.FRESH_NAMESPACE * fresh | program.ROTATED_ORDER * rotated
+    assert flags == program.FRESH_NAMESPACE * fresh | order << program.ORDER_SHIFT
     rest = job[4 + spawn._JOB.size :]
     size = int.from_bytes(rest[:4], "little")
     assert rest[4 : 4 + size] == code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import body, triplet, value
+from support import OPEN_RULES, body, triplet, value
 
 from executor import Status, SyncExecutor
 
@@ -126,6 +126,15 @@ def test_a_value_that_depends_on_the_process_is_refused(sandbox: SyncExecutor, w
     for attempt in range(3):
         result = sandbox.validate(triplet(f"{program}\n# {attempt}"))
         assert result.status is Status.NONDETERMINISTIC, result.outputs
+
+
+def test_the_number_of_the_process_is_refused_by_a_fresh_pool_too() -> None:
+    """Where all guests count their children alike, two runs must not get the same number."""
+    with SyncExecutor(workers=1, rules=OPEN_RULES, cache=False) as executor:
+        for attempt in range(5):
+            program = body("import os", f"return os.getpid() + {attempt}")
+            result = executor.validate(triplet(program))
+            assert result.status is Status.NONDETERMINISTIC, result.outputs
 
 
 def test_a_random_digit_is_never_accepted(sandbox: SyncExecutor) -> None:

@@ -21,7 +21,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncExecutor]:
         if folder.stat().st_mode & 0o001 == 0 and Path("/tmp") in folder.parents:
             folder.chmod(folder.stat().st_mode | 0o011)  # the jail's user must get through
     files = image._guest_files
-    limits = Limits(cpu_s=1, wall_s=4, memory_mib=256, output_kib=256)
+    limits = Limits(cpu_s=1, wall_s=4, memory_mib=64, output_kib=256)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXECUTOR_CACHE", str(cache))
         patch.setattr(
