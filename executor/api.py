@@ -98,6 +98,7 @@ class Executor:
         self._validator = validator(rules)
         self._judge = Judge(engine, validator(judge_rules))
         self._script_places = asyncio.Semaphore(size)
+        self._scripts: set[asyncio.Future[ScriptResult]] = set()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -117,6 +118,9 @@ class Executor:
         """End all guests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
         if self._open:
             self._open = False
+            for script in list(self._scripts):
+                script.cancel()
+            await asyncio.gather(*self._scripts, return_exceptions=True)
             await self._pool.close()
 
     @property
@@ -146,6 +150,20 @@ class Executor:
         At most ``workers`` scripts run at a time; others wait.
         """
         self._check_open()
+        running = asyncio.ensure_future(self._run_script(script))
+        self._scripts.add(running)
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if self._open:
+                raise
+            raise ExecutorClosed("the executor was closed") from None
+        finally:
+            self._scripts.discard(running)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _run_script(self, script: Script) -> ScriptResult:
         async with self._script_places:
             return await self._backend.run_script(script, self._limits)
 

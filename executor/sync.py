@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +22,8 @@ from executor.models import (
     Triplet,
     Verdict,
 )
+
+_END_TIMEOUT_S = 10.0
 
 
 class SyncExecutor:
@@ -115,11 +117,20 @@ class SyncExecutor:
         if self._loop is None:
             coroutine.close()
             raise ExecutorClosed("the executor is not open: use it as 'with SyncExecutor(...)'")
-        future: Future[Result] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        ended = Event()
+
+        async def call() -> Result:
+            try:
+                return await coroutine
+            finally:
+                ended.set()
+
+        future: Future[Result] = asyncio.run_coroutine_threadsafe(call(), self._loop)
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # a KeyboardInterrupt here must end the call over there
+            if future.cancel():  # a KeyboardInterrupt here must end the call over there
+                ended.wait(_END_TIMEOUT_S)
             raise
 
     def _iterate[Result](self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:

@@ -15,8 +15,9 @@ programs that import the common modules, which are preloaded."""
 HASH_SEEDS = (104_729, 1_299_709)
 """``PYTHONHASHSEED`` by colour. Fixed, so that a verdict can be had again."""
 
-CLOCK_SHIFTS_S = (0, 40_000_003)
-"""How far the clock is ahead, by colour: 463 days differ in year, month, day, hour and minute."""
+CLOCK_SHIFTS_S = (0, 40_217_371)
+"""How far the clock is ahead, by colour: 465 days, 11 hours, 29 minutes and
+31 seconds, so that date and time differ in every part."""
 
 PID_SHIFTS = (0, 1_000_000)
 """What is added to the process numbers that a program sees, by colour."""

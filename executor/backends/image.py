@@ -15,7 +15,9 @@ Images lie in a cache directory under a content hash: ``$EXECUTOR_CACHE``, else
 
 from __future__ import annotations
 
+import asyncio
 import compileall
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -91,6 +93,17 @@ def open_image(cache: Path | None = None) -> GuestImage:
         ) from error
     accelerated = any((root / "guest/executor/guest").glob("_core*.so"))
     return GuestImage(root, lock_fd, accelerated)
+
+
+async def open_image_in_thread() -> GuestImage:
+    """:func:`open_image` without holding up the event loop; nothing stays open if cancelled."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_image))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(BackendUnavailable):
+            (await opening).close()
+        raise
 
 
 def _cache_directory() -> Path:
@@ -205,13 +218,17 @@ def _make_readable(image: Path) -> None:
 def _prune(cache: Path, keep: Path) -> None:
     """Remove images that nobody has open and nobody has used for a week, and broken-off builds."""
     for entry in cache.iterdir():
-        if entry == keep or time.time() - entry.stat().st_mtime < _UNUSED_FOR_S:
-            continue
-        descriptor = os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(entry, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):  # another process prunes too
+            if entry != keep and time.time() - entry.stat().st_mtime > _UNUSED_FOR_S:
+                _remove_if_closed(entry)
+
+
+def _remove_if_closed(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(entry, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)

@@ -24,7 +24,13 @@ from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELO
 from executor.backends.cgroups import Cgroup, CgroupFactory, find_cgroups
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
-from executor.backends.image import GUEST_MAIN, PYTHON, SCRIPT_MAIN, GuestImage, open_image
+from executor.backends.image import (
+    GUEST_MAIN,
+    PYTHON,
+    SCRIPT_MAIN,
+    GuestImage,
+    open_image_in_thread,
+)
 from executor.backends.run_policy import RUN_POLICY
 from executor.backends.script_frames import (
     decode_reply,
@@ -68,7 +74,7 @@ class NsjailBackend:
     async def open(self) -> None:
         """Find the binary, build the guest image, find control groups; start a trial jail."""
         self._binary = find_binary()
-        self._image = await asyncio.to_thread(open_image)
+        self._image = await open_image_in_thread()
         self._cgroups = await asyncio.to_thread(find_cgroups)
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.reap_stale)

@@ -6,14 +6,13 @@ hold; nothing keeps a program from files, network or other processes of this use
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import tempfile
 
 from executor.backends.base import HASH_SEEDS, PRELOAD, Role
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
-from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image
+from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
 from executor.backends.script_frames import (
     decode_reply,
     encode_request,
@@ -44,7 +43,7 @@ class ProcessBackend:
 
     async def open(self) -> None:
         """Build the guest image, for its copy of the guest's code."""
-        self._image = await asyncio.to_thread(open_image)
+        self._image = await open_image_in_thread()
 
     async def launch(self, role: Role) -> GuestProcess:
         """Start a warm guest process and return when it is ready."""

@@ -759,7 +759,9 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 {
     seen |= SAW_CLOCK;
     long result = syscall(SYS_clock_gettime, clock, now);
-    if (result == 0 && clock != CLOCK_PROCESS_CPUTIME_ID && clock != CLOCK_THREAD_CPUTIME_ID)
+    /* Only the date: sleeping and waiting go by absolute times of the monotonic clock. */
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+                        clock == CLOCK_TAI))
         now->tv_sec += clock_shift_s;
     return (int)result;
 }

@@ -92,6 +92,8 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     core.immortalize()
     gc.freeze()  # children collect their own garbage only, and leave these pages alone
     sys.argv = ["program"]
+    for name in [name for name in sys.modules if name.startswith("executor.guest")]:
+        del sys.modules[name]  # nothing that a program needs to find
     if locked:
         core.lock(*seccomp.build(zygote=True))
     write(READY)

@@ -66,15 +66,15 @@ class Pool:
 
     async def open(self) -> None:
         """Start the backend and all guests. Raises :class:`BackendUnavailable`."""
+        starting: list[asyncio.Task[None]] = []
         try:
             await self.backend.open()
-            async with asyncio.TaskGroup() as group:
-                for role in self._roles():
-                    group.create_task(self._start(role))
-        except* BackendUnavailable as failures:
-            await self.close()
-            raise failures.exceptions[0] from None
-        except* BaseException:
+            starting = [asyncio.create_task(self._start(role)) for role in self._roles()]
+            await asyncio.gather(*starting)
+        except BaseException:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
             await self.close()
             raise
         self._ticker = asyncio.create_task(self._tick())

@@ -34,6 +34,8 @@ _GRACE_S = 2.0
 """How long after its wall limit a guest may take to report it."""
 _PARSE_DEADLINE_S = 3.0
 _SPAWN_ATTEMPTS = 3
+_CPU_LIMIT_SHARE = 0.4
+"""RLIMIT_CPU counts ticks: on a busy machine it strikes as early as at 0.6 of the limit."""
 _HARMLESS: list[ParseItem] = [("value", "0", None)]
 """What a working parser can parse."""
 
@@ -59,9 +61,12 @@ class PoolEngine:
         )
         if answer is not None:
             try:
-                return decode_parse_reply(answer.payload, len(items))
+                parsed = decode_parse_reply(answer.payload, len(items))
             except ProtocolError:
-                return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
+                parsed = []
+            if parsed and all(map(_fits, items, parsed)):
+                return parsed
+            return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
         if len(items) > 1:  # one of the texts kills parsers: find out which
             return [parsed for item in items for parsed in await self._parse([item])]
         if items != _HARMLESS and (await self._parse(_HARMLESS))[0].outcome == "literal":
@@ -109,7 +114,7 @@ class PoolEngine:
         return Run((_INFRA,) * len(calls), Usage(), whole=False)
 
     def _understand(self, answer: Answer | None, number: int, calls: int) -> Run | None:
-        """The run, or ``None`` if the guest could not start a process for it."""
+        """The run; ``None`` if it must be repeated: it did not start, or others killed it."""
         if answer is None:
             return Run((_INFRA,) * calls, Usage(), whole=False)
         try:
@@ -128,9 +133,10 @@ class PoolEngine:
             if result is not None:
                 sources, records = result
                 return Run(tuple(map(self._record_outcome, records)), usage, sources)
-        return Run((self._end(reply, answer),) * calls, usage, whole=False)
+        end = self._end(reply, answer)
+        return Run((end,) * calls, usage, whole=False) if end is not None else None
 
-    def _end(self, reply: Reply, answer: Answer) -> CallOutcome:
+    def _end(self, reply: Reply, answer: Answer) -> CallOutcome | None:
         """What a run was that brought no result."""
         if reply.outcome is Outcome.WALL_LIMIT:
             detail = f"ran longer than {self._limits.wall_s:g} s"
@@ -143,7 +149,8 @@ class PoolEngine:
             return CallOutcome(Status.CRASHED, detail="wrote to the result channel itself")
         return self._death(reply, answer)
 
-    def _death(self, reply: Reply, answer: Answer) -> CallOutcome:
+    def _death(self, reply: Reply, answer: Answer) -> CallOutcome | None:
+        """What ended a run; ``None`` if somebody outside did, so that it says nothing."""
         number = reply.wait_status & 0x7F
         limits = self._limits
         if number == 0:
@@ -155,9 +162,11 @@ class PoolEngine:
             status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
         elif answer.memory_killed():
             return _memory_limit(limits)
-        else:  # nobody else may kill: it was RLIMIT_CPU, which counts ticks and so is not exact
+        elif reply.cpu_us >= limits.cpu_s * 1_000_000 * _CPU_LIMIT_SHARE:
             status = Status.CPU_LIMIT
             detail = f"used more than {limits.cpu_s} s of processor time"
+        else:
+            return None
         return CallOutcome(status, detail=detail)
 
     def _record_outcome(self, record: Record) -> CallOutcome:
@@ -172,6 +181,20 @@ class PoolEngine:
         if kind is Kind.NO_MEMORY:
             return _memory_limit(self._limits)
         return _error(payload, loading=kind is Kind.LOAD_ERROR)
+
+
+def _fits(item: ParseItem, parsed: Parsed) -> bool:
+    """Whether an answer of the parser has a shape that its question allows."""
+    outcome, facts, blobs = parsed
+    if outcome in ("screened", "syntax_error", "malformed"):
+        return len(facts) == 1 and type(facts[0]) is str and not blobs
+    if item[0] == "program":
+        types = [type(fact) for fact in facts]
+        return outcome == "ok" and types == [list, bool] and len(blobs) == 1
+    if item[0] == "arguments" and outcome == "literal":
+        return len(facts) == 1 and facts[0] in (How.VALUES, How.ENCODED) and len(blobs) == 1
+    wanted = 2 if item[0] == "arguments" else 1
+    return outcome in ("literal", "expression") and not facts and len(blobs) == wanted
 
 
 def _error(payload: bytes, *, loading: bool) -> CallOutcome:
