@@ -161,7 +161,9 @@ def decode_result(data: bytes, expected: int) -> tuple[Source, list[Record]] | N
 
 
 ParseKind = Literal["program", "arguments", "value"]
-ParseItem = tuple[ParseKind, str, tuple[object, ...] | None]
+RulesTuple = tuple[tuple[str, ...], tuple[str, ...], int, int, int]
+"""The fields of :class:`executor.models.Rules`, in their order."""
+ParseItem = tuple[ParseKind, str, RulesTuple | None]
 """What to parse: a program with its screening rules (``None``: not screened), the text between the
 parentheses of a call, or one expression."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
-from executor.frames import How, Parsed, ParseItem
+from executor.frames import How, Parsed, ParseItem, RulesTuple
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import quick_values
 
@@ -18,6 +18,9 @@ MAX_BYTES = 16 << 20
 _FINAL = frozenset({"ok", "syntax_error", "screened"})
 _ENTRY_OVERHEAD = 500
 _QUICK_CHARACTERS = 4096
+
+
+_Rules = RulesTuple | None
 
 
 class Front:
@@ -31,7 +34,7 @@ class Front:
         self._ask = ask
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._programs: OrderedDict[ParseItem, Parsed] = OrderedDict()
+        self._programs: OrderedDict[str, tuple[_Rules, Parsed]] = OrderedDict()
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         """Answer what can be answered here, and ask about the rest, all at once."""
@@ -49,20 +52,45 @@ class Front:
         return answers
 
     def _answer(self, item: ParseItem) -> Parsed | None:
-        if item[0] != "program":
+        kind, source, rules = item
+        if kind != "program":
             return _quick_answer(item)
-        parsed = self._programs.get(item)
-        if parsed is not None:
-            self._programs.move_to_end(item)
+        known_rules, parsed = self._programs.get(source, (None, None))
+        if parsed is None or not (
+            rules == known_rules or (parsed.outcome == "ok" and _asks_less(rules, known_rules))
+        ):
+            return None
+        self._programs.move_to_end(source)
         return parsed
 
     def _remember(self, item: ParseItem, parsed: Parsed) -> None:
-        if parsed.outcome not in _FINAL or item in self._programs:
+        _, source, rules = item
+        if parsed.outcome not in _FINAL:
             return
-        self._programs[item] = parsed
-        self._bytes += _size(item, parsed)
+        self._forget(source)
+        self._programs[source] = (rules, parsed)
+        self._bytes += _size(source, parsed)
         while self._bytes > self._max_bytes:
-            self._bytes -= _size(*self._programs.popitem(last=False))
+            self._forget(next(iter(self._programs)))
+
+    def _forget(self, source: str) -> None:
+        if source in self._programs:
+            self._bytes -= _size(source, self._programs.pop(source)[1])
+
+
+def _asks_less(rules: _Rules, known: _Rules) -> bool:
+    """Whether a program that meets ``known`` surely meets ``rules``."""
+    if rules is None or known is None:
+        return rules is None
+    modules, keywords, parameters, size, depth = rules
+    known_modules, known_keywords, known_parameters, known_size, known_depth = known
+    return (
+        set(modules) <= set(known_modules)
+        and set(keywords) <= set(known_keywords)
+        and parameters <= known_parameters
+        and size >= known_size
+        and depth >= known_depth
+    )
 
 
 def _quick_answer(item: ParseItem) -> Parsed | None:
@@ -80,5 +108,5 @@ def _quick_answer(item: ParseItem) -> Parsed | None:
         return None
 
 
-def _size(item: ParseItem, parsed: Parsed) -> int:
-    return _ENTRY_OVERHEAD + 4 * len(item[1]) + sum(map(len, parsed.blobs))
+def _size(source: str, parsed: Parsed) -> int:
+    return _ENTRY_OVERHEAD + 4 * len(source) + sum(map(len, parsed.blobs))

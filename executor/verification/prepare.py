@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from executor.frames import Call, How, Parsed, ParseItem
+from executor.frames import Call, How, Parsed, ParseItem, RulesTuple
 from executor.models import Rules, Status
 from executor.verification.engine import CallOutcome
 
@@ -39,7 +39,7 @@ _PROBLEMS = {
 }
 
 
-def rules_tuple(rules: Rules) -> tuple[object, ...]:
+def rules_tuple(rules: Rules) -> RulesTuple:
     """The rules in the form that the parser takes."""
     return (
         tuple(rules.banned_modules),
