@@ -42,7 +42,7 @@ def _bomb(lines: str, *statuses: Status) -> Bomb:
 BOMBS = {
     "endless loop": _bomb("while True: pass", *_TOO_LONG),
     "sleep": _bomb("import time\ntime.sleep(1000)", Status.WALL_LIMIT),
-    "memory": _bomb("a = []\nwhile True: a.append(bytearray(1 << 24))", Status.MEMORY_LIMIT),
+    "memory": _bomb("a = []\nwhile True: a.append(bytes(1 << 24))", Status.MEMORY_LIMIT),
     "fork": _bomb("import os\nwhile True: os.fork()", Status.FORBIDDEN),
     "huge output": _bomb("return 'x' * (64 << 20)", Status.OUTPUT_LIMIT),
     "deep recursion": _bomb("g = lambda n: g(n + 1)\nreturn g(0)", Status.ERROR),

@@ -57,7 +57,7 @@ ENDINGS = {
     "os._exit": (body("import os", "os._exit(0)"), Status.CRASHED),
     "an endless loop": (body("while True: pass"), Status.CPU_LIMIT),
     "an endless sleep": (body("import time", "time.sleep(99)"), Status.WALL_LIMIT),
-    "memory": (body("a = []", "while True: a.append(bytearray(1 << 20))"), Status.MEMORY_LIMIT),
+    "memory": (body("a = []", "while True: a.append(bytes(1 << 20))"), Status.MEMORY_LIMIT),
     "a large value": (body("return 'x' * (1 << 20)"), Status.OUTPUT_LIMIT),
     "a generator": (body("return (i for i in 'ab')"), Status.UNSERIALIZABLE),
     "hashes": (body("return hash('a')"), Status.NONDETERMINISTIC),

@@ -70,7 +70,7 @@ ENDINGS = {
     "an alarm": (body("import signal, time", "signal.alarm(1)", "time.sleep(99)"), Status.CRASHED),
     "a large allocation": (body("return len(bytearray(1 << 34))"), Status.MEMORY_LIMIT),
     "memory bit by bit": (
-        body("a = []", "while True: a.append(bytearray(1 << 20))"),
+        body("a = []", "while True: a.append(bytes(1 << 20))"),
         Status.MEMORY_LIMIT,
     ),
     "a large value": (body("return 'x' * (1 << 20)"), Status.OUTPUT_LIMIT),
