@@ -16,6 +16,7 @@ async def exchange(
     max_reply: int,
     deadline_s: float,
     environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> bytes:
     """Start a process, write the request to it, and read what it writes until it ends.
 
@@ -28,6 +29,7 @@ async def exchange(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env=dict(environment or {}),
+        pass_fds=pass_fds,
         start_new_session=True,  # a Ctrl-C at the terminal is the host's to handle
     )
     assert process.stdin is not None

@@ -67,6 +67,7 @@ class GuestProcess:
         *,
         core: int | None = None,
         environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
         memory_kills: Callable[[], int] = _zero,
         release: Callable[[], None] = _nothing,
     ) -> GuestProcess:
@@ -84,6 +85,7 @@ class GuestProcess:
                     stderr=errors_fd,
                     env=dict(environment or {}),
                     bufsize=0,
+                    pass_fds=pass_fds,
                     start_new_session=True,  # a Ctrl-C at the terminal is the host's to handle
                 )
         except OSError as error:

@@ -12,7 +12,6 @@ import itertools
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,17 +93,18 @@ class NsjailBackend:
     async def launch(self, role: Role) -> GuestProcess:
         """Start a warm jail and return when it is ready."""
         group = self._make_group(f"{role.kind}-{role.number}")
-        config = _write_config(self._guest_config(role))
+        config = _config_file(self._guest_config(role))
         try:
-            command = [self._binary, "--config", config]
+            command = [self._binary, "--config", f"/proc/self/fd/{config}"]
             return await GuestProcess.start(
                 group.wrap(command) if group is not None else command,
                 core=role.core,
+                pass_fds=(config,),
                 memory_kills=group.memory_kills if group is not None else lambda: 0,
                 release=group.remove if group is not None else lambda: None,
             )
         finally:
-            os.unlink(config)
+            os.close(config)
 
     def _make_group(self, name: str) -> Cgroup | None:
         if self._cgroups is None:
@@ -145,18 +145,19 @@ class NsjailBackend:
                 memory_bytes=jail_memory_bytes(script, limits),
                 processes=jail_processes(limits),
             )
-        config = _write_config(_script_config(self._image, limits))
+        config = _config_file(_script_config(self._image, limits))
         try:
-            command = [self._binary, "--config", config]
+            command = [self._binary, "--config", f"/proc/self/fd/{config}"]
             reply = await exchange(
                 group.wrap(command) if group is not None else command,
                 encode_request(script, limits, grouped=group is not None),
+                pass_fds=(config,),
                 max_reply=max_reply_bytes(script, limits),
                 deadline_s=limits.wall_s + _SCRIPT_GRACE_S,
             )
             return _script_result(reply, script, limits, group)
         finally:
-            os.unlink(config)
+            os.close(config)
             if group is not None:
                 await asyncio.shield(asyncio.to_thread(group.remove))
 
@@ -265,11 +266,11 @@ def _hidden_modules(image: GuestImage) -> list[MountPt]:
     ]
 
 
-def _write_config(config: NsJailConfig) -> str:
-    descriptor, path = tempfile.mkstemp(prefix="executor-", suffix=".cfg")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(to_textproto(config))
-    return path
+def _config_file(config: NsJailConfig) -> int:
+    """A descriptor of the configuration's text: in memory, so that nothing can be left over."""
+    descriptor = os.memfd_create("jail.cfg")
+    os.write(descriptor, to_textproto(config).encode())
+    return descriptor
 
 
 def serialize(config: NsJailConfig, command: Sequence[str]) -> str:
