@@ -7,7 +7,7 @@ code, is world-readable (the interpreter's own prefix often is not), and is neve
     /py/bin/python3.12, /py/lib/python3.12/    interpreter and standard library
     /lib/..., /lib64/...                       shared libraries
     /guest/executor/{guest,grammar,screening}  the guest's code
-    /dev/null, /dev/shm, /work, /tmp           mount points
+    /dev/null, /dev/shm, /box, /tmp            mount points
 
 Images lie in a cache directory under a content hash: ``$EXECUTOR_CACHE``, else
 ``/var/cache/absolute-zero-executor`` for root and ``~/.cache/absolute-zero-executor`` for others.
@@ -41,7 +41,7 @@ GUEST_MAIN = "/guest/executor/guest/main.py"
 SCRIPT_MAIN = "/guest/executor/guest/script.py"
 """The program that runs one general script, inside the image."""
 
-_LAYOUT_VERSION = "2"
+_LAYOUT_VERSION = "3"
 _GUEST_PACKAGES = ("guest", "grammar", "screening")
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
@@ -150,7 +150,7 @@ def _build(cache: Path, root: Path) -> None:
         _copy_interpreter(building)
         _copy_guest(building)
         _copy_shared_libraries(building)
-        for name in ("work", "tmp", "dev/shm"):
+        for name in ("box", "tmp", "dev/shm"):
             (building / name).mkdir(parents=True)
         (building / "dev/null").touch()
         _make_readable(building)

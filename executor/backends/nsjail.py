@@ -185,7 +185,7 @@ def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
             dst=path, fstype="tmpfs", options=f"size={limits.files_mib}m,mode=1777,nr_inodes=16384",
             rw=True, nosuid=True, nodev=True,
         )
-        for path in ("/work", "/tmp", "/dev/shm")
+        for path in ("/box", "/tmp", "/dev/shm")
     ]  # fmt: skip
     config.exec_bin = Exe(path=PYTHON, arg=["-I", "-B", SCRIPT_MAIN])
     return config

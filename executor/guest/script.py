@@ -1,7 +1,7 @@
 """Pid 1 of a fresh jail for one general script: start it, watch it, bring back what it made.
 
 Uses the standard library only. Started as ``python3.12 -I -B .../script.py [directory]``;
-``directory``, by default ``/work``, is the script's empty, writable working directory.
+``directory``, by default ``/box``, is the script's empty, writable working directory.
 
 fd 0 carries one request from the host, which is trusted::
 
@@ -78,7 +78,7 @@ IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.
 Request = dict[str, "Any"]
 
 
-def main(directory: str = "/work") -> None:
+def main(directory: str = "/box") -> None:
     """Serve the one request on fd 0 and write the reply to fd 1."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)

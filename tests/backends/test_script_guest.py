@@ -89,7 +89,7 @@ def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 def jail_config(root: Path, limits: Limits) -> str:
     outside = 1_800_000_000 + os.getpid() if os.geteuid() == 0 else os.geteuid()
     files = f"size={limits.files_mib << 20},mode=0700"
-    writable = ("/work", "/tmp", "/dev/shm")
+    writable = ("/box", "/tmp", "/dev/shm")
     mounts: list[dict[str, Any]] = [
         {"src": str(root), "dst": "/", "is_bind": True},
         {"dst": "/dev", "fstype": "tmpfs", "options": "size=4096,mode=0755"},
@@ -538,7 +538,7 @@ def test_orphans_do_not_pile_up(run_jailed: RunScript) -> None:
         "libc.process_vm_readv(1, 0, 0, 0, 0, 0)",
         "libc.process_vm_writev(1, 0, 0, 0, 0, 0)",
         "libc.mount(0, b'/', 0, 0, 0)",
-        "libc.umount2(b'/work', 0)",
+        "libc.umount2(b'/box', 0)",
         "libc.unshare(0x10000000)",
         "libc.setns(0, 0)",
         "libc.personality(0)",
@@ -663,7 +663,7 @@ def test_jail_holds_nothing_but_the_image(run_jailed: RunScript) -> None:
     result = run_jailed("import os; print(os.getpid(), os.getuid(), sorted(os.listdir('/')))")
     pid, uid, names = result.stdout.decode().split(maxsplit=2)
     assert (pid, uid) == ("2", "65534")
-    image = ["dev", "guest", "lib", "lib64", "py", "tmp", "work"]
+    image = ["box", "dev", "guest", "lib", "lib64", "py", "tmp"]
     assert json.loads(names.replace("'", '"')) == image
 
 
@@ -677,7 +677,7 @@ def test_only_the_temporary_directories_are_writable(run_jailed: RunScript) -> N
             except OSError:
                 pass
     """
-    assert sorted(run_jailed(source).stdout.split()) == [b"/dev/shm", b"/tmp", b"/work"]
+    assert sorted(run_jailed(source).stdout.split()) == [b"/box", b"/dev/shm", b"/tmp"]
 
 
 def test_full_file_system_is_an_error_of_the_script(run_jailed: RunScript) -> None:

@@ -125,11 +125,11 @@ def test_the_environment_holds_nothing_of_the_host(monkeypatch: pytest.MonkeyPat
 def test_the_file_system_is_the_image_and_no_more(sandbox: SyncExecutor) -> None:
     program = body(
         "import os",
-        "return os.getcwd(), sorted(os.listdir('/')), os.listdir('/work'), os.listdir('/tmp')",
+        "return os.getcwd(), sorted(os.listdir('/')), os.listdir('/box'), os.listdir('/tmp')",
     )
     root, top, work, temporary = ast.literal_eval(value(sandbox, program))
     assert root == "/"
-    assert set(top) <= {"py", "lib", "lib64", "usr", "guest", "dev", "work", "tmp"}
+    assert set(top) <= {"py", "lib", "lib64", "usr", "guest", "dev", "box", "tmp"}
     assert work == temporary == []
     listing = body("import os", "return sorted(os.listdir('/dev'))")
     assert value(sandbox, listing) == "['null', 'shm']"
