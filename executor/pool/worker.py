@@ -8,7 +8,6 @@ has no effects.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections import deque
@@ -181,17 +180,17 @@ class Worker:
         """Kill the guest and report the end; requests in flight stay for the pool to move."""
         if self.ended:
             return
+        self._detach()
+        self.guest.kill()
+        self._on_end(self)
+
+    def _detach(self) -> None:
         self.ended = True
         self._loop.remove_reader(self.guest.read_fd)
         self._want_write(wanted=False)
-        self.guest.kill()
-        self._on_end(self)
 
     async def close(self) -> None:
         """End, and wait until nothing of the guest is left."""
         if not self.ended:
-            self.ended = True
-            self._loop.remove_reader(self.guest.read_fd)
-            with contextlib.suppress(OSError, ValueError):
-                self._want_write(wanted=False)
+            self._detach()
         await self.guest.close()

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, NamedTuple
 
 from executor.frames import Call, How, Parsed, ParseItem
-from executor.grammar.decode import DecodeError
 from executor.models import (
     Judgement,
     JudgeTask,
@@ -35,7 +34,7 @@ from executor.verification.prepare import (
 from executor.verification.runs import evaluate_alone, run_apart, run_calls
 from executor.verification.source import with_imports
 from executor.verification.validation import Validator, error_name, import_context
-from executor.verification.values import FORGED, Value, value_of
+from executor.verification.values import FORGED, Value, decoded, value_of
 
 RECHECK_SHARE = 1 / 64
 """Share of the answers judged in a shared process that are judged again in one of their own."""
@@ -157,7 +156,7 @@ class Judge:
         async def value(answer: Parsed) -> tuple[Value | CallOutcome, Usage]:
             read = read_value(answer)
             if isinstance(read, bytes):
-                return _decoded(read), Usage()
+                return decoded(read), Usage()
             if isinstance(read, CallOutcome):
                 return read, Usage()
             if not isinstance(context, Program):
@@ -173,18 +172,9 @@ class Judge:
     ) -> tuple[list[Scored], Usage]:
         program, parsed = await self._program_and(task, argument_items(answers))
         expected, usage = await self._expected(task)
-        arguments: list[_Judged] = []
-        for answer in parsed:
-            read = read_arguments(answer)
-            if isinstance(read, CallOutcome):
-                arguments.append(read)
-            elif read.collect is None:
-                arguments.append(read.call)
-            else:
-                call, used = await self._collect(task, program, read.collect)
-                arguments.append(call)
-                usage += used
-        arguments, used = await self._with_gold_input(task, answers, arguments)
+        read, used = await self._calls(task, program, parsed)
+        usage += used
+        arguments, used = await self._with_gold_input(task, answers, read)
         usage += used
         calls = [call for call in arguments if isinstance(call, Call)]
         run = await self._run_answers(task, program, calls)
@@ -199,7 +189,7 @@ class Judge:
         return scored, usage + run.usage
 
     async def _with_gold_input(
-        self, task: JudgeTask, answers: Sequence[str], arguments: list[_Judged]
+        self, task: JudgeTask, answers: Sequence[str], arguments: Sequence[Call | CallOutcome]
     ) -> tuple[list[_Judged], Usage]:
         """Let an answer that repeats the gold input word for word have the gold input's outcome.
 
@@ -208,7 +198,7 @@ class Judge:
         """
         usage = Usage()
         gold = task.inputs[0].strip() if task.inputs else None
-        judged = list(arguments)
+        judged: list[_Judged] = list(arguments)
         for number, (answer, entry) in enumerate(zip(answers, arguments, strict=True)):
             unserializable = isinstance(entry, CallOutcome) and (
                 entry.status is Status.UNSERIALIZABLE
@@ -233,8 +223,24 @@ class Judge:
             raise _Broken(program)
         return program, parsed[1:]
 
+    async def _calls(
+        self, task: JudgeTask, program: Program | None, parsed: Sequence[Parsed]
+    ) -> tuple[list[Call | CallOutcome], Usage]:
+        """Calls with values for arguments; expressions are evaluated, each by itself."""
+
+        async def call(answer: Parsed) -> tuple[Call | CallOutcome, Usage]:
+            read = read_arguments(answer)
+            if isinstance(read, CallOutcome):
+                return read, Usage()
+            if read.collect is None:
+                return read.call, Usage()
+            return await self._collect(task, program, read.collect)
+
+        results = await asyncio.gather(*map(call, parsed))
+        return [entry for entry, _ in results], sum((used for _, used in results), Usage())
+
     async def _collect(
-        self, task: JudgeTask, program: Program, expression: Call
+        self, task: JudgeTask, program: Program | None, expression: Call
     ) -> tuple[Call | CallOutcome, Usage]:
         """Evaluate arguments that are no literals to values, before and apart from the run.
 
@@ -246,7 +252,7 @@ class Judge:
             return context, Usage()
         run = await self._engine.run(context.code, [expression], colour=None, imports=True)
         outcome, usage = run.outcomes[0], run.usage
-        if outcome.error_type == "NameError":
+        if outcome.error_type == "NameError" and program is not None:
             run = await self._engine.run(
                 program.code, [expression], colour=None, imports=program.imports
             )
@@ -325,37 +331,11 @@ class Judge:
             gold, parsed = await self._program_and(task, items)
         else:
             parsed = await self._engine.parse(items)
-        calls, usage = await self._hidden_calls(task, gold, parsed[:count])
+        # As values: a solver's program never shares its process with an expression of the task.
+        read, usage = await self._calls(task, gold, parsed[:count])
         values = await self._values(task.imports, parsed[count:])
-        expected = []
-        for value, used in values:
-            if not isinstance(value, Value):
-                raise _Broken(value)
-            expected.append(value)
-            usage += used
-        return calls, expected, usage
-
-    async def _hidden_calls(
-        self, task: JudgeTask, gold: Program | None, parsed: Sequence[Parsed]
-    ) -> tuple[list[Call], Usage]:
-        """The hidden inputs as values: the solver's program never evaluates an expression."""
-        calls: list[Call] = []
-        usage = Usage()
-        for answer in parsed:
-            read = read_arguments(answer)
-            if isinstance(read, CallOutcome):
-                raise _Broken(read)
-            call: Call | CallOutcome = read.call
-            if read.collect is not None:
-                context = gold or await import_context(self._engine, task.imports)
-                if isinstance(context, CallOutcome):
-                    raise _Broken(context)
-                call, used = await self._collect(task, context, read.collect)
-                usage += used
-            if isinstance(call, CallOutcome):
-                raise _Broken(call)
-            calls.append(call)
-        return calls, usage
+        usage = sum((used for _, used in values), usage)
+        return _usable(read), _usable([value for value, _ in values]), usage
 
     # ---- error deduction -----------------------------------------------------------------------
 
@@ -382,6 +362,16 @@ class Judge:
         return scored, usage
 
 
+def _usable[Wanted](parts: Sequence[Wanted | CallOutcome]) -> list[Wanted]:
+    """The parts of a task; the first that is a problem makes the task unusable."""
+    usable: list[Wanted] = []
+    for part in parts:
+        if isinstance(part, CallOutcome):
+            raise _Broken(part)
+        usable.append(part)
+    return usable
+
+
 def _gold(task: JudgeTask, expects: Literal["value", "error"]) -> Triplet:
     return Triplet(
         program=task.program or "",
@@ -389,13 +379,6 @@ def _gold(task: JudgeTask, expects: Literal["value", "error"]) -> Triplet:
         inputs=task.inputs[:1],
         expects=expects,
     )
-
-
-def _decoded(data: bytes) -> Value | CallOutcome:
-    try:
-        return Value(data)
-    except DecodeError as error:
-        return CallOutcome(Status.UNSERIALIZABLE, detail=str(error))
 
 
 def _are_arguments(value: object) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from executor.frames import Call, Order, Source
-from executor.grammar.decode import DecodeError
 from executor.models import Status, Triplet, Usage, Verdict
 from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
@@ -30,7 +29,7 @@ from executor.verification.prepare import (
 )
 from executor.verification.runs import agree, evaluate_alone, run_calls
 from executor.verification.source import with_imports
-from executor.verification.values import Value
+from executor.verification.values import Value, decoded
 
 NO_ERROR = "NoError"
 """The outcome of an error-deduction task whose program raises nothing."""
@@ -141,27 +140,31 @@ class Validator:
     async def validate(self, triplet: Triplet, index: int) -> Verdict:
         """Decide whether a triplet is a sound task; ``index`` is its place in a batch."""
         key = self.key(triplet)
-        computed = self._cache.get(key) if self._cache is not None else None
         given = _given_texts(triplet)
-        if computed is None:
-            computed, parsed_outputs = await self._compute(triplet, given)
-            if self._cache is not None:
-                self._cache.put(key, computed)
-        else:
-            parsed = await self._engine.parse(value_items(given)) if given else []
-            parsed_outputs = [read_value(answer) for answer in parsed]
-        matched = await self._match(triplet, computed, parsed_outputs)
+        computed, outputs = await self._remembered(key, triplet, given)
+        if outputs is None:
+            outputs = [
+                read_value(answer) for answer in await self._engine.parse(value_items(given))
+            ]
+        matched = await self._match(triplet, computed, outputs)
         return self._verdict(triplet, index, key, computed, matched)
 
     async def compute(self, triplet: Triplet) -> Computed:
         """What the program gives for each input, whatever outputs were stated."""
-        key = self.key(triplet)
-        computed = self._cache.get(key) if self._cache is not None else None
-        if computed is None:
-            computed, _ = await self._compute(triplet, [])
-            if self._cache is not None:
-                self._cache.put(key, computed)
+        computed, _ = await self._remembered(self.key(triplet), triplet, [])
         return computed
+
+    async def _remembered(
+        self, key: str, triplet: Triplet, given: Sequence[str]
+    ) -> tuple[Computed, list[object] | None]:
+        """The cached result, and ``None``; else :meth:`_compute`, cached."""
+        known = self._cache.get(key) if self._cache is not None else None
+        if known is not None:
+            return known, None
+        computed, outputs = await self._compute(triplet, given)
+        if self._cache is not None:
+            self._cache.put(key, computed)
+        return computed, outputs
 
     async def _compute(
         self, triplet: Triplet, given: Sequence[str]
@@ -289,10 +292,7 @@ class Validator:
         if isinstance(result, str):
             return "" if error_name(given) == result else f"the outcome is {result}"
         if isinstance(parsed, bytes):
-            try:
-                expected: Value | CallOutcome = Value(parsed)
-            except DecodeError:
-                return "the given output cannot be read"
+            expected = decoded(parsed)
         elif isinstance(parsed, CallOutcome):
             expected = parsed
         else:

@@ -40,9 +40,12 @@ FORGED = CallOutcome(Status.UNSERIALIZABLE, detail="sent what is not a well-form
 
 def value_of(outcome: CallOutcome) -> Value | CallOutcome:
     """The value of a successful call, or the outcome of one that has none."""
-    if outcome.value is None:
-        return outcome
+    return outcome if outcome.value is None else decoded(outcome.value)
+
+
+def decoded(data: bytes) -> Value | CallOutcome:
+    """The value that some bytes encode, or :data:`FORGED`."""
     try:
-        return Value(outcome.value)
+        return Value(data)
     except DecodeError:
         return FORGED
