@@ -7,7 +7,15 @@
 :mod:`executor.errors`; outcomes: see :class:`Status`.
 """
 
-from executor.api import Executor, ExecutorInfo
+from executor.api import Executor, ExecutorInfo, ExecutorStats
+from executor.backends.settings import (
+    BackendSettings,
+    DockerSettings,
+    GvisorSettings,
+    NsjailSettings,
+    ProcessSettings,
+    SandboxFusionSettings,
+)
 from executor.errors import (
     BackendUnavailable,
     ConfigurationError,
@@ -23,6 +31,7 @@ from executor.models import (
     Judgement,
     JudgeTask,
     Limits,
+    Options,
     Rules,
     Script,
     ScriptResult,
@@ -38,19 +47,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "JUDGE_RULES",
+    "BackendSettings",
     "BackendUnavailable",
     "ConfigurationError",
+    "DockerSettings",
     "Executor",
     "ExecutorClosed",
     "ExecutorError",
     "ExecutorInfo",
+    "ExecutorStats",
+    "GvisorSettings",
     "InputError",
     "JudgeTask",
     "Judgement",
     "Limits",
     "MalformedRow",
+    "NsjailSettings",
+    "Options",
+    "ProcessSettings",
     "ProtocolError",
     "Rules",
+    "SandboxFusionSettings",
     "Script",
     "ScriptResult",
     "Status",

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from executor.backends import open_backend
+from executor.backends.settings import BackendSettings
 from executor.batch import stream
 from executor.errors import ConfigurationError, ExecutorClosed
-from executor.interpreter import INTERPRETER
 from executor.models import (
     JUDGE_RULES,
     Judgement,
     JudgeTask,
     Limits,
+    Options,
     Rules,
     Script,
     ScriptResult,
     Triplet,
     Verdict,
 )
-from executor.pool.pool import Pool
+from executor.pool.pool import Pool, PoolStats
 from executor.pool.runner import PoolEngine
 from executor.pool.worker import arrival
 from executor.verification.context import Context
@@ -33,6 +36,8 @@ from executor.verification.validation import Proven, ResultCache, Validator
 
 _ITEMS_PER_WORKER = 24
 """Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
+
+_REMEMBERED_OPTIONS = 64
 
 
 class ExecutorInfo(NamedTuple):
@@ -46,6 +51,24 @@ class ExecutorInfo(NamedTuple):
     """Weaknesses on this host, for people."""
 
 
+class ExecutorStats(NamedTuple):
+    """An executor at one moment, for monitoring."""
+
+    pool: PoolStats
+    cache_hits: int
+    """Results that were known, since the executor was made."""
+    cache_misses: int
+    scripts_running: int
+    scripts_waiting: int
+
+
+class _Verification(NamedTuple):
+    """What a call is served by, under its options."""
+
+    validator: Validator
+    judge: Judge
+
+
 class Executor:
     """Validates triplets, judges answers and runs scripts in warm sandboxes.
 
@@ -53,7 +76,8 @@ class Executor:
     concurrently. Cancelling a call frees what it uses; after the context nothing is left running.
 
     Args:
-        backend: ``nsjail``, or ``process`` (no isolation: for trusted code only).
+        backend: Name of a backend, or its settings. ``process`` has no isolation: for trusted code
+            only.
         workers: Places of warm guests; by default two for each processor core this process may
             use. At least two are made: a validation needs two that differ.
         limits: What each run may use.
@@ -70,7 +94,7 @@ class Executor:
 
     def __init__(
         self,
-        backend: str = "nsjail",
+        backend: str | BackendSettings = "nsjail",
         *,
         workers: int | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
@@ -84,21 +108,17 @@ class Executor:
         if runs < 2:
             raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
         self._limits = limits
+        self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
         self._backend = open_backend(backend, limits)
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
-        engine = PoolEngine(self._pool, limits)
-        proven = Proven()
-
-        def validator(screening: Rules) -> Validator:
-            context = Context(limits, screening, backend=self._backend.name)
-            remembered = ResultCache() if cache else None
-            return Validator(engine, context, runs=runs, cache=remembered, proven=proven)
-
-        self._validator = validator(rules)
-        self._judge = Judge(engine, validator(judge_rules))
+        self._engine = PoolEngine(self._pool, limits)
+        self._proven = Proven()
+        self._cache = ResultCache() if cache else None
+        self._verifications: OrderedDict[Options, _Verification] = OrderedDict()
         self._script_places = asyncio.Semaphore(size)
         self._scripts: set[asyncio.Future[ScriptResult]] = set()
+        self._scripts_running = 0
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -128,29 +148,53 @@ class Executor:
         """What this executor is; warnings are known once it is open."""
         backend = self._backend
         return ExecutorInfo(
-            backend.name, INTERPRETER, backend.isolated, self._pool.size, backend.warnings
+            backend.name, backend.interpreter, backend.isolated, self._pool.size, backend.warnings
         )
 
     @property
     def pool(self) -> Pool:
-        """The pool of warm guests, for monitoring."""
+        """The pool of warm guests."""
         return self._pool
 
-    async def validate(self, triplet: Triplet) -> Verdict:
-        """Decide whether a triplet is a sound task."""
-        return await self._validate(0, triplet)
+    @property
+    def limits(self) -> Limits:
+        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        return self._limits
 
-    async def judge(self, task: JudgeTask) -> Judgement:
-        """Score the answers of a task."""
-        return await self._judge_task(0, task)
+    def stats(self) -> ExecutorStats:
+        """What the executor is doing now."""
+        return ExecutorStats(
+            pool=self._pool.stats(),
+            cache_hits=self._cache.hits if self._cache else 0,
+            cache_misses=self._cache.misses if self._cache else 0,
+            scripts_running=self._scripts_running,
+            scripts_waiting=len(self._scripts) - self._scripts_running,
+        )
 
-    async def run(self, script: Script) -> ScriptResult:
+    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+        """Decide whether a triplet is a sound task.
+
+        Raises:
+            ConfigurationError: the options ask for more than the executor's limits.
+        """
+        return await self._validate(0, triplet, options)
+
+    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
+        """Score the answers of a task. Raises as :meth:`validate`."""
+        return await self._judge_task(0, task, options)
+
+    async def run(self, script: Script, *, limits: Limits | None = None) -> ScriptResult:
         """Run a general script once, in a fresh sandbox with a writable directory.
 
-        At most ``workers`` scripts run at a time; others wait.
+        At most ``workers`` scripts run at a time; others wait. ``limits``: at most the executor's.
+
+        Raises:
+            InputError: a path, an argument or a size that cannot be served.
+            ConfigurationError: the limits are above the executor's.
         """
         self._check_open()
-        running = asyncio.ensure_future(self._run_script(script))
+        allowed = self._allowed(limits or self._limits)
+        running = asyncio.ensure_future(self._run_script(script, allowed))
         self._scripts.add(running)
         try:
             return await running
@@ -163,9 +207,13 @@ class Executor:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def _run_script(self, script: Script) -> ScriptResult:
+    async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
         async with self._script_places:
-            return await self._backend.run_script(script, self._limits)
+            self._scripts_running += 1
+            try:
+                return await self._backend.run_script(script, limits)
+            finally:
+                self._scripts_running -= 1
 
     def validate_many(
         self,
@@ -173,13 +221,15 @@ class Executor:
         *,
         ordered: bool = True,
         window: int | None = None,
+        options: Options = Options(),  # noqa: B008
     ) -> AsyncGenerator[Verdict, None]:
         """Validate a stream of triplets; each verdict's ``index`` is its position.
 
         The source is read only as far as ``window`` items are in hand, so it may be endless.
         ``ordered=False`` yields verdicts as they finish. Closing the generator cancels the rest.
         """
-        return stream(triplets, self._validate, window=window or self._window(), ordered=ordered)
+        work = partial(self._validate, options=options)
+        return stream(triplets, work, window=window or self._window(), ordered=ordered)
 
     def judge_many(
         self,
@@ -187,22 +237,60 @@ class Executor:
         *,
         ordered: bool = True,
         window: int | None = None,
+        options: Options = Options(),  # noqa: B008
     ) -> AsyncGenerator[Judgement, None]:
         """Judge a stream of tasks; like :meth:`validate_many`."""
-        return stream(tasks, self._judge_task, window=window or self._window(), ordered=ordered)
+        work = partial(self._judge_task, options=options)
+        return stream(tasks, work, window=window or self._window(), ordered=ordered)
 
     def _window(self) -> int:
         return _ITEMS_PER_WORKER * self._pool.size
 
-    async def _validate(self, index: int, triplet: Triplet) -> Verdict:
+    async def _validate(self, index: int, triplet: Triplet, options: Options) -> Verdict:
         self._check_open()
         arrival.set(time.monotonic())
-        return await self._validator.validate(triplet, index)
+        return await self._verification(options).validator.validate(triplet, index)
 
-    async def _judge_task(self, index: int, task: JudgeTask) -> Judgement:
+    async def _judge_task(self, index: int, task: JudgeTask, options: Options) -> Judgement:
         self._check_open()
         arrival.set(time.monotonic())
-        return await self._judge.judge(task, index)
+        return await self._verification(options).judge.judge(task, index)
+
+    def _verification(self, options: Options) -> _Verification:
+        known = self._verifications.get(options)
+        if known is None:
+            known = self._verifications[options] = self._make_verification(options)
+            if len(self._verifications) > _REMEMBERED_OPTIONS:
+                self._verifications.popitem(last=False)
+        self._verifications.move_to_end(options)
+        return known
+
+    def _make_verification(self, options: Options) -> _Verification:
+        given = options.model_dump(exclude_none=True).keys()
+        chosen = self._defaults.model_copy(update={name: getattr(options, name) for name in given})
+        assert chosen.limits is not None
+        limits = self._allowed(chosen.limits)
+        engine = self._engine.limited(limits)
+
+        def validator(rules: Rules | None) -> Validator:
+            assert rules is not None
+            assert chosen.runs is not None
+            context = Context(
+                limits, rules, backend=self._backend.name, interpreter=self._backend.interpreter
+            )
+            return Validator(
+                engine, context, runs=chosen.runs, cache=self._cache, proven=self._proven
+            )
+
+        return _Verification(validator(chosen.rules), Judge(engine, validator(chosen.judge_rules)))
+
+    def _allowed(self, limits: Limits) -> Limits:
+        for name, ceiling in self._limits:
+            if getattr(limits, name) > ceiling:
+                raise ConfigurationError(
+                    f"limits.{name} is {getattr(limits, name):g}: this executor allows {ceiling:g}"
+                )
+        return limits
 
     def _check_open(self) -> None:
         if not self._open:

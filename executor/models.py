@@ -123,6 +123,19 @@ JUDGE_RULES = Rules(banned_modules=(), min_parameters=0)
 """What judging asks of programs by default: only bounds. An answer is judged by what it does."""
 
 
+class Options(Model):
+    """Settings of one call that differ from those of its executor; ``None``: as the executor."""
+
+    limits: Limits | None = None
+    """At most those of the executor, each of them: its sandboxes are made for these."""
+    rules: Rules | None = None
+    """Screening of programs that are validated."""
+    judge_rules: Rules | None = None
+    """Screening of the programs of tasks and of solvers."""
+    runs: int | None = Field(None, ge=2, le=64)
+    """Fresh processes that a triplet is validated in."""
+
+
 class Triplet(Model):
     """A task to validate: a program and its input(s), perhaps with the output(s) it should give."""
 

@@ -9,13 +9,15 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from executor.api import Executor, ExecutorInfo
+from executor.api import Executor, ExecutorInfo, ExecutorStats
+from executor.backends.settings import BackendSettings
 from executor.errors import ExecutorClosed
 from executor.models import (
     JUDGE_RULES,
     Judgement,
     JudgeTask,
     Limits,
+    Options,
     Rules,
     Script,
     ScriptResult,
@@ -35,7 +37,7 @@ class SyncExecutor:
 
     def __init__(
         self,
-        backend: str = "nsjail",
+        backend: str | BackendSettings = "nsjail",
         *,
         workers: int | None = None,
         limits: Limits = Limits(),  # noqa: B008 - immutable
@@ -89,29 +91,47 @@ class SyncExecutor:
         """What this executor is."""
         return self._executor.info
 
-    def validate(self, triplet: Triplet) -> Verdict:
+    def stats(self) -> ExecutorStats:
+        """What the executor is doing now."""
+        return self._executor.stats()
+
+    def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
         """See :meth:`executor.Executor.validate`."""
-        return self._call(self._executor.validate(triplet))
+        return self._call(self._executor.validate(triplet, options=options))
 
-    def judge(self, task: JudgeTask) -> Judgement:
+    def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
         """See :meth:`executor.Executor.judge`."""
-        return self._call(self._executor.judge(task))
+        return self._call(self._executor.judge(task, options=options))
 
-    def run(self, script: Script) -> ScriptResult:
+    def run(self, script: Script, *, limits: Limits | None = None) -> ScriptResult:
         """See :meth:`executor.Executor.run`."""
-        return self._call(self._executor.run(script))
+        return self._call(self._executor.run(script, limits=limits))
 
     def validate_many(
-        self, triplets: Iterable[Triplet], *, ordered: bool = True, window: int | None = None
+        self,
+        triplets: Iterable[Triplet],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        options: Options = Options(),  # noqa: B008
     ) -> Iterator[Verdict]:
         """See :meth:`executor.Executor.validate_many`. The source is read in the loop's thread."""
-        return self._iterate(self._executor.validate_many(triplets, ordered=ordered, window=window))
+        return self._iterate(
+            self._executor.validate_many(triplets, ordered=ordered, window=window, options=options)
+        )
 
     def judge_many(
-        self, tasks: Iterable[JudgeTask], *, ordered: bool = True, window: int | None = None
+        self,
+        tasks: Iterable[JudgeTask],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        options: Options = Options(),  # noqa: B008
     ) -> Iterator[Judgement]:
         """See :meth:`executor.Executor.judge_many`. The source is read in the loop's thread."""
-        return self._iterate(self._executor.judge_many(tasks, ordered=ordered, window=window))
+        return self._iterate(
+            self._executor.judge_many(tasks, ordered=ordered, window=window, options=options)
+        )
 
     def _call[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         if self._loop is None:

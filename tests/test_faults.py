@@ -356,7 +356,7 @@ def test_unusable_options_are_refused(options: dict[str, int]) -> None:
 
 
 def test_an_unknown_backend_is_refused_with_the_names_of_the_known_ones() -> None:
-    with pytest.raises(UnknownBackend, match="nsjail, process"):
+    with pytest.raises(UnknownBackend, match="nsjail, docker"):
         Executor("chroot")
 
 

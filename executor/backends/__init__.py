@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from executor.backends.base import Backend
-from executor.errors import UnknownBackend
+from executor.backends.settings import (
+    SETTINGS,
+    BackendSettings,
+    NsjailSettings,
+    ProcessSettings,
+)
+from executor.errors import BackendUnavailable, UnknownBackend
 from executor.models import Limits
 
-BACKENDS = ("nsjail", "process")
+BACKENDS = tuple(SETTINGS)
 """Names that :func:`open_backend` knows."""
 
 
-def open_backend(name: str, limits: Limits) -> Backend:
-    """Make a backend by name; it is not started yet. Raises :class:`UnknownBackend`."""
-    if name == "nsjail":
-        from executor.backends.nsjail import NsjailBackend  # noqa: PLC0415 - Linux only
+def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
+    """Make a backend by name, or from its settings; it is not started yet.
+
+    Raises:
+        UnknownBackend: no backend has that name.
+        BackendUnavailable: a library that it needs is not installed.
+    """
+    settings = _settings(backend) if isinstance(backend, str) else backend
+    # Imports here: each backend needs libraries or systems that others do without.
+    if isinstance(settings, NsjailSettings):
+        from executor.backends.nsjail import NsjailBackend  # noqa: PLC0415
 
         return NsjailBackend(limits)
-    if name == "process":
+    if isinstance(settings, ProcessSettings):
         from executor.backends.process import ProcessBackend  # noqa: PLC0415
 
         return ProcessBackend(limits)
-    raise UnknownBackend(f"unknown backend {name!r}; the backends are: {', '.join(BACKENDS)}")
+    raise BackendUnavailable(f"the {settings.name} backend is not part of this version")
+
+
+def _settings(name: str) -> BackendSettings:
+    if name not in SETTINGS:
+        raise UnknownBackend(f"unknown backend {name!r}; the backends are: {', '.join(BACKENDS)}")
+    return SETTINGS[name]()

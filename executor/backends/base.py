@@ -70,6 +70,8 @@ class Backend(Protocol):
     isolated: bool
     warnings: tuple[str, ...]
     """Weaknesses on this host, for people."""
+    interpreter: str
+    """Implementation and version that programs run on, once the backend is open."""
 
     async def open(self) -> None:
         """Get ready. Raises :class:`executor.errors.BackendUnavailable`, saying what is missing."""

@@ -62,6 +62,7 @@ class NsjailBackend:
 
     name = "nsjail"
     isolated = True
+    interpreter = INTERPRETER
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits

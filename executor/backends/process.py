@@ -34,6 +34,7 @@ class ProcessBackend:
 
     name = NAME
     isolated = False
+    interpreter = INTERPRETER
     warnings: tuple[str, ...] = (
         "NO ISOLATION: programs run as this user, with its files and its network",
     )

@@ -22,10 +22,11 @@ import itertools
 import os
 import time
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
+from typing import NamedTuple
 
 from executor.backends.base import Backend, Kind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
@@ -44,6 +45,24 @@ _RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 _PLACES_PER_PARSER = 4
 
 Colour = int
+
+
+class PoolStats(NamedTuple):
+    """A pool at one moment, for monitoring."""
+
+    waiting: int
+    """Requests that no guest has taken yet."""
+    oldest_wait_s: float
+    """How long the oldest of these has been in the executor; 0 if there is none."""
+    in_flight: int
+    """Requests inside guests' pipes."""
+    workers: dict[tuple[str, str], int]
+    """Guests by kind and state: ``idle``, ``busy``, ``slow`` (one run takes long), ``retiring``;
+    ``starting`` has the kind ``any``."""
+    restarts: int
+    """Guests that were replaced because they died, stalled or broke the protocol."""
+
+
 _Lane = tuple[Kind, Colour | None]
 
 
@@ -111,6 +130,21 @@ class Pool:
     def _all_requests(self) -> list[Request]:
         waiting = [request for lane in self._waiting.values() for request in lane]
         return waiting + [request for worker in self.workers for request in worker.in_flight]
+
+    def stats(self) -> PoolStats:
+        """What the pool is doing now."""
+        now = time.monotonic()
+        waiting = [r for lane in self._waiting.values() for r in lane if not r.done]
+        oldest = min((r.arrived_at for r in waiting), default=now)
+        workers: Counter[tuple[str, str]] = Counter(
+            (w.role.kind, w.state(now, SLOW_S)) for w in self.workers
+        )
+        if self._starting:
+            workers["any", "starting"] = len(self._starting)
+        in_flight = sum(len(worker.in_flight) for worker in self.workers)
+        return PoolStats(
+            len(waiting), max(0.0, now - oldest), in_flight, dict(workers), self.restarts
+        )
 
     # ---- requests ------------------------------------------------------------------------------
 

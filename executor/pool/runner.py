@@ -51,6 +51,12 @@ class PoolEngine:
         self._job_number = 0
         self._front = Front(self._parse)
 
+    def limited(self, limits: Limits) -> PoolEngine:
+        """The same engine, and the same memory of parsed programs, with other limits for runs."""
+        engine = PoolEngine(self._pool, limits)
+        engine._front = self._front
+        return engine
+
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         """See :class:`executor.verification.engine.Engine`."""
         return await self._front.parse(items)

@@ -176,6 +176,14 @@ class Worker:
         """Seconds that the guest has been silent about its oldest request; 0 if it has none."""
         return now - self.head_since if self.in_flight else 0.0
 
+    def state(self, now: float, slow_s: float) -> str:
+        """``idle``, ``busy``, ``slow`` (its run takes longer than ``slow_s``) or ``retiring``."""
+        if self.retiring:
+            return "retiring"
+        if not self.in_flight:
+            return "idle"
+        return "slow" if self.head_age(now) > slow_s else "busy"
+
     def end(self) -> None:
         """Kill the guest and report the end; requests in flight stay for the pool to move."""
         if self.ended:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 
-from executor.interpreter import INTERPRETER
 from executor.models import Limits, Rules
 
 
 class Context:
     """Limits, rules and backend of an executor."""
 
-    def __init__(self, limits: Limits, rules: Rules, *, backend: str) -> None:
+    def __init__(self, limits: Limits, rules: Rules, *, backend: str, interpreter: str) -> None:
         self.rules = rules
         self.backend = backend
-        self.interpreter = INTERPRETER
-        fixed = [limits.model_dump_json(), rules.model_dump_json(), INTERPRETER]
+        self.interpreter = interpreter
+        fixed = [limits.model_dump_json(), rules.model_dump_json(), interpreter]
         self._digest = hashlib.sha256(json.dumps(fixed).encode())
 
     def key(self, *parts: object) -> str:

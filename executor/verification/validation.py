@@ -63,11 +63,13 @@ class ResultCache:
         self._bytes = 0
         self._entries: OrderedDict[str, tuple[Computed, int]] = OrderedDict()
         self.hits = 0
+        self.misses = 0
 
     def get(self, key: str) -> Computed | None:
         """The result, if it is known."""
         entry = self._entries.get(key)
         if entry is None:
+            self.misses += 1
             return None
         self._entries.move_to_end(key)
         self.hits += 1

@@ -1,0 +1,75 @@
+"""What each backend can be told. A backend's name alone stands for its defaults."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import Field
+
+from executor.models import Model
+
+DEFAULT_GUEST_IMAGE = "absolute-zero-guest:latest"
+"""The image that ``sandbox_images/guest`` builds."""
+
+
+def _image() -> str:
+    return os.environ.get("EXECUTOR_GUEST_IMAGE", DEFAULT_GUEST_IMAGE)
+
+
+class NsjailSettings(Model):
+    """Jails made by nsjail, on this machine."""
+
+    name: Literal["nsjail"] = "nsjail"
+
+
+class ProcessSettings(Model):
+    """Plain child processes: NO ISOLATION, for trusted code only."""
+
+    name: Literal["process"] = "process"
+
+
+class DockerSettings(Model):
+    """Containers of the Docker engine that the environment (``DOCKER_HOST``) names."""
+
+    name: Literal["docker"] = "docker"
+    image: str = Field(default_factory=_image)
+    """Guest image; it must be there already. Default: ``$EXECUTOR_GUEST_IMAGE``."""
+    runtime: str | None = None
+    """OCI runtime; ``None`` for the engine's default."""
+
+
+class GvisorSettings(Model):
+    """Containers of the Docker engine under gVisor."""
+
+    name: Literal["gvisor"] = "gvisor"
+    image: str = Field(default_factory=_image)
+    """Guest image; it must be there already. Default: ``$EXECUTOR_GUEST_IMAGE``."""
+    runtime: str = "runsc"
+    """Name under which the engine knows gVisor."""
+
+
+class SandboxFusionSettings(Model):
+    """A server with SandboxFusion's HTTP API."""
+
+    name: Literal["sandboxfusion"] = "sandboxfusion"
+    url: str = Field(
+        default_factory=lambda: os.environ.get("SANDBOX_FUSION_ENDPOINT", "http://localhost:8080")
+    )
+    """Base address; default: ``$SANDBOX_FUSION_ENDPOINT``, as for the official client."""
+    token: str | None = Field(None, repr=False)
+    """Bearer token, if the server wants one."""
+
+
+BackendSettings = (
+    NsjailSettings | ProcessSettings | DockerSettings | GvisorSettings | SandboxFusionSettings
+)
+
+SETTINGS: dict[str, type[BackendSettings]] = {
+    "nsjail": NsjailSettings,
+    "docker": DockerSettings,
+    "gvisor": GvisorSettings,
+    "sandboxfusion": SandboxFusionSettings,
+    "process": ProcessSettings,
+}
+"""By name, in the order in which people should consider them."""
