@@ -1,0 +1,156 @@
+"""Sampling from a transformers model: what the rollout replica for processors serves.
+
+A generator is anything with the two methods of :class:`Generator`;
+``rollout.engine_kwargs.hf.generator`` names another one than :class:`TransformersGenerator` as
+``module:name``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One sequence to go on with."""
+
+    token_ids: Sequence[int]
+    max_tokens: int
+    temperature: float = 1.0
+    """0: the likeliest token."""
+    seed: int | None = None
+    """The same prompt, model and seed give the same response, whatever else is in the batch (up to
+    rounding in the model)."""
+
+
+@dataclass(slots=True)
+class Completion:
+    """What came after a prompt."""
+
+    token_ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    """Of each token, under the distribution that it was drawn from."""
+
+
+class Generator(Protocol):
+    """A model that goes on with token sequences and takes new weights."""
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """One completion for each prompt."""
+        ...
+
+    def load(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take new weights, named as in the Hugging Face checkpoint."""
+        ...
+
+
+def make_generator(name: str, model_path: str, seed: int) -> Generator:
+    """The generator called ``module:name``, made for a model."""
+    module, _, attribute = name.partition(":")
+    return cast(Generator, getattr(importlib.import_module(module), attribute)(model_path, seed))
+
+
+class TransformersGenerator:
+    """Plain sampling from the whole distribution, with a key/value cache, in float32.
+
+    Args:
+        model_path: Directory of a causal language model.
+        seed: For prompts without a seed of their own.
+    """
+
+    def __init__(self, model_path: str, seed: int) -> None:
+        from transformers import AutoModelForCausalLM  # noqa: PLC0415 - heavy
+
+        self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
+        self._ends = _end_tokens(self._model)
+        self._noise = torch.Generator().manual_seed(seed)
+
+    def load(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take new weights; tied ones may be absent.
+
+        Raises:
+            ValueError: a name that the model does not have.
+        """
+        _, unexpected = self._model.load_state_dict(dict(weights), strict=False)
+        if unexpected:
+            raise ValueError(f"weights that the model does not have: {', '.join(unexpected[:5])}")
+        self._model.tie_weights()
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        """One completion for each prompt, decoded together."""
+        completions = [Completion() for _ in prompts]
+        noises = [self._noise_of(prompt) for prompt in prompts]
+        running = [i for i, prompt in enumerate(prompts) if prompt.max_tokens > 0]
+        tokens, mask = _left_padded([prompts[i].token_ids for i in running])
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache: Any = None
+        while running:
+            output = self._model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = output.past_key_values
+            log_probs = _log_probs(output.logits[:, -1].float(), [prompts[i] for i in running])
+            chosen = [
+                _draw(row, prompts[i].temperature, noises[i])
+                for i, row in zip(running, log_probs, strict=True)
+            ]
+            kept = []
+            for row, (i, token) in enumerate(zip(running, chosen, strict=True)):
+                completions[i].token_ids.append(token)
+                completions[i].log_probs.append(float(log_probs[row, token]))
+                full = len(completions[i].token_ids) >= prompts[i].max_tokens
+                if token not in self._ends and not full:
+                    kept.append(row)
+            if len(kept) < len(running) and kept:
+                cache.batch_select_indices(torch.tensor(kept))
+            tokens = torch.tensor([[chosen[row]] for row in kept])
+            mask = torch.nn.functional.pad(mask[kept], (0, 1), value=1)
+            positions = positions[kept, -1:] + 1
+            running = [running[row] for row in kept]
+        return completions
+
+    def _noise_of(self, prompt: Prompt) -> torch.Generator:
+        if prompt.seed is None:
+            return self._noise
+        return torch.Generator().manual_seed(prompt.seed)
+
+
+def _end_tokens(model: Any) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id
+    if ends is None:
+        ends = model.config.eos_token_id
+    return frozenset([ends] if isinstance(ends, int) else ends or ())
+
+
+def _left_padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both (sequence, longest)."""
+    width = max((len(ids) for ids in sequences), default=0)
+    tokens = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in sequences])
+    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences])
+    return tokens, mask
+
+
+def _log_probs(logits: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
+    """Log-probabilities at each prompt's temperature (1 where it is 0), (sequence, vocabulary)."""
+    temperature = torch.tensor([prompt.temperature or 1.0 for prompt in prompts])
+    return (logits / temperature.unsqueeze(-1)).log_softmax(-1)
+
+
+def _draw(log_probs: torch.Tensor, temperature: float, noise: torch.Generator) -> int:
+    """A token by inversion of the distribution function, one uniform number for each token."""
+    if temperature == 0:
+        return int(log_probs.argmax())
+    cumulated = log_probs.double().exp().cumsum(0)
+    point = torch.rand(1, generator=noise, dtype=torch.float64) * cumulated[-1]
+    return min(int(torch.searchsorted(cumulated, point)), len(log_probs) - 1)
