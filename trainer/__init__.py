@@ -1,0 +1,1 @@
+"""Absolute Zero self-play: propose, validate, estimate learnability, solve, reward, update."""
