@@ -24,7 +24,7 @@ class RolloutError(RuntimeError):
 
 
 class Stopped(BaseException):
-    """The user asked the run to stop. Not an ``Exception``: nothing but the run's end catches it."""
+    """The user asked the run to stop. Not an ``Exception``: only the run's end catches it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - veRL's base class says what each method is for
 """The processor as a platform of veRL: logical GPUs for Ray, gloo between processes."""
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ class _Waiting:
 class HfServer:
     """The actor that generates. Its method names are those veRL calls on a server."""
 
-    def __init__(self, generator: str, model_path: str, seed: int, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, generator: str, model_path: str, seed: int, limits: Mapping[str, int]
+    ) -> None:
         torch.set_num_threads(limits["threads"])
         self._generator: Generator = make_generator(generator, model_path, seed)
         self._response_length = limits["response_length"]

@@ -1,0 +1,65 @@
+"""``python -m trainer preset=NAME [key=value ...] [--dry-run]``: train by self-play.
+
+Without ``--dry-run`` the run starts, or goes on from its last checkpoint. Exit codes: 0 the last
+step is trained, 1 the training failed, 2 something is wrong with the command or with what it names,
+130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from trainer.configs import compose
+from trainer.verl_adapter.wiring import run_directory, wire
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="preset=NAME and others")
+    parser.add_argument("--dry-run", action="store_true", help="show what the run would be")
+    options = parser.parse_intermixed_args(arguments)
+    console = Console()
+    try:
+        config = compose(options.overrides)
+        wire(config)
+    except ValueError as error:
+        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    if options.dry_run:
+        from trainer.plan import describe  # noqa: PLC0415
+
+        console.print(describe(config), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    return _run(config, console)
+
+
+def _run(config: DictConfig, console: Console) -> int:
+    from trainer.verl_adapter import environment  # noqa: PLC0415
+
+    environment.prepare(config)
+    # From here on, since importing veRL, Ray or torch reads the environment.
+    from trainer.verl_adapter.failures import RunError  # noqa: PLC0415
+    from trainer.verl_adapter.preflight import prepare  # noqa: PLC0415
+
+    try:
+        prepare(config, console)
+        _write_config(config)
+        from trainer.verl_adapter.runner import train  # noqa: PLC0415
+
+        train(config, console)
+    except RunError as error:
+        console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        return error.exit_code
+    console.print(f"done; everything is in {run_directory(config)}", soft_wrap=True)
+    return 0
+
+
+def _write_config(config: DictConfig) -> None:
+    """The resolved configuration, beside what the run makes."""
+    path = run_directory(config) / "config.yaml"
+    path.write_text(OmegaConf.to_yaml(config, resolve=True))

@@ -1,0 +1,59 @@
+"""Environment variables of a run. The user sets none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from trainer.verl_adapter.wiring import on_cpu, run_directory
+
+WANDB_ID_FILE = "wandb_run_id.txt"
+
+_ALWAYS = {
+    "TOKENIZERS_PARALLELISM": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HYDRA_FULL_ERROR": "1",
+    "VERL_LOGGING_LEVEL": "WARN",
+}
+
+_ON_CPU = {
+    "VERL_PLATFORM": "cpu",
+    # veRL's engines are registered for cuda and npu; this picks the same FSDP engine.
+    "VERL_ENGINE_DEVICE": "cuda",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # Compiling vLLM's sampler takes half a minute; a tiny model does not earn it back.
+    "TORCHDYNAMO_DISABLE": "1",
+}
+
+
+def prepare(config: DictConfig, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what this run's processes need; to be called before veRL, Ray or torch is imported.
+
+    A variable that the user has set keeps its value, but for those that choose the platform.
+    """
+    for name, value in _ALWAYS.items():
+        environ.setdefault(name, value)
+    run = run_directory(config)
+    environ.setdefault("TENSORBOARD_DIR", str(run / "tensorboard"))
+    environ.setdefault("VERL_FILE_LOGGER_PATH", str(run / "verl_metrics.jsonl"))
+    environ.setdefault("WANDB_DIR", str(run))
+    if on_cpu(config):
+        environ.update(_ON_CPU)
+        environ.setdefault("OMP_NUM_THREADS", "2")
+        # Ray refuses logical GPUs when this is set, even to nothing.
+        environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if Path(str(config.actor_rollout_ref.model.path or "")).expanduser().is_dir():
+        environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def wandb_run_id(config: DictConfig) -> str | None:
+    """The wandb run that this run goes on with: the configured one, else the directory's own."""
+    given = config.trainer.get("wandb_run_id")
+    if given:
+        return str(given)
+    path = run_directory(config) / WANDB_ID_FILE
+    return path.read_text().strip() or None if path.is_file() else None

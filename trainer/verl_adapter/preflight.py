@@ -1,0 +1,163 @@
+"""Everything that can be found wrong before Ray or a GPU is touched, and what the run needs first."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+
+from trainer import tiny_model
+from trainer.verl_adapter import checkpoints, contract, dataset, wiring
+from trainer.verl_adapter.failures import ConfigurationProblem
+
+
+def prepare(config: DictConfig, console: Console) -> None:
+    """Make the run directory and what belongs into it, and check everything that can be checked.
+
+    Sets the model's path in the configuration to what veRL loads.
+
+    Raises:
+        ConfigurationProblem: one sentence that says what is wrong.
+    """
+    _run_directory(config)
+    _model(config)
+    _rollout_engine(config)
+    _resume(config)
+    _verl(config)
+    dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
+
+
+def _run_directory(config: DictConfig) -> None:
+    run = wiring.run_directory(config)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        probe = run / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationProblem(
+            f"trainer.default_local_dir: {run} cannot be written: {error.strerror}"
+        ) from error
+
+
+def _model(config: DictConfig) -> None:
+    path = wiring.model_path(config)
+    if not path:
+        raise ConfigurationProblem("actor_rollout_ref.model.path names no model")
+    if config.actor_rollout_ref.model.path == wiring.TINY_MODEL:
+        length = config.data.max_prompt_length + config.data.max_response_length
+        tiny_model.make(Path(path), seed=int(config.azr.seed), max_positions=int(length))
+    with open_dict(config):
+        config.actor_rollout_ref.model.path = path
+    _check_model(path)
+    template = config.actor_rollout_ref.model.custom_chat_template
+    if not template and _tokenizer(config, path).chat_template is None:
+        raise ConfigurationProblem(
+            f"the tokenizer of {path} has no chat template; set "
+            "actor_rollout_ref.model.custom_chat_template"
+        )
+
+
+def _check_model(path: str) -> None:
+    from transformers import AutoConfig  # noqa: PLC0415 - heavy
+
+    looks_local = path.startswith(("/", ".", "~")) or path.count("/") != 1
+    if looks_local and not Path(path).is_dir():
+        raise ConfigurationProblem(f"actor_rollout_ref.model.path: there is no directory {path}")
+    try:
+        AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigurationProblem(
+            f"actor_rollout_ref.model.path: {path} cannot be loaded as a model: {_first_line(error)}"
+        ) from error
+
+
+def _tokenizer(config: DictConfig, path: str) -> Any:
+    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+
+    source = str(config.actor_rollout_ref.model.tokenizer_path or path)
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except Exception as error:
+        raise ConfigurationProblem(
+            f"the tokenizer of {source} cannot be loaded: {_first_line(error)}"
+        ) from error
+
+
+def _rollout_engine(config: DictConfig) -> None:
+    rollout = config.actor_rollout_ref.rollout
+    if rollout.name == "hf":
+        if not wiring.on_cpu(config):
+            raise ConfigurationProblem("rollout.name=hf is for trainer.device=cpu only; use vllm")
+        if rollout.top_p != 1 or rollout.top_k != -1:
+            raise ConfigurationProblem(
+                "rollout.name=hf samples from the whole distribution: top_p must be 1, top_k -1"
+            )
+    elif rollout.name == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise ConfigurationProblem(
+            "rollout.name=vllm, but vLLM is not installed; on processors rollout.name=hf needs none"
+        )
+    if not wiring.on_cpu(config) and not os.environ.get("RAY_ADDRESS"):
+        _gpus(config)
+
+
+def _gpus(config: DictConfig) -> None:
+    import torch  # noqa: PLC0415 - heavy
+
+    wanted, there = int(config.trainer.n_gpus_per_node), torch.cuda.device_count()
+    if there < wanted:
+        raise ConfigurationProblem(
+            f"trainer.n_gpus_per_node is {wanted}, but this machine shows {there} GPUs; "
+            "without a GPU use preset=cpu_tiny"
+        )
+
+
+def _resume(config: DictConfig) -> None:
+    mode = config.trainer.resume_mode
+    if mode == "auto":
+        checkpoints.repair(wiring.run_directory(config))
+    elif mode == "resume_path":
+        try:
+            checkpoints.read_game(wiring.resume_folder(config))
+        except checkpoints.CheckpointError as error:
+            raise ConfigurationProblem(f"trainer.resume_from_path: {error}") from error
+    elif mode != "disable":
+        raise ConfigurationProblem(
+            f"trainer.resume_mode is {mode!r}; it is auto, disable or resume_path"
+        )
+
+
+def _verl(config: DictConfig) -> None:
+    cpu = wiring.on_cpu(config)
+    try:
+        contract.check(cpu=cpu)
+        if cpu:
+            import verl  # noqa: F401, PLC0415 - loads the plug-in
+
+            contract.check_cpu_plugin()
+        _validate(config)
+    except contract.ContractError as error:
+        raise ConfigurationProblem(str(error)) from error
+
+
+def _validate(config: DictConfig) -> None:
+    """veRL's own checks of a configuration."""
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy  # noqa: PLC0415
+    from verl.utils.config import validate_config  # noqa: PLC0415
+
+    probe = config.copy()
+    # veRL wants a batch of prompts at least as large as a mini-batch; here prompts are not its own.
+    probe.data.train_batch_size = probe.actor_rollout_ref.actor.ppo_mini_batch_size
+    try:
+        validate_config(probe, need_reference_policy(probe), need_critic(probe))
+    except (AssertionError, ValueError) as error:
+        raise ConfigurationProblem(f"veRL refuses the configuration: {error}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

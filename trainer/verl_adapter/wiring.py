@@ -1,0 +1,148 @@
+"""Values of the configuration that follow from others, or that no user should have to choose."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+TRAINER_MODE: Final = "selfplay"
+TINY_MODEL: Final = "tiny"
+"""Value of ``actor_rollout_ref.model.path``: a tiny model that the run makes itself."""
+
+AGENT_LOOPS: Final = Path(__file__).with_name("agent_loop.yaml")
+
+
+def run_directory(config: DictConfig) -> Path:
+    """Where a run keeps everything."""
+    return Path(config.trainer.default_local_dir).expanduser().absolute()
+
+
+def resume_folder(config: DictConfig) -> Path:
+    """The checkpoint that ``trainer.resume_mode=resume_path`` names."""
+    return Path(str(config.trainer.resume_from_path)).expanduser().absolute()
+
+
+def on_cpu(config: DictConfig) -> bool:
+    """Whether the run uses processors alone."""
+    return str(config.trainer.device) == "cpu"
+
+
+def train_file(config: DictConfig) -> Path:
+    """The data set that veRL insists on, made of the seeds."""
+    return run_directory(config) / "data" / "train.parquet"
+
+
+def model_path(config: DictConfig) -> str:
+    """Path or name of the model, with ``~`` and ``tiny`` resolved."""
+    path = str(config.actor_rollout_ref.model.path or "")
+    if path == TINY_MODEL:
+        return str(run_directory(config) / "model")
+    expanded = os.path.expanduser(path)
+    return os.path.abspath(expanded) if os.path.exists(expanded) else path
+
+
+def sequences_per_step(config: DictConfig) -> int:
+    """Sequences that a step trains on when no rollout fails."""
+    roles = 2 if config.azr.train_propose else 1
+    return int(config.data.train_batch_size) * len(config.azr.problem_types) * roles
+
+
+def wire(config: DictConfig) -> None:
+    """Complete a composed configuration in place. Calling it again changes nothing."""
+    with open_dict(config):
+        _game(config)
+        _data(config)
+        if on_cpu(config):
+            _processors(config)
+
+
+def _game(config: DictConfig) -> None:
+    config.trainer.use_v1 = True
+    config.trainer.v1.trainer_mode = TRAINER_MODE
+    config.trainer.default_local_dir = str(run_directory(config))
+    config.algorithm.adv_estimator = "trrpp"
+    config.algorithm.trrpp_weighting = config.azr.advantage.weighting
+    actor_rollout = config.actor_rollout_ref
+    actor_rollout.rollout.n = 1
+    actor_rollout.rollout.agent.agent_loop_config_path = str(AGENT_LOOPS)
+    actor_rollout.actor.ppo_mini_batch_size = _padded(
+        sequences_per_step(config), _data_parallel_ranks(config)
+    )
+    actor_rollout.actor.ppo_epochs = 1
+
+
+def _data_parallel_ranks(config: DictConfig) -> int:
+    ranks = int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes)
+    return max(1, ranks // int(config.actor_rollout_ref.actor.ulysses_sequence_parallel_size))
+
+
+def _padded(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _data(config: DictConfig) -> None:
+    config.data.train_files = str(train_file(config))
+    config.data.return_raw_chat = True
+    config.data.shuffle = False
+    if not config.data.val_files:
+        config.data.val_files = str(train_file(config))
+        config.trainer.test_freq = -1
+        config.trainer.val_before_train = False
+
+
+def validates(config: DictConfig) -> bool:
+    """Whether the run has benchmark rows to validate on."""
+    return str(config.data.val_files) != str(train_file(config))
+
+
+def _processors(config: DictConfig) -> None:
+    ranks = int(config.trainer.n_gpus_per_node)
+    ray_init = config.ray_kwargs.ray_init
+    _default(ray_init, "num_gpus", ranks)  # logical ones: veRL places ranks on GPUs
+    _default(ray_init, "num_cpus", 16)  # logical: mostly actors that wait
+    _default(ray_init, "include_dashboard", False)
+    _default(ray_init, "object_store_memory", 500_000_000)
+    model = config.actor_rollout_ref.model
+    model.use_remove_padding = False
+    _default(model.override_config, "attn_implementation", "sdpa")
+    for engine in (config.actor_rollout_ref.actor, config.actor_rollout_ref.ref):
+        _float32_engine(engine)
+    _rollout(config)
+    storage = config.transfer_queue.backend.SimpleStorage
+    storage.num_data_storage_units = 1
+    storage.total_storage_size = max(1000, 40 * sequences_per_step(config))
+    config.reward.num_workers = 1
+    config.data.dataloader_num_workers = 0
+
+
+def _float32_engine(engine: DictConfig) -> None:
+    engine.strategy = "fsdp2"
+    engine.use_torch_compile = False
+    engine.fsdp_config.strategy = "fsdp2"
+    engine.fsdp_config.dtype = "float32"
+    engine.fsdp_config.use_torch_compile = False
+    precision = dict.fromkeys(("param_dtype", "reduce_dtype", "buffer_dtype"), "fp32")
+    engine.fsdp_config.mixed_precision = OmegaConf.create(precision)
+
+
+def _rollout(config: DictConfig) -> None:
+    rollout = config.actor_rollout_ref.rollout
+    rollout.tensor_model_parallel_size = 1
+    rollout.dtype = "float32"
+    rollout.enforce_eager = True
+    rollout.free_cache_engine = False
+    rollout.enable_sleep_mode = False
+    rollout.agent.num_workers = 1
+    rollout.checkpoint_engine.update_weights_bucket_megabytes = 16
+    if rollout.max_model_len is None:
+        rollout.max_model_len = config.data.max_prompt_length + config.data.max_response_length
+    vllm: dict[str, Any] = {"compilation_config": {"cudagraph_mode": "NONE"}}
+    rollout.engine_kwargs.vllm = OmegaConf.merge(vllm, rollout.engine_kwargs.vllm)
+
+
+def _default(node: DictConfig, key: str, value: Any) -> None:
+    if node.get(key) is None:
+        node[key] = value
