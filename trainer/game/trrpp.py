@@ -23,7 +23,7 @@ EPSILON = 1e-8
 """Added to the variance, so that equal rewards give advantage 0."""
 
 
-def task_relative_advantages(
+def advantages(
     rewards: ArrayLike,
     lengths: ArrayLike,
     groups: Sequence[Hashable],
@@ -52,11 +52,11 @@ def task_relative_advantages(
     for index, group in enumerate(groups):
         if counts[index]:
             members.setdefault(group, []).append(index)
-    advantages = np.zeros_like(rewards)
+    result = np.zeros_like(rewards)
     for at in members.values():
         weights = lengths[at] if weighting == "token" else np.ones(len(at))
-        advantages[at] = _normalised(rewards[at], weights)
-    return advantages
+        result[at] = _normalised(rewards[at], weights)
+    return result
 
 
 def _normalised(r: Floats, w: Floats) -> Floats:
