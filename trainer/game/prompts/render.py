@@ -1,8 +1,8 @@
 """Prompts from templates.
 
 A template is a text file of this folder; ``$name`` stands for what is put in. A folder of one's own
-(``azr.prompts_dir``) may hold files of the same names, which take the place of these. They must have
-the same placeholders.
+(``azr.prompts_dir``) may hold files of the same names, which take the place of these. Their
+placeholders must be the same.
 """
 
 from __future__ import annotations
