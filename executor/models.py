@@ -218,13 +218,18 @@ class Judgement(Model):
     interpreter: str = ""
 
 
+ScriptLanguage = Literal["python", "bash", "pytest"]
+
+
 class Script(Model):
     """A general program to run once, in a fresh sandbox with a writable directory."""
 
     source: str
+    language: ScriptLanguage = "python"
+    """``pytest``: a Python source with tests; its report is on stdout, its exit code pytest's."""
     stdin: str = ""
     argv: tuple[str, ...] = ()
-    """Arguments after the script's name."""
+    """Arguments after the script's name (of pytest: after the file's name)."""
     files: dict[str, bytes] = Field(default_factory=dict)
     """Files put into the working directory: relative path to content."""
     collect: tuple[str, ...] = ()

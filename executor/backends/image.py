@@ -1,13 +1,17 @@
-"""The guest image: the directory that becomes the root file system of every jail.
+"""The images: the directories that become the root file systems of the jails.
 
-It holds the interpreter, its standard library, the shared libraries these need, and the guest's own
-modules; nothing else of the host. It is built once for each combination of interpreter and guest
-code, is world-readable (the interpreter's own prefix often is not), and is never written again:
+The guest image holds the interpreter, its standard library, the shared libraries these need, and
+the guest's own modules; nothing else of the host:
 
     /py/bin/python3.12, /py/lib/python3.12/    interpreter and standard library
     /lib/..., /lib64/...                       shared libraries
     /guest/executor/{guest,grammar,screening}  the guest's code
     /dev/null, /dev/shm, /box, /tmp            mount points
+
+The script image is the same with tools and packages for general scripts (``script_image.py``); the
+files that both have are the same files. Each is built once for each combination of what goes into
+it, is world-readable (the interpreter's own prefix often is not), and is never written again. They
+may lie in a read-only file system, if they were built before (``python -m executor image``).
 
 Images lie in a cache directory under a content hash: ``$EXECUTOR_CACHE``, else
 ``/var/cache/absolute-zero-executor`` for root and ``~/.cache/absolute-zero-executor`` for others.
@@ -23,15 +27,19 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from executor.backends.script_image import add_tools, languages, tools_key
 from executor.errors import BackendUnavailable
+from executor.models import ScriptLanguage
 
 PYTHON = "/py/bin/python3.12"
 """The interpreter's path inside the image."""
@@ -41,7 +49,7 @@ GUEST_MAIN = "/guest/executor/guest/main.py"
 SCRIPT_MAIN = "/guest/executor/guest/script.py"
 """The program that runs one general script, inside the image."""
 
-_LAYOUT_VERSION = "3"
+_LAYOUT_VERSION = "4"
 _GUEST_PACKAGES = ("guest", "grammar", "screening")
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
@@ -54,16 +62,22 @@ _UNUSED_FOR_S = 7 * 24 * 3600
 
 @dataclass(frozen=True)
 class GuestImage:
-    """A finished image. Keep it open while jails use it: an open image is not pruned."""
+    """The finished images. Keep them open while jails use them: an open image is not pruned."""
 
     root: Path
-    lock_fd: int
+    """Of warm guests that run programs, and of parsers."""
+    script_root: Path
+    """Of scripts."""
+    lock_fds: tuple[int, ...]
     accelerated: bool
     """Whether the compiled core of the zygote is inside."""
+    languages: frozenset[ScriptLanguage]
+    """What scripts may be written in."""
 
     def close(self) -> None:
-        """Let the image go."""
-        os.close(self.lock_fd)
+        """Let the images go."""
+        for descriptor in self.lock_fds:
+            os.close(descriptor)
 
     def library(self, pattern: str) -> list[str]:
         """Paths inside the image of the extension modules that match a glob pattern."""
@@ -72,27 +86,45 @@ class GuestImage:
 
 
 def open_image(cache: Path | None = None) -> GuestImage:
-    """Build the image if it is not there yet, and open it.
+    """Build the images that are not there yet, and open them.
 
     Raises :class:`BackendUnavailable` if the interpreter cannot be copied or the cache not written.
     """
     cache = cache or _cache_directory()
+    key = _content_key()
+    root = cache / key
+    script_root = cache / f"{key}-{_digest(tools_key())}"
+    lock_fds: list[int] = []
     try:
-        cache.mkdir(parents=True, exist_ok=True, mode=0o755)
-        root = cache / _content_key()
-        if not root.is_dir():
-            _build(cache, root)
-        _prune(cache, keep=root)
-        lock_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock_fd, fcntl.LOCK_SH)
-        os.utime(root)
+        for path, fill in ((root, _fill), (script_root, lambda new: _fill_script(new, root))):
+            if not path.is_dir():
+                cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+                _build(cache, path, fill)
+            lock_fds.append(_hold(path))
+        _prune(cache, keep={root, script_root})
     except OSError as error:
+        for descriptor in lock_fds:
+            os.close(descriptor)
         raise BackendUnavailable(
             f"cannot build the guest image in {cache}: {error}. Set EXECUTOR_CACHE to a directory "
             "that can be written and that every user may search"
         ) from error
     accelerated = any((root / "guest/executor/guest").glob("_core*.so"))
-    return GuestImage(root, lock_fd, accelerated)
+    return GuestImage(root, script_root, tuple(lock_fds), accelerated, languages(script_root))
+
+
+def _hold(root: Path) -> int:
+    """Keep an image from being pruned: as long as the descriptor is open, and a week from now."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # In a read-only file system, or another user's, neither can be done, and nobody prunes.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(root)
+    return descriptor
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 async def open_image_in_thread() -> GuestImage:
@@ -138,21 +170,17 @@ def _content_key() -> str:
     digest = hashlib.sha256(f"{_LAYOUT_VERSION} {sys.version}".encode())
     for path in (_interpreter(), _standard_library()):
         status = path.stat()
-        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}".encode())
+        # Layers of container images keep whole seconds.
+        digest.update(f"{path} {status.st_size} {int(status.st_mtime)}".encode())
     for path in _guest_files():
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:24]
 
 
-def _build(cache: Path, root: Path) -> None:
+def _build(cache: Path, root: Path, fill: Callable[[Path], None]) -> None:
     building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:
-        _copy_interpreter(building)
-        _copy_guest(building)
-        _copy_shared_libraries(building)
-        for name in ("box", "tmp", "dev/shm"):
-            (building / name).mkdir(parents=True)
-        (building / "dev/null").touch()
+        fill(building)
         _make_readable(building)
         try:
             building.rename(root)
@@ -161,6 +189,29 @@ def _build(cache: Path, root: Path) -> None:
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(image: Path) -> None:
+    _copy_interpreter(image)
+    _copy_guest(image)
+    _copy_shared_libraries(image, [_interpreter(), *image.glob("**/*.so")])
+    for name in ("box", "tmp", "dev/shm"):
+        (image / name).mkdir(parents=True)
+    (image / "dev/null").touch()
+
+
+def _fill_script(image: Path, guest_image: Path) -> None:
+    shutil.copytree(
+        guest_image, image, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
+    )
+    _copy_shared_libraries(image, add_tools(image))
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another user's file, or a file system without links
+        shutil.copy2(source, target)
 
 
 def _copy_interpreter(image: Path) -> None:
@@ -183,9 +234,8 @@ def _copy_guest(image: Path) -> None:
     compileall.compile_dir(package, quiet=2)
 
 
-def _copy_shared_libraries(image: Path) -> None:
+def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
     """Copy what the dynamic loader would load, found by asking it about our own (trusted) files."""
-    objects = [_interpreter(), *image.glob("**/*.so")]
     listing = subprocess.run(
         ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
     ).stdout
@@ -211,15 +261,17 @@ def _make_readable(image: Path) -> None:
         os.chmod(folder, 0o755)
         for name in files:
             path = Path(folder, name)
-            if not path.is_symlink():
-                path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+            mode = path.lstat().st_mode
+            wanted = 0o755 if mode & 0o100 else 0o644
+            if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) != wanted:
+                path.chmod(wanted)
 
 
-def _prune(cache: Path, keep: Path) -> None:
+def _prune(cache: Path, keep: set[Path]) -> None:
     """Remove images that nobody has open and nobody has used for a week, and broken-off builds."""
     for entry in cache.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process prunes too
-            if entry != keep and time.time() - entry.stat().st_mtime > _UNUSED_FOR_S:
+        with contextlib.suppress(OSError):  # another process prunes too, or we may not
+            if entry not in keep and time.time() - entry.stat().st_mtime > _UNUSED_FOR_S:
                 _remove_if_closed(entry)
 
 

@@ -32,6 +32,7 @@ from executor.backends.image import (
 )
 from executor.backends.run_policy import RUN_POLICY
 from executor.backends.script_frames import (
+    check_language,
     decode_reply,
     encode_request,
     jail_memory_bytes,
@@ -40,6 +41,7 @@ from executor.backends.script_frames import (
     no_reply,
     script_result,
 )
+from executor.backends.script_image import DEVICES
 from executor.errors import BackendUnavailable, ProtocolError
 from executor.interpreter import INTERPRETER
 from executor.models import Limits, Script, ScriptResult
@@ -122,7 +124,7 @@ class NsjailBackend:
         if role.kind == "lib":
             options.append("preload=" + ",".join(PRELOAD))
         entry = "parser" if role.kind == "parser" else "zygote"
-        config = base_config(self._image)
+        config = base_config(self._image.root)
         config.hostname = f"guest-{role.number}"
         config.envar = _guest_environment(self._image, role)
         config.rlimit_as_type = RLimitType.HARD
@@ -139,6 +141,7 @@ class NsjailBackend:
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script in a fresh jail."""
         assert self._image is not None
+        check_language(script, self._image.languages)
         group = None
         if self._cgroups is not None:
             group = self._cgroups.create(
@@ -172,7 +175,7 @@ class NsjailBackend:
 
 
 def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
-    config = base_config(image)
+    config = base_config(image.script_root, ("null", *DEVICES))
     config.hostname = "script"
     config.rlimit_as_type = RLimitType.HARD
     config.rlimit_cpu_type = RLimitType.HARD
@@ -210,8 +213,8 @@ def _script_result(
     )
 
 
-def base_config(image: GuestImage) -> NsJailConfig:
-    """What all jails have in common: every namespace, the image as read-only root, no network."""
+def base_config(root: Path, devices: Sequence[str] = ("null",)) -> NsJailConfig:
+    """What all jails have in common: every namespace, an image as read-only root, no network."""
     outside = _outside_id()
     return NsJailConfig(
         name="guest",
@@ -227,9 +230,10 @@ def base_config(image: GuestImage) -> NsJailConfig:
         uidmap=[IdMap(inside_id=_INSIDE_ID, outside_id=outside, count=1)],
         gidmap=[IdMap(inside_id=_INSIDE_ID, outside_id=_outside_group(outside), count=1)],
         mount=[
-            MountPt(src=str(image.root), dst="/", is_bind=True, rw=False, nosuid=True, nodev=True),
-            MountPt(
-                src="/dev/null", dst="/dev/null", is_bind=True, rw=True, nosuid=True, noexec=True
+            MountPt(src=str(root), dst="/", is_bind=True, rw=False, nosuid=True, nodev=True),
+            *(
+                MountPt(src=path, dst=path, is_bind=True, rw=True, nosuid=True, noexec=True)
+                for path in (f"/dev/{name}" for name in devices)
             ),
         ],
     )

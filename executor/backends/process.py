@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 from executor.backends.base import HASH_SEEDS, PRELOAD, Role
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
 from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
 from executor.backends.script_frames import (
+    check_language,
     decode_reply,
     encode_request,
     max_reply_bytes,
@@ -22,11 +25,20 @@ from executor.backends.script_frames import (
 )
 from executor.errors import ProtocolError
 from executor.interpreter import INTERPRETER
-from executor.models import Limits, Script, ScriptResult
+from executor.models import Limits, Script, ScriptLanguage, ScriptResult
 
 NAME = "process (no isolation)"
 
 _SCRIPT_GRACE_S = 5.0
+
+
+def _languages() -> frozenset[ScriptLanguage]:
+    found: set[ScriptLanguage] = {"python"}
+    if Path("/bin/bash").exists():
+        found.add("bash")
+    if find_spec("pytest") is not None:
+        found.add("pytest")
+    return frozenset(found)
 
 
 class ProcessBackend:
@@ -64,6 +76,7 @@ class ProcessBackend:
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script as a plain process, in a temporary directory."""
         assert self._image is not None
+        check_language(script, _languages())
         with tempfile.TemporaryDirectory(prefix="executor-script-") as directory:
             reply = await exchange(
                 [sys.executable, "-I", "-B", f"{self._image.root}{SCRIPT_MAIN}", directory],

@@ -26,7 +26,7 @@ POLICY files {
     readlink, readlinkat, getdents, getdents64, getcwd, chdir, fchdir, umask,
     mkdir, mkdirat, rmdir, unlink, unlinkat, rename, renameat, renameat2,
     link, linkat, symlink, symlinkat, truncate, ftruncate, fallocate, fadvise64,
-    chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat,
+    chmod, fchmod, fchmodat, SYSCALL[452] /* fchmodat2 */, chown, fchown, lchown, fchownat,
     utime, utimes, futimesat, utimensat, fsync, fdatasync, flock, fcntl,
     getxattr, lgetxattr, fgetxattr, listxattr, llistxattr, flistxattr,
     setxattr, lsetxattr, fsetxattr, removexattr, lremovexattr, fremovexattr,
@@ -40,7 +40,9 @@ POLICY files {
     ioctl { cmd == 0x5401 || cmd == 0x540F || cmd == 0x5413 || cmd == 0x541B || cmd == 0x5421
             || cmd == 0x5450 || cmd == 0x5451 }
   },
-  ERRNO(25) { ioctl }
+  ERRNO(25) { ioctl },
+  /* Tools fall back to reading and writing. */
+  ERRNO(22) { splice, tee, vmsplice }
 }
 
 POLICY memory {

@@ -13,13 +13,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from executor.errors import InputError, ProtocolError
-from executor.models import Limits, Script, ScriptResult, Status, Usage
+from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status, Usage
 
-SCRIPT_NAME = "script.py"
+SCRIPT_NAMES: dict[ScriptLanguage, str] = {
+    "python": "script.py",
+    "bash": "script.sh",
+    "pytest": "test_script.py",
+}
 """The file in the working directory that the source is put into."""
 INTERPRETER_MIB = 16
 """MiB of address space that an interpreter takes before it runs a script."""
 
+_LANGUAGE_NEEDS: dict[ScriptLanguage, str] = {
+    "python": "there is no interpreter",
+    "bash": "bash is not installed on this host",
+    "pytest": "pytest is not installed beside the executor (pip install pytest)",
+}
 _MIB = 1 << 20
 _MAX_ARGUMENT_BYTES = 64 * 1024
 _MAX_COLLECTED = 1000
@@ -85,14 +94,16 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
     """
     source = script.source.encode("utf-8", "surrogatepass")
     stdin = script.stdin.encode("utf-8", "surrogatepass")
-    files = {SCRIPT_NAME: source, **script.files}
-    _check_paths(script)
+    name = SCRIPT_NAMES[script.language]
+    files = {name: source, **script.files}
+    _check_paths(script, name)
     _check_arguments(script.argv)
     size = sum(map(len, files.values()))
     if size > limits.files_mib * _MIB:
         raise InputError(f"{size} bytes of files do not fit into {limits.files_mib} MiB")
     header = json.dumps({
-        "script": SCRIPT_NAME,
+        "language": script.language,
+        "script": name,
         "argv": script.argv,
         "files": [(path, len(content)) for path, content in files.items()],
         "stdin": len(stdin),
@@ -105,6 +116,14 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
         "files_bytes": limits.files_mib * _MIB,
     }).encode()  # fmt: skip
     return b"".join([struct.pack("<I", len(header)), header, *files.values(), stdin])
+
+
+def check_language(script: Script, languages: frozenset[ScriptLanguage]) -> None:
+    """Raise :class:`InputError` if a backend has not what the script's language needs."""
+    if script.language not in languages:
+        raise InputError(
+            f"{script.language} scripts cannot be run here: {_LANGUAGE_NEEDS[script.language]}"
+        )
 
 
 def max_reply_bytes(script: Script, limits: Limits) -> int:
@@ -256,15 +275,15 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _check_paths(script: Script) -> None:
+def _check_paths(script: Script, name: str) -> None:
     if len(script.collect) > _MAX_COLLECTED or len(set(script.collect)) != len(script.collect):
         raise InputError(f"collect: at most {_MAX_COLLECTED} paths, each once")
     for path in (*script.files, *script.collect):
         if not _is_plain(path):
             raise InputError(f"not a plain relative path: {path!r}")
-    taken = {SCRIPT_NAME, *script.files}
-    if SCRIPT_NAME in script.files:
-        raise InputError(f"{SCRIPT_NAME} is the script itself")
+    taken = {name, *script.files}
+    if name in script.files:
+        raise InputError(f"{name} is the script itself")
     for path in script.files:
         parts = path.split("/")
         for i in range(1, len(parts)):

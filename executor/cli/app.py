@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
+from executor.cli.image import image
 from executor.cli.judge import judge
 from executor.cli.run import run
 from executor.cli.verify import verify
@@ -31,6 +32,7 @@ app.command()(verify)
 app.command()(judge)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
+app.command()(image)
 
 
 def _print_version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ fd 0 carries one request from the host, which is trusted::
 
     u32 little-endian: length of the header
     header, JSON:
+        language      "python", "bash" or "pytest"
         script        name of the file to run, one of ``files``
         argv          arguments of the script
         files         [[relative path, bytes], ...]
@@ -73,6 +74,7 @@ ENVIRONMENT = {
     # Each arena of malloc reserves 64 MiB, which would count as memory of the script.
     "MALLOC_ARENA_MAX": "1",
 }
+PYTEST_OPTIONS = ("-q", "-p", "no:cacheprovider")
 IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ)
 
 Request = dict[str, "Any"]
@@ -362,15 +364,25 @@ def become_script(
         for number in (*IGNORED, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(directory)
-        script = os.path.join(directory, request["script"])
-        command = [sys.executable, "-B", script, *request["argv"]]
+        command = command_line(request, directory)
         environment = ENVIRONMENT | {"HOME": directory}
         set_limits(request)
-        os.execve(sys.executable, [word.encode() for word in command], environment)
+        os.execve(command[0], [word.encode() for word in command], environment)
     except BaseException as error:
         os.write(failure, f"{type(error).__name__}: {error}".encode(errors="replace"))
     finally:
         os._exit(127)
+
+
+def command_line(request: Request, directory: str) -> list[str]:
+    """Return the program, by its path, and the arguments that run the script."""
+    script = os.path.join(directory, request["script"])
+    launcher = {
+        "python": [sys.executable, "-B", script],
+        "bash": ["/bin/bash", script],
+        "pytest": [sys.executable, "-B", "-m", "pytest", *PYTEST_OPTIONS, request["script"]],
+    }[request["language"]]
+    return [*launcher, *request["argv"]]
 
 
 def set_limits(request: Request) -> None:

