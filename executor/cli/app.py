@@ -14,6 +14,7 @@ import typer
 from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
 from executor.cli.judge import judge
 from executor.cli.run import run
+from executor.cli.serve import serve
 from executor.cli.verify import verify
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorError, InputError
 
@@ -31,6 +32,7 @@ app.command()(verify)
 app.command()(judge)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
+app.command()(serve)
 
 
 def _print_version(wanted: bool) -> None:
