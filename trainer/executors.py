@@ -81,13 +81,7 @@ class OwnService:
     async def __aenter__(self) -> Any:
         port, token = _free_port(), secrets.token_urlsafe(24)
         self._say(f"starting the project's own executor service on http://127.0.0.1:{port}")
-        self._service = subprocess.Popen(
-            [sys.executable, "-m", "executor", "serve", "--port", str(port), *self._options()],
-            env=_environment(token),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._service = self._start(port, token)
         try:
             await asyncio.to_thread(self._wait_until_ready, f"http://127.0.0.1:{port}/readyz")
             self._client = remote((f"http://127.0.0.1:{port}",), token)
@@ -95,6 +89,15 @@ class OwnService:
         except BaseException:
             await self.close()
             raise
+
+    def _start(self, port: int, token: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "executor", "serve", "--port", str(port), *self._options()],
+            env=os.environ | {"EXECUTOR_TOKEN": token},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def _options(self) -> list[str]:
         settings = self._settings
@@ -139,10 +142,6 @@ class OwnService:
         service, self._service = self._service, None
         if service is not None:
             await asyncio.to_thread(_end, service)
-
-
-def _environment(token: str) -> dict[str, str]:
-    return os.environ | {"EXECUTOR_TOKEN": token}
 
 
 def _free_port() -> int:

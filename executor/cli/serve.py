@@ -51,6 +51,36 @@ AllowAnonymous = Annotated[
     bool,
     _option("--allow-anonymous", "Serve other machines without a token.", _SERVICE_PANEL),
 ]
+ExposedHost = Annotated[
+    str | None,
+    _option(
+        "--exposed-host",
+        "Address the port is published on, if that differs (containers): decides whether a token "
+        "is needed.",
+        _SERVICE_PANEL,
+        envvar="EXECUTOR_EXPOSED_HOST",
+    ),
+]
+OpenMetrics = Annotated[
+    bool,
+    _option(
+        "--open-metrics",
+        "Serve /metrics without a token.",
+        _SERVICE_PANEL,
+        envvar="EXECUTOR_OPEN_METRICS",
+    ),
+]
+Places = Annotated[
+    int | None,
+    _option(
+        "--workers",
+        "Warm sandboxes; two per core if not given.",
+        _SERVICE_PANEL,
+        min=1,
+        metavar="N",
+        envvar="EXECUTOR_WORKERS",
+    ),
+]
 Level = Annotated[LogLevel, _option("--log-level", "How much is logged.", _SERVICE_PANEL)]
 Queue = Annotated[
     int, _option("--queue", "Single calls that may wait; more get 429.", _LOAD_PANEL, min=1)
@@ -78,9 +108,11 @@ def serve(
     token: Token = None,
     token_file: TokenFile = None,
     allow_anonymous: AllowAnonymous = False,
+    exposed_host: ExposedHost = None,
+    open_metrics: OpenMetrics = False,
     log_level: Level = LogLevel.INFO,
     backend: opt.Backend = "nsjail",
-    workers: opt.Workers = None,
+    workers: Places = None,
     runs: opt.Runs = 2,
     queue: Queue = 1024,
     batches: Batches = 32,
@@ -119,6 +151,8 @@ def serve(
         "port": port,
         "token": secret,
         "allow_anonymous": allow_anonymous,
+        "exposed_host": exposed_host,
+        "open_metrics": open_metrics,
         "queue": queue,
         "batches": batches,
         "max_body": max_body_mib << 20,
@@ -161,7 +195,7 @@ def _token(given: str | None, path: str | None) -> SecretStr | None:
     Raises:
         ConfigurationError: it is said twice, or empty, or the file cannot be read.
     """
-    environment = os.environ.pop(_TOKEN_VARIABLE, None)
+    environment = os.environ.pop(_TOKEN_VARIABLE, None) or None
     if given is not None and path is not None:
         raise ConfigurationError("--token and --token-file are both given")
     token = given if given is not None else environment

@@ -1,4 +1,4 @@
-"""What every request passes: identity, authorization, its line in the log, form of errors."""
+"""What every request passes: identity, authorization, its line in the log, the form of errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Envelope:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
-        self._auth = BearerAuth(service.settings.token)
+        self._auth = BearerAuth(service.settings.token, open_metrics=service.settings.open_metrics)
         self._in_hand = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

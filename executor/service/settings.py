@@ -22,6 +22,11 @@ class ServiceSettings(Model):
     """What callers show as ``Authorization: Bearer TOKEN``; ``None``: nothing is asked."""
     allow_anonymous: bool = False
     """Serve other machines without a token."""
+    exposed_host: str | None = None
+    """Where the port can be reached, if that differs from ``host``: in a container, the address
+    that it is published on. Decides whether a token is needed."""
+    open_metrics: bool = False
+    """Serve ``/metrics`` without a token: they are counts and times only."""
     queue: int = Field(1024, ge=1)
     """Single calls that may wait for a place; more get 429."""
     batches: int = Field(32, ge=1)
@@ -54,10 +59,11 @@ def check_exposure(settings: ServiceSettings) -> None:
     Raises:
         ConfigurationError: it would.
     """
-    if settings.token is not None or settings.allow_anonymous or _is_loopback(settings.host):
+    host = settings.exposed_host or settings.host
+    if settings.token is not None or settings.allow_anonymous or _is_loopback(host):
         return
     raise ConfigurationError(
-        f"{settings.host} can be reached from other machines: set a token "
+        f"{host} can be reached from other machines: set a token "
         "(--token-file, or EXECUTOR_TOKEN), or waive it with --allow-anonymous"
     )
 
