@@ -28,6 +28,7 @@ from executor.service.state import Service, service_of
 JSON = "application/json"
 
 type Work[M: BaseModel] = Callable[[Gateway, M], Awaitable[BaseModel]]
+type Reader[M: BaseModel] = Callable[[type[M], bytes], M]
 
 _REFUSALS = {
     401: "No valid token",
@@ -62,12 +63,15 @@ def post[M: BaseModel](
     gives: type[BaseModel],
     summary: str,
     description: str,
+    read: Reader[M] | None = None,
 ) -> None:
     """Add a route that reads a ``takes``, has ``work`` done and answers with what that returns.
 
     ``work`` is admitted by the gateway that it is given, and cancelled if the client goes away or
-    the server stops. It may raise :class:`ApiError`.
+    the server stops. It may raise :class:`ApiError`. ``read`` makes the model of a body, or raises
+    :class:`ApiError`; by default bodies are read as strictly as can be.
     """
+    reader = read or _parse
 
     async def endpoint(request: Request) -> Response:
         service = service_of(request.scope)
@@ -82,7 +86,7 @@ def post[M: BaseModel](
         )
         service.bodies.take(len(raw))
         try:
-            item = _parse(takes, raw)
+            item = reader(takes, raw)
             result = await while_wanted(service, request.receive, work(service.gateway, item))
         finally:
             service.bodies.give_back(len(raw))
