@@ -7,8 +7,10 @@
     │   └── UnknownBackend      no backend of that name
     ├── BackendUnavailable      this machine cannot run the backend; says what is missing
     ├── ExecutorClosed          a call on an executor that is closed, or closed under the call
-    ├── InputError              a file or a row that cannot be read
+    ├── InputError              a file, a row or a request that cannot be read
     │   └── MalformedRow        one row of a file; carries its line number
+    ├── ServiceError            a service answered what it should not have
+    │   └── ServiceUnavailable  no endpoint did the work, in spite of retries
     └── ProtocolError           a worker broke the frame protocol (handled inside: the worker is
                                 replaced and the run retried; never reaches a caller)
 
@@ -51,6 +53,14 @@ class MalformedRow(InputError):
         super().__init__(f"line {line}: {reason}")
         self.line = line
         self.reason = reason
+
+
+class ServiceError(ExecutorError):
+    """A remote service answered something that is no answer to what it was asked."""
+
+
+class ServiceUnavailable(ServiceError):
+    """No endpoint of a service did the work, in spite of retries. Try again later, or elsewhere."""
 
 
 class ProtocolError(ExecutorError):

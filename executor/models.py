@@ -243,6 +243,8 @@ class ScriptResult(Model):
     """``ok`` for exit code 0, ``error`` for another one, or the limit that was hit."""
     exit_code: int | None = None
     """``None`` if a limit, a signal or the policy ended the script."""
+    signal: int | None = None
+    """Number of the signal that ended the script, if one did."""
     stdout: bytes = b""
     stderr: bytes = b""
     files: dict[str, bytes] = Field(default_factory=dict)

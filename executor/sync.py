@@ -24,37 +24,20 @@ from executor.models import (
     Triplet,
     Verdict,
 )
+from executor.protocol import ExecutorProtocol
 
 _END_TIMEOUT_S = 10.0
 
 
-class SyncExecutor:
-    """:class:`executor.Executor` behind blocking calls; may be used from several threads.
+class Blocking[E: ExecutorProtocol]:
+    """An asynchronous executor behind blocking calls; may be used from several threads.
 
     An event loop runs in a thread of its own while the context is open. Arguments, errors and
-    results are those of :class:`executor.Executor`.
+    results are those of the executor.
     """
 
-    def __init__(
-        self,
-        backend: str | BackendSettings = "nsjail",
-        *,
-        workers: int | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - immutable
-        rules: Rules = Rules(),  # noqa: B008
-        judge_rules: Rules = JUDGE_RULES,
-        runs: int = 2,
-        cache: bool = True,
-    ) -> None:
-        self._executor = Executor(
-            backend,
-            workers=workers,
-            limits=limits,
-            rules=rules,
-            judge_rules=judge_rules,
-            runs=runs,
-            cache=cache,
-        )
+    def __init__(self, executor: E) -> None:
+        self._executor = executor
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
 
@@ -91,9 +74,10 @@ class SyncExecutor:
         """What this executor is."""
         return self._executor.info
 
-    def stats(self) -> ExecutorStats:
-        """What the executor is doing now."""
-        return self._executor.stats()
+    @property
+    def limits(self) -> Limits:
+        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        return self._executor.limits
 
     def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
         """See :meth:`executor.Executor.validate`."""
@@ -136,7 +120,8 @@ class SyncExecutor:
     def _call[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         if self._loop is None:
             coroutine.close()
-            raise ExecutorClosed("the executor is not open: use it as 'with SyncExecutor(...)'")
+            name = type(self).__name__
+            raise ExecutorClosed(f"the executor is not open: use it as 'with {name}(...)'")
         ended = Event()
 
         async def call() -> Result:
@@ -177,3 +162,37 @@ class SyncExecutor:
 
 async def _close(results: AsyncGenerator[Any, None]) -> None:
     await results.aclose()
+
+
+class SyncExecutor(Blocking[Executor]):
+    """:class:`executor.Executor` behind blocking calls; may be used from several threads.
+
+    An event loop runs in a thread of its own while the context is open. Arguments, errors and
+    results are those of :class:`executor.Executor`.
+    """
+
+    def __init__(
+        self,
+        backend: str | BackendSettings = "nsjail",
+        *,
+        workers: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        rules: Rules = Rules(),  # noqa: B008
+        judge_rules: Rules = JUDGE_RULES,
+        runs: int = 2,
+        cache: bool = True,
+    ) -> None:
+        executor = Executor(
+            backend,
+            workers=workers,
+            limits=limits,
+            rules=rules,
+            judge_rules=judge_rules,
+            runs=runs,
+            cache=cache,
+        )
+        super().__init__(executor)
+
+    def stats(self) -> ExecutorStats:
+        """What the executor is doing now."""
+        return self._executor.stats()

@@ -6,6 +6,8 @@ from executor.backends.base import Backend
 from executor.backends.settings import (
     SETTINGS,
     BackendSettings,
+    DockerSettings,
+    GvisorSettings,
     NsjailSettings,
     ProcessSettings,
 )
@@ -33,6 +35,15 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
         from executor.backends.process import ProcessBackend  # noqa: PLC0415
 
         return ProcessBackend(limits)
+    if isinstance(settings, DockerSettings | GvisorSettings):
+        try:
+            from executor.backends.docker import DockerBackend  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise BackendUnavailable(
+                f"the {settings.name} backend needs the package 'docker': "
+                "pip install 'absolute-zero-executor[docker]'"
+            ) from error
+        return DockerBackend(limits, settings)
     raise BackendUnavailable(f"the {settings.name} backend is not part of this version")
 
 

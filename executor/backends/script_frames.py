@@ -200,6 +200,7 @@ def script_result(
     return ScriptResult(
         status=status,
         exit_code=None if reply.limit or reply.failure else reply.exit_code,
+        signal=None if reply.failure else reply.signal,
         stdout=reply.stdout,
         stderr=reply.stderr,
         files=reply.files,

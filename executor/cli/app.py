@@ -15,6 +15,7 @@ from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
 from executor.cli.image import image
 from executor.cli.judge import judge
 from executor.cli.run import run
+from executor.cli.serve import serve
 from executor.cli.verify import verify
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorError, InputError
 
@@ -33,6 +34,7 @@ app.command()(judge)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(image)
+app.command()(serve)
 
 
 def _print_version(wanted: bool) -> None:

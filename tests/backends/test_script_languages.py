@@ -33,7 +33,7 @@ TOOLS = {
         b"1\nhi\n",
     ),
     "differences": ("echo a > x; echo b > y; diff x y | head -1; cmp -s x y; echo $?", b"1c1\n1\n"),
-    "pipes and jobs": ("(sleep 0.1; echo late) & echo early; wait; yes | head -1", b"early\nlate\ny\n"),
+    "pipes": ("yes | head -1; (sleep 0.1; echo late) & echo early; wait", b"y\nearly\nlate\n"),
     "python": ("python3 -c 'print(6 * 7)'; python - <<< 'print(1)'", b"42\n1\n"),
     "sh": ("sh -c 'echo $0 $1' a b; which sh", b"a b\n/usr/bin/sh\n"),
     "a shebang": (

@@ -117,6 +117,10 @@ class ProgramTask:
     """Name of the input's type, for statistics; ``""`` while unknown."""
     output_type: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.original_snippet:
+            object.__setattr__(self, "original_snippet", self.snippet)
+
     @property
     def key(self) -> str:
         """Equal for tasks that are duplicates of each other: same program and input."""
@@ -133,7 +137,7 @@ class ProgramTask:
             "input": self.input,
             "output": self.output,
             "imports": list(self.imports),
-            "original_snippet": self.original_snippet or self.snippet,
+            "original_snippet": self.original_snippet,
             "composite_functions": list(self.composite_functions),
         }
         if self.input_type:

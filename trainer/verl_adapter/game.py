@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
@@ -41,8 +40,17 @@ class Game(Protocol):
         ...
 
 
-def open_game(config: DictConfig, tokenizer: Any) -> Game:
-    """Open the executor and make the game."""
-    name = os.environ["ABSOLUTE_ZERO_GAME"]
-    module, _, attribute = name.partition(":")
-    return cast(Game, getattr(importlib.import_module(module), attribute)(config, tokenizer))
+def open_game(config: DictConfig, tokenizer: Any, say: Callable[[str], None]) -> Game:
+    """Open the executor and make the game.
+
+    ``trainer.game`` names another game than Absolute Zero's: ``module:name`` of something that is
+    called as this function is.
+    """
+    name = config.trainer.get("game")
+    if name:
+        module, _, attribute = str(name).partition(":")
+        made: Game = getattr(importlib.import_module(module), attribute)(config, tokenizer, say)
+        return made
+    from trainer.verl_adapter.absolute_zero import AbsoluteZero  # noqa: PLC0415
+
+    return AbsoluteZero(config, tokenizer, say)

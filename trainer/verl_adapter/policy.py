@@ -136,7 +136,12 @@ class RolloutPolicy:
         while True:
             self._check()
             now = queue.snapshot()
-            fresh = [row for row in now.rows if row.uid in asked and row.key not in seen]
+            # Of prompts that have ended: the key of a response is there before its tokens are.
+            fresh = [
+                row
+                for row in now.rows
+                if row.uid in now.ended and row.uid in asked and row.key not in seen
+            ]
             fresh.sort(key=lambda row: (order[row.uid], row.sample))
             if fresh:
                 seen.update(row.key for row in fresh)

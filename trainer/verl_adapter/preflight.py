@@ -1,4 +1,4 @@
-"""Everything that can be found wrong before Ray or a GPU is touched, and what the run needs first."""
+"""What can be found wrong before Ray or a GPU is touched, and what the run needs first."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _check_model(path: str) -> None:
         AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigurationProblem(
-            f"actor_rollout_ref.model.path: {path} cannot be loaded as a model: {_first_line(error)}"
+            f"actor_rollout_ref.model.path: {path} cannot be loaded: {_first_line(error)}"
         ) from error
 
 

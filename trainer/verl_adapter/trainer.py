@@ -93,7 +93,7 @@ class SelfPlayTrainer(PPOTrainerSync):
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
-        self._game = open_game(self.config, self.tokenizer)
+        self._game = open_game(self.config, self.tokenizer, self._say)
         if self.global_steps:
             folder = checkpoints.folder(self._run, self.global_steps)
             if self.config.trainer.resume_mode == "resume_path":

@@ -1,0 +1,72 @@
+"""The application: routes, in the envelope that all requests pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from executor.api import Executor
+from executor.service import native, operations
+from executor.service.errors import ApiError, ClientGone
+from executor.service.metrics import version
+from executor.service.middleware import Envelope
+from executor.service.openapi import describe
+from executor.service.settings import ServiceSettings
+from executor.service.state import Service, make_service
+
+_DESCRIPTION = """Runs, validates and judges model-written Python in a warm, hardened sandbox.
+
+Errors have one shape: `{"error": {"code", "message", "request_id"}}`. A program that fails, a wrong
+answer or a limit that was hit is a result, not an error. The status `infra` is never a score."""
+
+
+def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
+    """Make the application around an executor that is open; its owner closes it afterwards.
+
+    ``app.state.service`` is the :class:`executor.service.state.Service` of all routes.
+    """
+    service = make_service(settings, executor)
+    app = FastAPI(
+        title="Absolute Zero Executor",
+        version=version(),
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    app.state.service = service
+    for router in (native.router, operations.router):
+        app.include_router(router)
+    for error in (ApiError, ClientGone, HTTPException):
+        app.add_exception_handler(error, _pass_on)
+    app.add_middleware(Envelope, service=service)
+    document: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not document:
+            document.update(describe(app, with_token=settings.token is not None))
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    proving = asyncio.create_task(service.readiness.prove())
+    try:
+        yield
+    finally:
+        proving.cancel()
+        await asyncio.wait([proving])
+
+
+async def _pass_on(request: Request, error: Exception) -> Any:
+    """Errors are answered in one place: the envelope."""
+    raise error

@@ -1,0 +1,76 @@
+"""The routes of SandboxFusion's API."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from executor.models import Limits
+from executor.service.endpoints import JSON, LeanRoute, get, post
+from executor.service.fusion.models import (
+    RunCodeRequest,
+    RunCodeResponse,
+    RunJupyterRequest,
+    RunJupyterResponse,
+)
+from executor.service.fusion.notebook import run_notebook
+from executor.service.fusion.reading import read
+from executor.service.fusion.run_code import run_code
+
+_NOT_OFFERED = {
+    "/list_datasets": "GET",
+    "/list_ids": "POST",
+    "/get_prompts": "POST",
+    "/get_prompt_by_id": "POST",
+    "/submit": "POST",
+    "/get_metrics": "POST",
+    "/get_metrics_function": "POST",
+}
+
+
+def make_router(limits: Limits) -> APIRouter:
+    """Make the routes for a server that allows ``limits``."""
+    router = APIRouter(tags=["SandboxFusion"])
+    post(
+        router,
+        "/run_code",
+        lambda gateway, request: run_code(gateway, request, limits),
+        takes=RunCodeRequest,
+        gives=RunCodeResponse,
+        read=read,
+        summary="Run a program once",
+        description="SandboxFusion's API, for `python`, `pytest` and `bash`. Limits above the "
+        "server's are lowered to them. `message` says which limit was hit.",
+    )
+    post(
+        router,
+        "/run_jupyter",
+        lambda gateway, request: run_notebook(gateway, request, limits),
+        takes=RunJupyterRequest,
+        gives=RunJupyterResponse,
+        read=read,
+        summary="Run cells in a fresh kernel",
+        description="SandboxFusion's API. Cells after one that raises are run too.",
+    )
+    get(router, "/v1/ping", _ping, summary="Is the server there?")
+    for path, method in _NOT_OFFERED.items():
+        router.add_api_route(
+            path, _not_offered, methods=[method], route_class_override=LeanRoute,
+            include_in_schema=False, response_model=None,
+        )  # fmt: skip
+    return router
+
+
+async def _ping(request: Request) -> Response:
+    """The original's answer."""
+    return Response(b'"pong"', media_type=JSON)
+
+
+async def _not_offered(request: Request) -> Response:
+    """The data sets of SandboxFusion are not part of this server."""
+    sentence = (
+        f"{request.url.path} is not offered: this server runs code, it has no data sets. "
+        "Use /run_code, /run_jupyter, /v1/validate or /v1/judge"
+    )
+    return JSONResponse({"detail": sentence}, 501)

@@ -1,0 +1,104 @@
+"""The way from every route to the executor: admission, metrics and errors are the same for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from executor.api import Executor
+from executor.errors import ExecutorError
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Options,
+    Script,
+    ScriptResult,
+    Status,
+    Triplet,
+    Usage,
+    Verdict,
+)
+from executor.service.admission import Admission, LaneName
+from executor.service.errors import ApiError, from_executor
+from executor.service.metrics import Metrics
+
+_AS_EXECUTOR = Options()
+
+
+class Gateway:
+    """Calls of the executor, admitted and counted.
+
+    ``background`` marks a line of a batch: single calls go first. All methods raise
+    :class:`ApiError`: 422 for what cannot be served as it is, 429 when the queue is full, 503 when
+    there is no executor to ask. Cancelling frees the place.
+    """
+
+    def __init__(self, executor: Executor, admission: Admission, metrics: Metrics) -> None:
+        self._executor = executor
+        self._admission = admission
+        self._metrics = metrics
+
+    async def validate(
+        self, triplet: Triplet, *, options: Options | None = None, background: bool = False
+    ) -> Verdict:
+        """See :meth:`executor.api.Executor.validate`."""
+        return await self._admitted(
+            "verify",
+            "validate",
+            lambda: self._executor.validate(triplet, options=options or _AS_EXECUTOR),
+            lambda verdict: ((verdict.status,), verdict.usage),
+            background,
+        )
+
+    async def judge(
+        self, task: JudgeTask, *, options: Options | None = None, background: bool = False
+    ) -> Judgement:
+        """See :meth:`executor.api.Executor.judge`."""
+        return await self._admitted(
+            "verify",
+            task.task.value,
+            lambda: self._executor.judge(task, options=options or _AS_EXECUTOR),
+            lambda judgement: (judgement.statuses, judgement.usage),
+            background,
+        )
+
+    async def run(
+        self, script: Script, *, limits: Limits | None = None, background: bool = False
+    ) -> ScriptResult:
+        """See :meth:`executor.api.Executor.run`."""
+        return await self._admitted(
+            "run",
+            "run",
+            lambda: self._executor.run(script, limits=limits),
+            lambda result: ((result.status,), result.usage),
+            background,
+        )
+
+    async def _admitted[R](
+        self,
+        lane_name: LaneName,
+        task: str,
+        call: Callable[[], Awaitable[R]],
+        account: Callable[[R], tuple[Iterable[Status], Usage]],
+        background: bool,
+    ) -> R:
+        lane = self._admission.lanes[lane_name]
+        queued_s = await lane.enter(background=background)
+        started = time.monotonic()
+        try:
+            result = await call()
+        except ExecutorError as error:
+            raise self._translated(error) from error
+        finally:
+            ran_s = time.monotonic() - started
+            lane.leave(background=background, ran_s=ran_s)
+        statuses, usage = account(result)
+        self._metrics.item(
+            task, statuses, queued_s=queued_s, ran_s=ran_s, cpu_s=usage.cpu_ms / 1000
+        )
+        return result
+
+    @staticmethod
+    def _translated(error: ExecutorError) -> ApiError:
+        return from_executor(error)

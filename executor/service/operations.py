@@ -1,0 +1,137 @@
+"""Routes for those who run the service."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from executor.models import Limits, Model
+from executor.service.endpoints import JSON, get, to_json
+from executor.service.metrics import CONTENT_TYPE, version
+from executor.service.state import service_of
+
+router = APIRouter(tags=["operations"])
+
+
+class Health(Model):
+    """Whether the service is alive, or ready."""
+
+    status: str
+    """``ok``, or why not."""
+
+
+class WorkerCount(Model):
+    """Warm guests of one kind in one state."""
+
+    kind: str
+    state: str
+    count: int
+
+
+class Stats(Model):
+    """The executor at this moment."""
+
+    waiting: int
+    """Requests that no guest has taken yet."""
+    oldest_wait_s: float
+    in_flight: int
+    workers: tuple[WorkerCount, ...]
+    restarts: int
+    cache_hits: int
+    cache_misses: int
+    scripts_running: int
+    scripts_waiting: int
+    queue_depth: dict[str, int]
+    """Items that wait for their admission, by lane."""
+    items_running: dict[str, int]
+    batches: int
+
+
+class Info(Model):
+    """What the service is."""
+
+    backend: str
+    interpreter: str
+    isolated: bool
+    workers: int
+    warnings: tuple[str, ...]
+    limits: Limits
+    """What each run may use, and the most a call may ask for."""
+    version: str
+    stats: Stats
+
+
+async def healthz(request: Request) -> Response:
+    """Alive: the event loop answers."""
+    return Response(b'{"status":"ok"}', media_type=JSON)
+
+
+async def readyz(request: Request) -> Response:
+    """Ready for work."""
+    problem = service_of(request.scope).readiness.problem
+    if problem is None:
+        return Response(b'{"status":"ok"}', media_type=JSON)
+    body = json.dumps({"status": problem}).encode()
+    return Response(body, 503, {"retry-after": "5"}, JSON)
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus' text format."""
+    return Response(
+        service_of(request.scope).metrics.render(), headers={"content-type": CONTENT_TYPE}
+    )
+
+
+async def info(request: Request) -> Response:
+    """What the service is and does."""
+    service = service_of(request.scope)
+    executor, lanes = service.executor, service.admission.lanes
+    stats = executor.stats()
+    return Response(
+        to_json(
+            Info(
+                **executor.info._asdict(),
+                limits=executor.limits,
+                version=version(),
+                stats=Stats(
+                    waiting=stats.pool.waiting,
+                    oldest_wait_s=round(stats.pool.oldest_wait_s, 3),
+                    in_flight=stats.pool.in_flight,
+                    workers=tuple(
+                        WorkerCount(kind=kind, state=state, count=count)
+                        for (kind, state), count in sorted(stats.pool.workers.items())
+                    ),
+                    restarts=stats.pool.restarts,
+                    cache_hits=stats.cache_hits,
+                    cache_misses=stats.cache_misses,
+                    scripts_running=stats.scripts_running,
+                    scripts_waiting=stats.scripts_waiting,
+                    queue_depth={name: lane.waiting for name, lane in lanes.items()},
+                    items_running={name: lane.running for name, lane in lanes.items()},
+                    batches=service.admission.batches,
+                ),
+            )
+        ),
+        media_type=JSON,
+    )
+
+
+get(router, "/healthz", healthz, summary="Alive?", responses={200: {"model": Health}})
+get(
+    router,
+    "/readyz",
+    readyz,
+    summary="Ready for work?",
+    responses={200: {"model": Health}, 503: {"model": Health}},
+)
+get(
+    router,
+    "/metrics",
+    metrics,
+    summary="Metrics for Prometheus",
+    responses={200: {"content": {"text/plain": {}}}},
+)
+get(router, "/v1/info", info, summary="What this service is", responses={200: {"model": Info}})

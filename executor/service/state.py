@@ -1,0 +1,61 @@
+"""What all routes of one server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Scope
+
+from executor.api import Executor
+from executor.service.admission import Admission
+from executor.service.gateway import Gateway
+from executor.service.metrics import Metrics
+from executor.service.readiness import Readiness
+from executor.service.reading import BodyBudget
+from executor.service.settings import ServiceSettings
+
+_VERIFY_PLACES_PER_WORKER = 32
+"""A quarter for single calls; the rest is what an executor keeps in hand for a batch."""
+_RUN_PLACES_PER_WORKER = 4
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server's parts."""
+
+    settings: ServiceSettings
+    executor: Executor
+    admission: Admission
+    metrics: Metrics
+    gateway: Gateway
+    readiness: Readiness
+    bodies: BodyBudget
+
+
+def make_service(settings: ServiceSettings, executor: Executor) -> Service:
+    """Put the parts together; nothing runs yet."""
+    workers = executor.info.workers
+    admission = Admission(
+        verify_places=_VERIFY_PLACES_PER_WORKER * workers,
+        run_places=_RUN_PLACES_PER_WORKER * workers,
+        queue=settings.queue,
+        batches=settings.batches,
+    )
+    metrics = Metrics(executor, admission)
+    return Service(
+        settings=settings,
+        executor=executor,
+        admission=admission,
+        metrics=metrics,
+        gateway=Gateway(executor, admission, metrics),
+        readiness=Readiness(executor, admission),
+        bodies=BodyBudget(settings.max_bodies),
+    )
+
+
+def service_of(scope: Scope) -> Service:
+    """The service that a request is made to."""
+    app: Any = scope["app"]
+    service: Service = app.state.service
+    return service
