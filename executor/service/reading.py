@@ -89,7 +89,7 @@ def _problem(problem: Any) -> str:
 def _shown(name: str) -> str:
     """A key as text that fits a sentence and is plain ASCII if it is odd."""
     short = name if len(name) <= 60 else name[:57] + "..."
-    return short if short.isidentifier() else json.dumps(short)
+    return short if short.isalnum() or short.isidentifier() else json.dumps(short)
 
 
 def check_type(headers: dict[bytes, bytes], *, lines: bool = False) -> None:
