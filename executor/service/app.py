@@ -40,6 +40,8 @@ def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redoc_url=None,
+        # newer versions of FastAPI would record the messages of exceptions
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     for router in (

@@ -113,7 +113,7 @@ class _Batch[M: BaseModel]:
         feeder = loop.create_task(self._feed(hand))
         feeder.add_done_callback(lambda _: self._progress.set())
         pump = loop.create_task(self._incoming.pump(first))
-        pump.add_done_callback(lambda pump: pump.cancelled() or hand.end(ClientGone()))
+        pump.add_done_callback(lambda pump: None if pump.cancelled() else hand.end(ClientGone()))
         drain = loop.create_task(self._stop_feeding(feeder))
         try:
             while True:
