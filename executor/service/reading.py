@@ -80,6 +80,8 @@ def _problem(problem: Any) -> str:
     message = str(problem["msg"])
     if problem["type"] == "extra_forbidden":
         return f"{where}: there is no such key"
+    if problem["type"] == "json_invalid" and "hex escape" in message:
+        return "a text holds a lone surrogate: half of a pair of \\u escapes"
     if problem["type"] == "json_invalid":
         return "not JSON: " + message.removeprefix("Invalid JSON: ")
     message = message.removeprefix("Value error, ").removeprefix("Input ")
