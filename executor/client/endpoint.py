@@ -22,7 +22,11 @@ from executor.models import Limits
 Lane = Literal["single", "batch"]
 
 PLACES: dict[Lane, int] = {"single": 64, "batch": 8}
-"""Requests of a kind that one client has at one endpoint at a time."""
+"""Requests of a kind that one client has at one endpoint at a time, at most."""
+
+_SUCCESSES_TO_GROW = 16.0
+"""After a refusal for too much work, an endpoint gets half as many requests, and one more at a time
+after so many successes of each of them: what it can take is found without a storm of refusals."""
 
 _KEEP_ALIVE_S = 3.0
 """Shorter than servers keep idle connections: else a request could meet one that is just closed."""
@@ -73,9 +77,9 @@ class Endpoint:
         self.info: EndpointInfo | None = None
         self.load = 0
         """Items of ours that it has in hand."""
-        self.places = dict(PLACES)
-        """Free ones."""
-        self.not_before = 0.0
+        self._in_flight: dict[Lane, int] = dict.fromkeys(PLACES, 0)
+        self._places: dict[Lane, float] = {lane: float(most) for lane, most in PLACES.items()}
+        self._not_before: dict[Lane, float] = dict.fromkeys(PLACES, 0.0)
         """It has asked to be left alone until then (monotonic seconds)."""
         self.asked = asyncio.Event()
         """It has been asked about itself at least once."""
@@ -107,7 +111,35 @@ class Endpoint:
 
     def usable(self, lane: Lane, now: float) -> bool:
         """Whether a request may be sent now."""
-        return self.ready and self.places[lane] > 0 and now >= self.not_before
+        free = self._in_flight[lane] < int(self._places[lane])
+        return self.ready and free and now >= self._not_before[lane]
+
+    def take(self, lane: Lane, cost: int) -> None:
+        """Count a request with ``cost`` items that is about to be sent."""
+        self._in_flight[lane] += 1
+        self.load += cost
+
+    def give(self, lane: Lane, cost: int) -> None:
+        """Count its end."""
+        self._in_flight[lane] -= 1
+        self.load -= cost
+
+    def succeeded(self, lane: Lane) -> None:
+        """A request was served: there may be more of them."""
+        places = self._places[lane]
+        grown = places + 1.0 / (_SUCCESSES_TO_GROW * places)
+        self._places[lane] = min(float(PLACES[lane]), grown)
+
+    def refused(self, lane: Lane, fault: Fault) -> None:
+        """A request was not served: leave the endpoint alone as long as it asks for."""
+        if fault.too_much:
+            self._places[lane] = max(1.0, min(self._places[lane], self._in_flight[lane]) / 2)
+        if fault.retry_after_s is None:
+            return
+        # Some more, at random: all who were sent away would else come back at the same moment.
+        pause = fault.retry_after_s * random.uniform(1.0, 1.3)
+        self._not_before[lane] = max(self._not_before[lane], time.monotonic() + pause)
+        asyncio.get_running_loop().call_later(pause + 0.001, self._on_change)
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -175,18 +207,9 @@ class Endpoint:
             if len(body) > _MAX_REFUSAL_BYTES:
                 break
         error = refusal(self.url, response.status_code, response.headers, body)
-        if isinstance(error, Fault):
-            if error.retry_after_s is not None:
-                self._leave_alone(error.retry_after_s)
-            if response.status_code != 429:
-                self.suspect(str(error))
+        if isinstance(error, Fault) and not error.too_much:
+            self.suspect(str(error))
         return error
-
-    def _leave_alone(self, seconds: float) -> None:
-        # Some more, at random: all who were sent away would else come back at the same moment.
-        pause = seconds * random.uniform(1.0, 1.3)
-        self.not_before = max(self.not_before, time.monotonic() + pause)
-        asyncio.get_running_loop().call_later(pause + 0.001, self._on_change)
 
     # ---- health --------------------------------------------------------------------------------
 

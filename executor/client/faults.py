@@ -22,11 +22,21 @@ _INPUT = frozenset({400, 413, 415, 422})
 class Fault(Exception):
     """The platform failed or is busy: the same request may succeed later, or elsewhere."""
 
-    def __init__(self, reason: str, *, started: bool, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        started: bool,
+        too_much: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.started = started
         """Whether the service may have begun the work."""
+        self.too_much = too_much
+        """The service is well, but has too much to do already."""
         self.retry_after_s = retry_after_s
+        """How long it asks to be left alone."""
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
@@ -36,6 +46,7 @@ def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> E
         return Fault(
             f"{url}: {message}",
             started=status not in (429, 503),
+            too_much=status == 429,
             retry_after_s=_retry_after(headers.get("retry-after", "")),
         )
     return _final(url, status, message)

@@ -131,8 +131,10 @@ class Fleet:
         try:
             async with endpoint.held():
                 yield endpoint
-        except Fault:
+            endpoint.succeeded(lane)
+        except Fault as fault:
             self._check_open()
+            endpoint.refused(lane, fault)
             self.retries += 1
             raise
         finally:
@@ -158,8 +160,7 @@ class Fleet:
                 best = min(
                     usable, key=lambda e: (e is avoid, (e.load + cost) / e.weight, random.random())
                 )
-                best.places[lane] -= 1
-                best.load += cost
+                best.take(lane, cost)
                 return best
             self._check_hope(deadline, now)
             await self._wait(lane, deadline - now)
@@ -190,8 +191,7 @@ class Fleet:
                 queue.remove(woken)
 
     def _give(self, endpoint: Endpoint, lane: Lane, cost: int) -> None:
-        endpoint.places[lane] += 1
-        endpoint.load -= cost
+        endpoint.give(lane, cost)
         self._wake_one(lane)
 
     def _wake_one(self, lane: Lane) -> None:
