@@ -15,7 +15,8 @@ from trainer.game.settings import AzrSettings, GameSettings, GenerationRewardCon
 from trainer.game.tasks import ProgramTask
 from trainer.game.workshop import Workshop
 
-LIMITS = Limits(wall_s=5, cpu_s=1, memory_mib=256)
+LIMITS = Limits(wall_s=60, cpu_s=1, memory_mib=256)
+"""Much wall-clock time: the machine may be busy."""
 
 
 class Script:
@@ -181,6 +182,40 @@ class SometimesInfra:
             yield item
 
 
+class Flaky:
+    """The real executor; the first batches end with an error after some results."""
+
+    def __init__(self, failures: int, error: Exception, after: int = 1) -> None:
+        self._executor = Executor(workers=2, limits=LIMITS)
+        self._failures, self._error, self._after = failures, error, after
+
+    async def __aenter__(self) -> Any:
+        return await self._executor.__aenter__()
+
+    async def close(self) -> None:
+        await self._executor.close()
+
+    async def validate_many(
+        self, triplets: AsyncIterable[Triplet], *, ordered: bool, options: Options
+    ) -> AsyncGenerator[Verdict, None]:
+        results = self._executor.validate_many(triplets, ordered=ordered, options=options)
+        try:
+            count = 0
+            async for verdict in results:
+                if self._failures and count == self._after:
+                    self._failures -= 1
+                    raise self._error
+                count += 1
+                yield verdict
+        finally:
+            await results.aclose()
+
+    def judge_many(
+        self, tasks: AsyncIterable[JudgeTask], *, ordered: bool, options: Options
+    ) -> AsyncGenerator[Judgement, None]:
+        return self._executor.judge_many(tasks, ordered=ordered, options=options)
+
+
 def _where(flags: Sequence[bool], value: Any, others: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(value if flag else other for flag, other in zip(flags, others, strict=True))
 
@@ -207,6 +242,7 @@ def program_task(program: str, given: str, output: str, step: int = 0, **more: A
 
 __all__ = [
     "MISSING",
+    "Flaky",
     "GenerationRewardConfig",
     "Long",
     "Script",
