@@ -13,7 +13,7 @@ from executor.api import Executor
 from executor.models import Limits, Options, Rules, Script, Status, Triplet
 
 _RULES = Rules(banned_modules=(), min_parameters=0)
-_LIMITS = Limits(wall_s=5, cpu_s=1, memory_mib=128, output_kib=64, processes=16, files_mib=8)
+_LIMITS = Limits(wall_s=20, cpu_s=1, memory_mib=128, output_kib=64, processes=16, files_mib=8)
 _AT_A_TIME = 2
 """Few: they are to hit their own limit, not that of the machine."""
 
