@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what is needed, then checks style, types and behaviour. Arguments go to pytest:
+# Installs what is needed (with the trainer: several GB), then checks style, types and behaviour.
+# Arguments go to pytest:
 #     sh scripts/test.sh [pytest arguments]
 # Fails if any check fails; pytest comes last, so its summary is the last line.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-sh "$root/scripts/setup.sh" dev
+sh "$root/scripts/setup.sh" trainer
 cd "$root"
 python=$root/.venv/bin/python
 failed=0
