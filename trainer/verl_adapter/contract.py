@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 VERL_VERSION = "0.9.1"
 
@@ -127,7 +128,7 @@ def _differences(signatures: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for name, parameters in signatures.items():
         module, _, path = name.partition(":")
         try:
-            found = importlib.import_module(module)
+            found: Any = importlib.import_module(module)
             for part in path.split("."):
                 found = getattr(found, part)
         except (ImportError, AttributeError):

@@ -211,7 +211,7 @@ class SelfPlayTrainer(PPOTrainerSync):
         self._policy.begin(self.global_steps)
         metrics = self.game.validate(self._policy, self.global_steps)
         self._policy.forget(())
-        return metrics
+        return dict(metrics)
 
     def _save_checkpoint(self) -> None:
         step = self.global_steps
