@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from trainer_scripted_texts import SETTINGS, seed_files
+from trainer_scripted_texts import SETTINGS, files
 from trainer_verl_runs import (
     LETTERS,
     command,
@@ -121,7 +121,7 @@ def test_lost_executor_is_waited_for_then_the_run_saves_and_stops(
 ) -> None:
     run = tmp_path / "run"
     settings = (
-        *(*SETTINGS, *seed_files(tmp_path), FOREVER, "trainer.save_freq=1000"),
+        *(*SETTINGS, *files(tmp_path), FOREVER, "trainer.save_freq=1000"),
         *("azr.executor=http", f"azr.executor_url={service.url}", "azr.executor_patience_s=25"),
     )
     with started(run, *settings) as process:
@@ -196,7 +196,7 @@ def test_full_disk_leaves_the_checkpoint_before_intact(tmp_path: Path) -> None:
 def test_own_service_is_started_and_ended(tmp_path: Path) -> None:
     """``azr.executor=sandboxfusion`` without a URL."""
     run = tmp_path / "run"
-    settings = (*SETTINGS, *seed_files(tmp_path), "azr.executor=sandboxfusion")
+    settings = (*SETTINGS, *files(tmp_path), "azr.executor=sandboxfusion")
     code, output = finish(run, *settings, "trainer.total_training_steps=1")
     assert code == 0, output
     said = re.findall(r"own executor service on http://127\.0\.0\.1:(\d+)", output)

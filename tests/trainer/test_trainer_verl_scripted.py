@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from trainer_scripted_texts import REWARDS, SETTINGS, label, noted, seed_files
+from trainer_scripted_texts import REWARDS, SETTINGS, files, label, noted
 from trainer_verl_runs import (
     comparable,
     family,
@@ -30,7 +30,7 @@ STEPS = 3
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     folder = tmp_path_factory.mktemp("seeds")
-    return (*SETTINGS, *seed_files(folder), f"trainer.total_training_steps={STEPS}")
+    return (*SETTINGS, *files(folder), f"trainer.total_training_steps={STEPS}")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,9 @@ SETTINGS = (
     "+trainer.game=trainer_scripted_model:NotingGame",
     "+actor_rollout_ref.rollout.engine_kwargs.hf.generator=trainer_scripted_model:ScriptedModel",
     "data.train_batch_size=4",
+    "data.max_prompt_length=400",
     "data.max_response_length=200",
+    "azr.data_selection_strategy.banned_words=[random]",
     "azr.data_selection_strategy.num_inputs=4",
     "azr.execute_max_timeout=60",
     # As many as there are: what a step draws are tasks of the step before.
@@ -43,8 +45,29 @@ REWARDS = {
 _HARDNESS = ("easy", "half", "hard", "mute")
 
 
-def seed_files(folder: Path) -> tuple[str, ...]:
-    """Seeds of every hardness, as files; returns the overrides that name them."""
+PROMPTS = {
+    "wrapper_answer": "User: $question\nAssistant: <think>",
+    "propose_program": (
+        "Invent a program $goal $difficulty $extra_rules $banned_words $extra_criteria\n"
+        "$references$composite"
+    ),
+    "propose_abduction_goal": "to find an input of.",
+    "propose_abduction_difficulty": "",
+    "propose_deduction_goal": "to find the output of.",
+    "propose_deduction_difficulty": "",
+    "propose_induction": "Invent $num_inputs inputs.\n$snippet",
+    "solve_abduction": "Find one input.\n$snippet\n```output\n$output\n```",
+    "solve_deduction": "Find the output.\n$snippet\n```input\n$input\n```",
+    "solve_induction": "Find the program.\n$pairs\n$message",
+}
+"""Short prompts: long ones take a processor long. They take the place of the game's own."""
+
+
+def files(folder: Path) -> tuple[str, ...]:
+    """Seeds of every hardness, and prompts, as files; returns the overrides that name them."""
+    (folder / "prompts").mkdir()
+    for name, text in PROMPTS.items():
+        (folder / "prompts" / f"{name}.txt").write_text(text + "\n")
     programs = [
         {"snippet": _program(name, 100 + n), "input": "1", "output": str(101 + n)}
         for n, name in enumerate(_HARDNESS)
@@ -62,6 +85,7 @@ def seed_files(folder: Path) -> tuple[str, ...]:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text)
     return (
+        f"azr.prompts_dir={folder}/prompts",
         f"azr.seed_dataset={folder}/programs.jsonl",
         f"azr.code_f_seed_dataset={folder}/inductions.jsonl",
     )
@@ -73,9 +97,9 @@ def _program(name: str, number: int) -> str:
 
 def reply(prompt: str, seed: int) -> str:
     """The text that answers a prompt. Two seeds that follow each other differ in parity."""
-    if "invent a new Python program" in prompt:
+    if "Invent a program" in prompt:
         return _propose_program(seed // 2)
-    if "inputs for a Python program" in prompt:
+    if re.search(r"Invent \d+ inputs", prompt):
         return _propose_induction(seed // 2)
     return _solve(prompt, right_at_half=seed % 2 == 0)
 
@@ -99,8 +123,7 @@ def _propose_induction(choice: int) -> str:
     return _tagged(f"propose {name}", f"{inputs}\n```message\nIt is {name}.\n```")
 
 
-def _solve(prompt: str, *, right_at_half: bool) -> str:
-    question = prompt.rsplit("### How to write your answer", 1)[0]
+def _solve(question: str, *, right_at_half: bool) -> str:
     name = re.findall(r"def f\((\w+)\):|It is (\w+)\.", question)[-1]
     hardness = "".join(name)
     if hardness == "mute":
@@ -111,7 +134,7 @@ def _solve(prompt: str, *, right_at_half: bool) -> str:
 
 
 def _answer(question: str, error: int) -> tuple[str, str]:
-    if "### The message" in question:
+    if "Find the program" in question:
         given, output = (
             int(re.findall(rf"```{name}_0\n(-?\d+)", question)[-1]) for name in ("input", "output")
         )

@@ -22,6 +22,10 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "verl.trainer.ppo.v1:PPOTrainerSync._step_once": (
         "self", "metrics", "timing_raw", "sample_batch_size",
     ),
+    "verl.trainer.ppo.v1:PPOTrainerSync.step": ("self", "metrics", "timing_raw"),
+    "verl.trainer.ppo.v1:PPOTrainerSync._compute_metrics": (
+        "self", "batch", "metrics", "timing_raw", "global_steps", "epoch",
+    ),
     "verl.trainer.ppo.v1:PPOTrainerSync._submit_batch_to_rollout": ("self", "batch"),
     "verl.trainer.ppo.v1:PPOTrainerSync._balance_batch": ("self", "batch", "metrics"),
     "verl.trainer.ppo.v1:PPOTrainerSync._compute_old_log_prob": ("self", "batch", "metrics"),
