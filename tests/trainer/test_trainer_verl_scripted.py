@@ -5,6 +5,8 @@ One undisturbed run, one that is killed and resumed, one on two ranks.
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -105,15 +107,27 @@ def test_killed_run_goes_on_exactly(whole: Path, settings: tuple[str, ...], tmp_
     assert game_state(run, STEPS) == game_state(whole, STEPS)
 
 
-def test_two_ranks_give_the_loss_of_one(
+def test_two_ranks_and_another_executor_give_the_same_steps(
     whole: Path, settings: tuple[str, ...], tmp_path: Path
 ) -> None:
-    train(tmp_path, *settings, "trainer.n_gpus_per_node=2", "trainer.total_training_steps=2")
+    """Two ranks, and the project's own service: what ``azr.executor=sandboxfusion`` starts."""
+    output = train(
+        tmp_path,
+        *settings,
+        "trainer.n_gpus_per_node=2",
+        "trainer.total_training_steps=2",
+        "azr.executor=sandboxfusion",
+    )
     for step in (1, 2):
         one, two = metrics(whole)[step], metrics(tmp_path)[step]
-        for name in ("actor/pg_loss", "actor/loss", "actor/grad_norm", "critic/advantages/mean"):
-            if name in one:
-                assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), (step, name)
-        assert "actor/grad_norm" in one
+        for name in ("actor/pg_loss", "actor/loss", "actor/grad_norm"):
+            assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), (step, name)
         game = [name for name in one if name.startswith(("gen_", "pred_", "buffers/"))]
         assert {n: two[n] for n in game} == pytest.approx({n: one[n] for n in game})
+        assert two["training/rollout_probs_diff_max"] < 1e-5
+
+    ports = re.findall(r"own executor service on http://127\.0\.0\.1:(\d+)", output)
+    assert ports, output
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))), f"port {port} is still served"

@@ -80,8 +80,8 @@ def _members(session: int) -> list[psutil.Process]:
 
 
 def leftovers(session: int) -> list[str]:
-    """Processes of a run's session, and what else still runs for it."""
-    return [" ".join(process.cmdline())[:100] for process in _members(session)]
+    """Processes of a run's session that still run."""
+    return [process.name() for process in _members(session)]
 
 
 def family(pid: int) -> list[psutil.Process]:
