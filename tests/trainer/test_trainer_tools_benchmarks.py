@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pyarrow", reason="needs the extra 'trainer'")
+pytest.importorskip("hydra")
 
 from executor import TaskType
-from trainer.benchmarks import BenchmarkError, read_rows
+from trainer.configs import compose
 from trainer.game.tasks import ProgramTask
 from trainer.tools import benchmark_sources as sources
 from trainer.tools.prepare_validation import check, main
-from trainer.verl_adapter import validation
+from trainer.verl_adapter import validation, wiring
 
 CRUXEVAL: list[Any] = [
     {"code": "def f(x):\n    return x + 1", "input": "1", "output": "2", "id": "sample_0"},
@@ -50,8 +51,8 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
     assert "row 1: mismatch: the program returns another value than given" in said.err
     assert "row 3: 'code' is missing, or no text" in said.err
     assert "'input' is 'not a call', not a call" in said.err
-    rows = read_rows(str(out))
-    assert [(row.data_source, row.kind.name) for row in rows] == [
+    rows = validation.read(out)
+    assert [(row.source, row.kind.name) for row in rows] == [
         *[("cruxeval_i", "pred_code_i")] * 2,
         *[("cruxeval_o", "pred_code_o")] * 2,
         ("livecodebench", "pred_code_i"),
@@ -67,17 +68,22 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_a_run_reads_what_the_tool_writes(tmp_path: Path) -> None:
-    out = tmp_path / "val.parquet"
-    assert main(["--cruxeval", jsonl(tmp_path / "c.jsonl", CRUXEVAL), "--out", str(out)]) == 0
-    assert len(validation.read(out)) == len(read_rows(str(out))) == 4
+def test_a_run_may_validate_on_several_files(tmp_path: Path) -> None:
+    crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
+    for name in ("a", "b"):
+        assert main(["--cruxeval", crux, "--out", str(tmp_path / f"{name}.parquet")]) == 0
+    files = [str(tmp_path / f"{name}.parquet") for name in ("a", "b")]
+    config = compose(["preset=cpu_tiny", f"data.val_files=[{','.join(files)}]"])
+    wiring.wire(config)
+    found = [row for path in wiring.validation_files(config) for row in validation.read(path)]
+    assert len(found) == 8
 
 
 def test_only_the_first_rows_if_asked(tmp_path: Path) -> None:
     out = tmp_path / "val.parquet"
     crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
     assert main(["--cruxeval", crux, "--max-rows", "1", "--out", str(out)]) == 0
-    assert len(read_rows([str(out)])) == 2
+    assert len(validation.read(out)) == 2
 
 
 @pytest.mark.parametrize(
@@ -110,19 +116,6 @@ def test_parquet_and_json_sources_are_read_too(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     for name in ("rows.parquet", "rows.json"):
         assert list(sources.read_raw(str(tmp_path / name), "")) == rows
-
-
-def test_files_that_are_no_benchmark_are_named(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    other = tmp_path / "other.parquet"
-    pq.write_table(pa.Table.from_pylist([{"a": 1}]), other)
-    with pytest.raises(BenchmarkError, match=r"other\.parquet, row 0"):
-        read_rows(str(other))
-    (tmp_path / "text.parquet").write_text("no parquet")
-    with pytest.raises(BenchmarkError, match=r"text\.parquet cannot be read"):
-        read_rows(str(tmp_path / "text.parquet"))
 
 
 def test_a_program_that_attacks_costs_its_row_only() -> None:

@@ -160,8 +160,8 @@ def _game(config: DictConfig, console: Console) -> None:
 
     try:
         PromptBook(settings)
-        if wiring.validates(config):
-            validation.read(Path(str(config.data.val_files)))
+        for path in wiring.validation_files(config):
+            validation.read(path)
         _rows_of_seed_files(settings)
         with closing(open_judge(settings, say)) as judge:
             examined = judge.revalidate(TaskType.DEDUCTION, identity_task(TaskType.DEDUCTION))
