@@ -124,7 +124,7 @@ def test_lost_executor_is_waited_for_then_the_run_saves_and_stops(
     run = tmp_path / "run"
     settings = (
         *(*SETTINGS, *files(tmp_path), FOREVER, "trainer.save_freq=1000"),
-        *("azr.executor=http", f"azr.executor_url={service.url}", "azr.executor_patience_s=25"),
+        *("azr.executor=http", f"azr.executor_url={service.url}", "azr.executor_patience_s=30"),
     )
     with started(run, *settings) as process:
         wait_for(lambda: 1 in metrics(run), 300, "step 1")
