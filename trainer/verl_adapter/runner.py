@@ -148,7 +148,16 @@ def _start_ray(config: DictConfig) -> None:
     environment.setdefault("env_vars", {})["TRANSFER_QUEUE_ENABLE"] = "1"
     options.setdefault("log_to_driver", False)
     options.setdefault("logging_level", "ERROR")
-    ray.init(**options, runtime_env=environment)
+    for is_last in (False, True):
+        try:
+            ray.init(**options, runtime_env=environment)
+        except Exception as error:
+            # Of no class of its own: a busy machine does not bring Ray up within its 30 s.
+            if is_last:
+                raise TrainingFailed(f"Ray does not start on this machine: {error}") from error
+            ray.shutdown()
+        else:
+            return
 
 
 def _attend(running: Any, desk: Any, console: Console) -> Outcome:
