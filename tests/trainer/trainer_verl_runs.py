@@ -112,11 +112,18 @@ def finish(
         return process.returncode, output
 
 
-def wait_for(condition: Callable[[], bool], within_s: float, what: str) -> None:
-    """Wait until something holds."""
+def wait_for(
+    condition: Callable[[], bool],
+    within_s: float,
+    what: str,
+    run: subprocess.Popen[str] | None = None,
+) -> None:
+    """Wait until something holds; not any longer than the run, if one is given."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        if run is not None and run.poll() is not None and not condition():
+            pytest.fail(f"{what}: the run has ended: {run.communicate()[0]}")
         time.sleep(0.1)
 
 
