@@ -191,7 +191,7 @@ def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
         )
         for path in ("/box", "/tmp", "/dev/shm")
     ]  # fmt: skip
-    config.exec_bin = Exe(path=PYTHON, arg=["-I", "-B", SCRIPT_MAIN])
+    config.exec_bin = Exe(path=PYTHON, arg=["-I", "-S", "-B", SCRIPT_MAIN])
     return config
 
 

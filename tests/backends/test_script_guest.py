@@ -100,7 +100,10 @@ def jail_config(root: Path, limits: Limits) -> str:
         ("uidmap", {"inside_id": "65534", "outside_id": str(outside), "count": 1}),
         ("gidmap", {"inside_id": "65534", "outside_id": str(outside), "count": 1}),
         *(("mount", {**mount, "nosuid": True}) for mount in mounts),
-        ("exec_bin", {"path": PYTHON, "arg": ["-I", "-B", "/guest/executor/guest/script.py"]}),
+        (
+            "exec_bin",
+            {"path": PYTHON, "arg": ["-I", "-S", "-B", "/guest/executor/guest/script.py"]},
+        ),
     ]
     settings = """
         mode: ONCE  hostname: "jail"  cwd: "/"  time_limit: 0  log_level: WARNING  nice_level: 0
