@@ -29,6 +29,7 @@ from executor.models import (
 )
 from executor.pool.pool import Pool, PoolStats
 from executor.pool.runner import PoolEngine
+from executor.pool.scripts import WarmScripts
 from executor.pool.worker import arrival
 from executor.verification.context import Context
 from executor.verification.judging import Judge
@@ -118,6 +119,7 @@ class Executor:
         self._verifications: OrderedDict[Options, _Verification] = OrderedDict()
         self._script_places = asyncio.Semaphore(size)
         self._scripts: set[asyncio.Future[ScriptResult]] = set()
+        self._warm_scripts = WarmScripts(self._pool)
         self._scripts_running = 0
         self._open = False
 
@@ -208,6 +210,10 @@ class Executor:
             await asyncio.gather(running, return_exceptions=True)
 
     async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        result = await self._warm_scripts.run(script, limits)
+        return result if result is not None else await self._run_in_jail(script, limits)
+
+    async def _run_in_jail(self, script: Script, limits: Limits) -> ScriptResult:
         async with self._script_places:
             self._scripts_running += 1
             try:

@@ -7,9 +7,13 @@ from typing import Literal, Protocol
 
 from executor.models import Limits, Script, ScriptResult
 
-Kind = Literal["parser", "bare", "lib"]
+Kind = Literal["parser", "bare", "lib", "script"]
 """What a warm guest is for: parsing and compiling; running programs that import nothing; running
-programs that import the common modules, which are preloaded."""
+programs that import the common modules, which are preloaded; running scripts that need no more than
+an interpreter."""
+
+VERIFY_KINDS: frozenset[Kind] = frozenset({"parser", "bare", "lib"})
+"""What every backend can launch."""
 
 
 HASH_SEEDS = (104_729, 1_299_709)
@@ -27,6 +31,14 @@ PRELOAD = (
     "bisect", "typing", "datetime", "executor.grammar.decode",
 )  # fmt: skip
 """Modules that ``lib`` guests have in memory. None may keep random state: a fork would share it."""
+
+
+SCRIPT_PRELOAD = (
+    "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "string",
+    "copy", "heapq", "bisect", "typing", "datetime", "json", "dataclasses", "enum", "types",
+    "contextlib", "textwrap", "linecache", "warnings", "decimal", "numbers", "random",
+)  # fmt: skip
+"""Modules that ``script`` guests have in memory. None but ``random`` may keep random state."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,9 @@ class Backend(Protocol):
     """Weaknesses on this host, for people."""
     interpreter: str
     """Implementation and version that programs run on, once the backend is open."""
+    kinds: frozenset[Kind]
+    """What :meth:`launch` can start, once the backend is open. Without ``script`` all scripts go to
+    :meth:`run_script`."""
 
     async def open(self) -> None:
         """Get ready. Raises :class:`executor.errors.BackendUnavailable`, saying what is missing."""

@@ -13,6 +13,7 @@ independent runs.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
+* Guests for scripts, one for each place, are started when the first script comes.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Pool:
         self._closing: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._closed = False
+        self._script_guests_wanted = False
 
     # ---- life ----------------------------------------------------------------------------------
 
@@ -106,6 +108,21 @@ class Pool:
                 yield Role(kind, place % 2, next(self._numbers), core)
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
             yield Role("parser", 0, next(self._numbers))
+
+    def start_script_guests(self) -> bool:
+        """Start as many guests for scripts as there are places, once, in the background.
+
+        Returns whether the backend has such guests. Not done by :meth:`open`: who only verifies
+        need not have them.
+        """
+        if "script" not in self.backend.kinds:
+            return False
+        if not self._script_guests_wanted and not self._closed:
+            self._script_guests_wanted = True
+            cores = sorted(os.sched_getaffinity(0))
+            for place in range(self.size):
+                self._restart(Role("script", 0, 0, cores[place % len(cores)]))
+        return True
 
     async def close(self) -> None:
         """End all guests and the backend. Callers that still wait get :class:`ExecutorClosed`."""
@@ -223,7 +240,8 @@ class Pool:
             self._restart(worker.role)
 
     def _move(self, worker: Worker, requests: list[Request]) -> None:
-        lane = _lanes_of(worker.role)[0 if worker.role.kind != "parser" else 1]
+        any_colour = worker.role.kind in ("parser", "script")
+        lane = _lanes_of(worker.role)[1 if any_colour else 0]
         for request in requests:
             if request.done:
                 continue
@@ -235,7 +253,7 @@ class Pool:
     def _open_lane(self, lane: _Lane) -> _Lane:
         """The lane, or the one of the other kind if only that has a guest with room now."""
         kind, colour = lane
-        if kind == "parser" or self._idlest(lane) is not None:
+        if kind in ("parser", "script") or self._idlest(lane) is not None:
             return lane
         other: _Lane = ("lib" if kind == "bare" else "bare", colour)
         return other if self._idlest(other) is not None else lane
