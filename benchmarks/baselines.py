@@ -82,7 +82,7 @@ class ColdJail:
 
     def _run(self, work: Work) -> str:
         program, arguments = work
-        config = base_config(self._image)
+        config = base_config(self._image.root)
         code = f"{program}\nimport sys\nsys.stderr.write(repr(f({arguments}\n)))"
         with _file(serialize(config, [PYTHON, "-I", "-S", "-B", "-c", code])) as path:
             done = subprocess.run(

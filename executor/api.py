@@ -173,17 +173,34 @@ class Executor:
             scripts_waiting=len(self._scripts) - self._scripts_running,
         )
 
-    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+    async def validate(
+        self,
+        triplet: Triplet,
+        *,
+        options: Options = Options(),  # noqa: B008
+        yields_s: float = 0.0,
+    ) -> Verdict:
         """Decide whether a triplet is a sound task.
+
+        Args:
+            triplet: what to validate.
+            options: settings of this call.
+            yields_s: calls that arrive up to so many seconds later go first.
 
         Raises:
             ConfigurationError: the options ask for more than the executor's limits.
         """
-        return await self._validate(0, triplet, options)
+        return await self._validate(0, triplet, options, yields_s)
 
-    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
-        """Score the answers of a task. Raises as :meth:`validate`."""
-        return await self._judge_task(0, task, options)
+    async def judge(
+        self,
+        task: JudgeTask,
+        *,
+        options: Options = Options(),  # noqa: B008
+        yields_s: float = 0.0,
+    ) -> Judgement:
+        """Score the answers of a task. Arguments and errors as of :meth:`validate`."""
+        return await self._judge_task(0, task, options, yields_s)
 
     async def run(self, script: Script, *, limits: Limits | None = None) -> ScriptResult:
         """Run a general script once, in a fresh sandbox with a writable directory.
@@ -252,14 +269,18 @@ class Executor:
     def _window(self) -> int:
         return _ITEMS_PER_WORKER * self._pool.size
 
-    async def _validate(self, index: int, triplet: Triplet, options: Options) -> Verdict:
+    async def _validate(
+        self, index: int, triplet: Triplet, options: Options, yields_s: float = 0.0
+    ) -> Verdict:
         self._check_open()
-        arrival.set(time.monotonic())
+        arrival.set(time.monotonic() + yields_s)
         return await self._verification(options).validator.validate(triplet, index)
 
-    async def _judge_task(self, index: int, task: JudgeTask, options: Options) -> Judgement:
+    async def _judge_task(
+        self, index: int, task: JudgeTask, options: Options, yields_s: float = 0.0
+    ) -> Judgement:
         self._check_open()
-        arrival.set(time.monotonic())
+        arrival.set(time.monotonic() + yields_s)
         return await self._verification(options).judge.judge(task, index)
 
     def _verification(self, options: Options) -> _Verification:

@@ -14,9 +14,10 @@ from collections.abc import (
 from contextlib import aclosing
 
 
-async def _each[Item](
+async def each[Item](
     source: Iterable[Item] | AsyncIterable[Item],
 ) -> AsyncGenerator[Item, None]:
+    """The items of a source of either kind."""
     if isinstance(source, AsyncIterable):
         async for item in source:
             yield item
@@ -57,7 +58,7 @@ async def stream[Item, Result](
         task.add_done_callback(note)
 
     async def feed() -> None:
-        async with aclosing(_each(source)) as items:
+        async with aclosing(each(source)) as items:
             index = 0
             async for item in items:
                 start(index, item)
@@ -73,7 +74,7 @@ async def stream[Item, Result](
     try:
         while True:
             progress.clear()
-            ready = _consecutive(finished, yielded) if ordered else list(finished)
+            ready = consecutive(finished, yielded) if ordered else list(finished)
             for index in ready:
                 yielded += 1
                 result = finished.pop(index).result()
@@ -93,7 +94,8 @@ async def stream[Item, Result](
         await asyncio.gather(*left, return_exceptions=True)
 
 
-def _consecutive(held: Container[int], first: int) -> range:
+def consecutive(held: Container[int], first: int) -> range:
+    """The numbers from ``first`` on that are held, up to the first one that is not."""
     last = first
     while last in held:
         last += 1

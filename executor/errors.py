@@ -8,7 +8,8 @@
     ├── BackendUnavailable      this machine cannot run the backend; says what is missing
     ├── ExecutorClosed          a call on an executor that is closed, or closed under the call
     ├── InputError              a file, a row or a request that cannot be read
-    │   └── MalformedRow        one row of a file; carries its line number
+    │   ├── MalformedRow        one row of a file; carries its line number
+    │   └── LanguageUnavailable the backend has no interpreter for the script's language
     ├── ServiceError            a service answered what it should not have
     │   └── ServiceUnavailable  no endpoint did the work, in spite of retries
     └── ProtocolError           a worker broke the frame protocol (handled inside: the worker is
@@ -61,6 +62,10 @@ class ServiceError(ExecutorError):
 
 class ServiceUnavailable(ServiceError):
     """No endpoint of a service did the work, in spite of retries. Try again later, or elsewhere."""
+
+
+class LanguageUnavailable(InputError):
+    """The backend has no interpreter for the script's language. The text says what it needs."""
 
 
 class ProtocolError(ExecutorError):

@@ -55,7 +55,7 @@ def _run(config: DictConfig, console: Console) -> int:
     except RunError as error:
         console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
-    console.print(f"done; everything is in {run_directory(config)}", soft_wrap=True)
+    console.print(f"everything is in {run_directory(config)}", soft_wrap=True)
     return 0
 
 

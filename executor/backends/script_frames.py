@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from executor.errors import InputError, ProtocolError
+from executor.errors import InputError, LanguageUnavailable, ProtocolError
 from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status, Usage
 
 SCRIPT_NAMES: dict[ScriptLanguage, str] = {
@@ -94,7 +94,7 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
     """
     source = script.source.encode("utf-8", "surrogatepass")
     stdin = script.stdin.encode("utf-8", "surrogatepass")
-    name = SCRIPT_NAMES[script.language]
+    name = _script_name(script)
     files = {name: source, **script.files}
     _check_paths(script, name)
     check_arguments(script.argv)
@@ -118,10 +118,19 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
     return b"".join([struct.pack("<I", len(header)), header, *files.values(), stdin])
 
 
+def _script_name(script: Script) -> str:
+    """The usual name, unless the script's own files or folders have it."""
+    name = SCRIPT_NAMES[script.language]
+    taken = {path.partition("/")[0] for path in script.files}
+    while name in taken:
+        name = name.replace(".", "_.")
+    return name
+
+
 def check_language(script: Script, languages: frozenset[ScriptLanguage]) -> None:
-    """Raise :class:`InputError` if a backend has not what the script's language needs."""
+    """Raise :class:`LanguageUnavailable` if a backend has not what the script's language needs."""
     if script.language not in languages:
-        raise InputError(
+        raise LanguageUnavailable(
             f"{script.language} scripts cannot be run here: {_LANGUAGE_NEEDS[script.language]}"
         )
 
@@ -283,8 +292,6 @@ def _check_paths(script: Script, name: str) -> None:
         if not _is_plain(path):
             raise InputError(f"not a plain relative path: {path!r}")
     taken = {name, *script.files}
-    if name in script.files:
-        raise InputError(f"{name} is the script itself")
     for path in script.files:
         parts = path.split("/")
         for i in range(1, len(parts)):

@@ -12,13 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from executor.api import Executor
-from executor.service import native, operations
+from executor.service import batches, native, operations
 from executor.service.errors import ApiError, ClientGone
+from executor.service.fusion.routes import make_router as make_fusion_router
 from executor.service.metrics import version
 from executor.service.middleware import Envelope
 from executor.service.openapi import describe
 from executor.service.settings import ServiceSettings
 from executor.service.state import Service, make_service
+from executor.service.web import routes as web
 
 _DESCRIPTION = """Runs, validates and judges model-written Python in a warm, hardened sandbox.
 
@@ -38,9 +40,17 @@ def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redoc_url=None,
+        # newer versions of FastAPI would record the messages of exceptions
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
-    for router in (native.router, operations.router):
+    for router in (
+        native.router,
+        batches.router,
+        operations.router,
+        make_fusion_router(executor.limits),
+        web.router,
+    ):
         app.include_router(router)
     for error in (ApiError, ClientGone, HTTPException):
         app.add_exception_handler(error, _pass_on)

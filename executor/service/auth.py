@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from pydantic import SecretStr
 
 from executor.service.errors import ApiError
+from executor.service.web import routes as web
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-"""Served without a token: they tell no more than whether the service works."""
+OPEN_PATHS = frozenset({"/healthz", "/readyz", *web.PATHS})
+"""Served without a token: whether the service works, and the page that asks for the token."""
 
 
 class BearerAuth:

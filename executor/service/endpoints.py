@@ -27,6 +27,11 @@ from executor.service.state import Service, service_of
 
 JSON = "application/json"
 
+FACTS = "executor.facts"
+"""Key of a request's scope: what its line in the log says in addition."""
+GONE = "executor.gone"
+"""Key of a request's scope: the client went away after the answer was begun."""
+
 type Work[M: BaseModel] = Callable[[Gateway, M], Awaitable[BaseModel]]
 type Reader[M: BaseModel] = Callable[[type[M], bytes], M]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from executor.errors import ConfigurationError, ExecutorError, InputError
+from executor.errors import ConfigurationError, ExecutorError, InputError, LanguageUnavailable
 from executor.models import Model
 
 
@@ -67,6 +67,8 @@ def unavailable(message: str, code: str = "unavailable", retry_after_s: int = 5)
 
 def from_executor(error: ExecutorError) -> ApiError:
     """What an error of the executor means to a client. Never a score, never a path of the host."""
+    if isinstance(error, LanguageUnavailable):
+        return ApiError(422, "language_unavailable", str(error))
     if isinstance(error, ConfigurationError | InputError):
         return unprocessable(str(error))
     return unavailable("the executor is not available")

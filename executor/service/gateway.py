@@ -20,18 +20,20 @@ from executor.models import (
     Verdict,
 )
 from executor.service.admission import Admission, LaneName
-from executor.service.errors import ApiError, from_executor
+from executor.service.errors import from_executor
 from executor.service.metrics import Metrics
 
 _AS_EXECUTOR = Options()
+_BATCHES_YIELD_S = 10.0
+"""How much later than its arrival a line of a batch counts as arrived."""
 
 
 class Gateway:
     """Calls of the executor, admitted and counted.
 
     ``background`` marks a line of a batch: single calls go first. All methods raise
-    :class:`ApiError`: 422 for what cannot be served as it is, 429 when the queue is full, 503 when
-    there is no executor to ask. Cancelling frees the place.
+    :class:`executor.service.errors.ApiError`: 422 for what cannot be served as it is, 429 when the
+    queue is full, 503 when there is no executor to ask. Cancelling frees the place.
     """
 
     def __init__(self, executor: Executor, admission: Admission, metrics: Metrics) -> None:
@@ -46,7 +48,9 @@ class Gateway:
         return await self._admitted(
             "verify",
             "validate",
-            lambda: self._executor.validate(triplet, options=options or _AS_EXECUTOR),
+            lambda: self._executor.validate(
+                triplet, options=options or _AS_EXECUTOR, yields_s=_BATCHES_YIELD_S * background
+            ),
             lambda verdict: ((verdict.status,), verdict.usage),
             background,
         )
@@ -58,7 +62,9 @@ class Gateway:
         return await self._admitted(
             "verify",
             task.task.value,
-            lambda: self._executor.judge(task, options=options or _AS_EXECUTOR),
+            lambda: self._executor.judge(
+                task, options=options or _AS_EXECUTOR, yields_s=_BATCHES_YIELD_S * background
+            ),
             lambda judgement: (judgement.statuses, judgement.usage),
             background,
         )
@@ -89,7 +95,7 @@ class Gateway:
         try:
             result = await call()
         except ExecutorError as error:
-            raise self._translated(error) from error
+            raise from_executor(error) from error
         finally:
             ran_s = time.monotonic() - started
             lane.leave(background=background, ran_s=ran_s)
@@ -98,7 +104,3 @@ class Gateway:
             task, statuses, queued_s=queued_s, ran_s=ran_s, cpu_s=usage.cpu_ms / 1000
         )
         return result
-
-    @staticmethod
-    def _translated(error: ExecutorError) -> ApiError:
-        return from_executor(error)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from executor.service.auth import BearerAuth
+from executor.service.endpoints import FACTS, GONE
 from executor.service.errors import ApiError, ClientGone
 from executor.service.state import Service
 
@@ -75,7 +76,7 @@ class Envelope:
     def _account(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route: Any = scope.get("route")
         template = getattr(route, "path", None) or "unmatched"
-        status = answer.status or _CLIENT_GONE
+        status = _CLIENT_GONE if scope.get(GONE) else answer.status or _CLIENT_GONE
         self._service.metrics.request(template, scope["method"], status, seconds)
         client = scope.get("client")
         _log.info(
@@ -87,7 +88,7 @@ class Envelope:
             ms=round(seconds * 1000, 2),
             bytes=answer.size,
             client=client[0] if client else None,
-            **scope.get("executor.log", {}),
+            **scope.get(FACTS, {}),
         )
 
 

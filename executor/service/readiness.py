@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, repeat
 
 import structlog
 
@@ -12,7 +13,8 @@ from executor.probes import ProbeResult, probe
 from executor.service.admission import Admission
 from executor.service.errors import unavailable
 
-_RETRY_S = 15.0
+_RETRIES_S = (1.0, 2.0, 5.0, 15.0)
+"""A machine that is busy can fail a round."""
 _log = structlog.get_logger("executor.service")
 
 
@@ -30,8 +32,10 @@ class Readiness:
 
     async def prove(self) -> None:
         """Probe until all is as it should be; a failed round is repeated after some seconds."""
-        while not await self._round():  # noqa: ASYNC110 - a pause between tries
-            await asyncio.sleep(_RETRY_S)
+        for delay in chain(_RETRIES_S, repeat(_RETRIES_S[-1])):
+            if await self._round():
+                return
+            await asyncio.sleep(delay)
 
     async def _round(self) -> bool:
         try:
@@ -42,7 +46,8 @@ class Readiness:
         failed = [result for result in self.probes if not result.passed]
         if failed:
             self._failed(
-                "a limit does not hold: " + ", ".join(result.name for result in failed),
+                "not as it should be: "
+                + ", ".join(f"{result.name} ({result.status})" for result in failed),
                 probes=[result._asdict() for result in failed],
             )
             return False

@@ -80,6 +80,8 @@ def _problem(problem: Any) -> str:
     message = str(problem["msg"])
     if problem["type"] == "extra_forbidden":
         return f"{where}: there is no such key"
+    if problem["type"] == "json_invalid" and "hex escape" in message:
+        return "a text holds a lone surrogate: half of a pair of \\u escapes"
     if problem["type"] == "json_invalid":
         return "not JSON: " + message.removeprefix("Invalid JSON: ")
     message = message.removeprefix("Value error, ").removeprefix("Input ")
@@ -89,7 +91,7 @@ def _problem(problem: Any) -> str:
 def _shown(name: str) -> str:
     """A key as text that fits a sentence and is plain ASCII if it is odd."""
     short = name if len(name) <= 60 else name[:57] + "..."
-    return short if short.isidentifier() else json.dumps(short)
+    return short if short.isalnum() or short.isidentifier() else json.dumps(short)
 
 
 def check_type(headers: dict[bytes, bytes], *, lines: bool = False) -> None:

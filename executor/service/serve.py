@@ -16,6 +16,7 @@ from executor.api import Executor
 from executor.errors import ConfigurationError
 from executor.service.app import create_app
 from executor.service.errors import unavailable
+from executor.service.protocol import make_protocol
 from executor.service.settings import ServiceSettings, check_exposure
 from executor.service.state import Service
 
@@ -112,7 +113,7 @@ class _Serving:
     def _config(self, app: object) -> uvicorn.Config:
         return uvicorn.Config(
             app,  # type: ignore[arg-type]
-            http="httptools",
+            http=make_protocol(self._settings),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -17,6 +17,7 @@ from executor.service.settings import ServiceSettings
 
 _VERIFY_PLACES_PER_WORKER = 32
 """A quarter for single calls; the rest is what an executor keeps in hand for a batch."""
+_BATCH_WINDOW_PER_WORKER = 24
 _RUN_PLACES_PER_WORKER = 4
 
 
@@ -31,6 +32,8 @@ class Service:
     gateway: Gateway
     readiness: Readiness
     bodies: BodyBudget
+    batch_window: int
+    """Lines of one batch in hand."""
 
 
 def make_service(settings: ServiceSettings, executor: Executor) -> Service:
@@ -51,6 +54,7 @@ def make_service(settings: ServiceSettings, executor: Executor) -> Service:
         gateway=Gateway(executor, admission, metrics),
         readiness=Readiness(executor, admission),
         bodies=BodyBudget(settings.max_bodies),
+        batch_window=_BATCH_WINDOW_PER_WORKER * workers,
     )
 
 

@@ -104,8 +104,6 @@ def test_accepted_paths_stay_below_the_directory(path: str) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"files": {"script.py": b""}}, "is the script itself"),
-        ({"files": {"script.py/x": b""}}, "below a file"),
         ({"files": {"a": b"", "a/b": b""}}, "below a file"),
         ({"files": {"a/b/c": b"", "a/b": b""}}, "below a file"),
         ({"files": {"a": bytes(1 << 20)}}, "do not fit into 1 MiB"),
@@ -336,3 +334,12 @@ def test_result_carries_usage_and_what_was_not_collected() -> None:
 def test_jail_without_a_reply_is_out_of_memory_or_a_fault_of_the_platform() -> None:
     assert no_reply(LIMITS).status is Status.INFRA
     assert no_reply(LIMITS, memory_kills=1).status is Status.MEMORY_LIMIT
+
+
+def test_a_file_may_have_the_usual_name_of_the_script() -> None:
+    files = {"script.py": b"a", "script_.py/x": b"b"}
+    request = encode_request(Script(source="print(1)", files=files), LIMITS)
+    (size,) = struct.unpack_from("<I", request)
+    header = json.loads(request[4 : 4 + size])
+    assert header["script"] == "script__.py"
+    assert [path for path, _ in header["files"]] == ["script__.py", "script.py", "script_.py/x"]

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from trainer.configs.sizes import conflicts
 from trainer.game.settings import GameSettings
 
 __all__ = ["compose", "game_settings", "presets"]
@@ -32,8 +33,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     In struct mode: reading or setting an unknown key raises.
 
     Raises:
-        ValueError: no or an unknown preset, an unknown key, a value that the game refuses, or no
-            veRL installed; the text is one sentence for the user.
+        ValueError: no or an unknown preset, an unknown key, a value that the game refuses, sizes
+            that cannot go together, or no veRL installed; the text is one sentence for the user.
     """
     _check_preset(overrides)
     try:
@@ -41,6 +42,9 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_sentence(error, overrides)) from error
     game_settings(config)
+    found = conflicts(config)
+    if found:
+        raise ValueError("; ".join(found))
     return config
 
 

@@ -362,7 +362,7 @@ class _Stream[Item: (Triplet, JudgeTask), Result: (Verdict, Judgement)]:
                 error = caught
             now = time.monotonic()
             failing_since = failing_since if failing_since is not None else now
-            if not _is_passing(error) or now - failing_since > self._patience_s:
+            if not _is_passing(error) or now - failing_since >= self._patience_s:
                 self._give_up(error)
                 return
             self._retries += 1

@@ -15,6 +15,8 @@ WANDB_ID_FILE = "wandb_run_id.txt"
 _ALWAYS = {
     "TOKENIZERS_PARALLELISM": "true",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's workers yield to everything else by default; here they are the work.
+    "RAY_worker_niceness": "0",
     "HYDRA_FULL_ERROR": "1",
     "VERL_LOGGING_LEVEL": "WARN",
 }

@@ -12,6 +12,10 @@ from trainer.game.policy import Policy
 from trainer.game.selfplay import StepResult
 
 
+class Finished(BaseException):
+    """The run is complete before its last step; the text says why. Not an error."""
+
+
 class Game(Protocol):
     """What the trainer asks of the game."""
 
@@ -20,7 +24,11 @@ class Game(Protocol):
         ...
 
     def step(self, policy: Policy, step: int) -> StepResult:
-        """Play one step. Raises :class:`~trainer.game.errors.ExecutorLost`."""
+        """Play one step; if it raises, the state is as before.
+
+        Raises:
+            ExecutorLost: the executor cannot be reached (:mod:`trainer.game.errors`).
+        """
         ...
 
     def validate(self, policy: Policy, step: int) -> Mapping[str, float]:

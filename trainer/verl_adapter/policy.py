@@ -33,8 +33,8 @@ class Sampling:
 
     seed: int
     seeded: bool
-    """Whether each rollout gets a seed of its own, made of the run's seed, the step, the request
-    and the sample: then a step can be repeated."""
+    """Whether each rollout gets a seed of its own, made of the run's seed, the step, the call,
+    the request and the sample: then a step can be repeated."""
     response_length: int
     """Longest response, in tokens."""
 
@@ -60,6 +60,7 @@ class RolloutPolicy:
         self._sampling = sampling
         self._check = check
         self._step = 0
+        self._calls = 0
         self._keys: set[str] = set()
         self.waiting_s = 0.0
         """Time spent waiting for responses since :meth:`begin`."""
@@ -69,7 +70,7 @@ class RolloutPolicy:
     def begin(self, step: int) -> None:
         """Start a step: what the last one left is forgotten."""
         self.forget(())
-        self._step = step
+        self._step, self._calls = step, 0
         self.waiting_s = 0.0
         self.missing = 0
 
@@ -90,9 +91,10 @@ class RolloutPolicy:
         """
         if not requests:
             return iter(())
+        self._calls += 1
         asked = {self._uid(request): request for request in requests}
         if len(asked) < len(requests):
-            raise ValueError("two requests of a step have the same id")
+            raise ValueError("two requests of a call have the same id")
         self._submit(queue.batch_of(self._columns(asked), self._step))
         return self._collect(asked)
 
@@ -102,7 +104,7 @@ class RolloutPolicy:
         return f"{request.kind.tag}-{self._digest(request).hex()[:24]}"
 
     def _digest(self, request: Request) -> bytes:
-        text = f"{self._sampling.seed}/{self._step}/{request.id}"
+        text = f"{self._sampling.seed}/{self._step}/{self._calls}/{request.id}"
         return hashlib.sha256(text.encode()).digest()
 
     def _columns(self, asked: dict[str, Request]) -> dict[str, list[Any]]:

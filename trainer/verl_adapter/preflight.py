@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
+from executor import ExecutorError
 from trainer import tiny_model
-from trainer.verl_adapter import checkpoints, contract, dataset, wiring
+from trainer.configs import game_settings
+from trainer.game.errors import GameError
+from trainer.game.judging import TaskJudge
+from trainer.game.prompts import PromptBook
+from trainer.game.seeding import identity_task, load_seeds, read_rows
+from trainer.game.settings import GameSettings
+from trainer.game.tasks import TaskType
+from trainer.verl_adapter import checkpoints, contract, dataset, validation, wiring
+from trainer.verl_adapter.absolute_zero import open_judge
 from trainer.verl_adapter.failures import ConfigurationProblem
+
+_EXECUTOR_ANSWERS_WITHIN_S = 10.0
 
 
 def prepare(config: DictConfig, console: Console) -> None:
@@ -27,6 +40,8 @@ def prepare(config: DictConfig, console: Console) -> None:
     _model(config)
     _rollout_engine(config)
     _resume(config)
+    if not config.trainer.get("game"):
+        _game(config, console)
     _verl(config)
     dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
 
@@ -129,6 +144,65 @@ def _resume(config: DictConfig) -> None:
         raise ConfigurationProblem(
             f"trainer.resume_mode is {mode!r}; it is auto, disable or resume_path"
         )
+
+
+def _game(config: DictConfig, console: Console) -> None:
+    """The executor answers, and what the game reads can be read."""
+    settings = game_settings(config)
+    impatient = settings.azr.model_copy(update={"executor_patience_s": _EXECUTOR_ANSWERS_WITHIN_S})
+    settings = settings.model_copy(update={"azr": impatient})
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    try:
+        PromptBook(settings)
+        if wiring.validates(config):
+            validation.read(Path(str(config.data.val_files)))
+        _rows_of_seed_files(settings)
+        with closing(open_judge(settings, say)) as judge:
+            examined = judge.revalidate(TaskType.DEDUCTION, identity_task(TaskType.DEDUCTION))
+            verdict = examined.result()
+            if verdict.task is None:
+                raise ConfigurationProblem(
+                    f"azr.executor={settings.azr.executor} refuses the identity function: "
+                    f"{verdict.status}: {verdict.detail}"
+                )
+            if not _resumes(config):
+                _seed_files(settings, judge)
+    except (GameError, ExecutorError) as error:
+        raise ConfigurationProblem(str(error)) from error
+    except ImportError as error:
+        raise ConfigurationProblem(
+            f"azr.executor={settings.azr.executor} needs a package that is not there: {error}"
+        ) from error
+
+
+def _seed_file_names(settings: GameSettings) -> Iterator[tuple[TaskType, Path]]:
+    azr, played = settings.azr, set(settings.azr.task_types)
+    if azr.seed_dataset and played - {TaskType.ERROR}:
+        yield TaskType.DEDUCTION, Path(azr.seed_dataset).expanduser()
+    if azr.error_seed_dataset and TaskType.ERROR in played:
+        yield TaskType.ERROR, Path(azr.error_seed_dataset).expanduser()
+    if azr.code_f_seed_dataset and TaskType.INDUCTION in played:
+        yield TaskType.INDUCTION, Path(azr.code_f_seed_dataset).expanduser()
+
+
+def _rows_of_seed_files(settings: GameSettings) -> None:
+    for _, path in _seed_file_names(settings):
+        read_rows(path)
+
+
+def _seed_files(settings: GameSettings, judge: TaskJudge) -> None:
+    """Each has at least one sound task."""
+    for task_type, path in _seed_file_names(settings):
+        load_seeds(path, task_type, judge)
+
+
+def _resumes(config: DictConfig) -> bool:
+    mode = config.trainer.resume_mode
+    run = wiring.run_directory(config)
+    return mode == "resume_path" or (mode == "auto" and checkpoints.latest_step(run) is not None)
 
 
 def _verl(config: DictConfig) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import ray
 from omegaconf import DictConfig, OmegaConf
@@ -27,15 +27,23 @@ _GRACE_S = 30.0
 """Time that a run has to end after the user stopped it."""
 
 
+class Outcome(NamedTuple):
+    """How the training ended, where it ended by itself or for a reason that it knows."""
+
+    kind: Literal["done", "stopped", "failed"]
+    sentence: str = ""
+
+
 @ray.remote(num_cpus=1)
 class TrainingActor:
     """The process that trains. veRL calls it the task runner."""
 
-    def run(self, config: DictConfig, desk_actor: Any) -> str | None:
-        """Train; returns a sentence for the user if the run ended early, for a reason it knows."""
+    def run(self, config: DictConfig, desk_actor: Any) -> Outcome:
+        """Train."""
         import transfer_queue as tq  # noqa: PLC0415 - heavy: only where it trains
         from verl.utils.logging_utils import configure_verl_logging  # noqa: PLC0415
 
+        from trainer.verl_adapter.game import Finished  # noqa: PLC0415
         from trainer.verl_adapter.policy import Stopped  # noqa: PLC0415
 
         configure_verl_logging()
@@ -45,12 +53,14 @@ class TrainingActor:
         try:
             _train(config, Desk(desk_actor))
         except Stopped:
-            return Interrupted.sentence
+            return Outcome("stopped")
+        except Finished as finished:
+            return Outcome("done", str(finished))
         except FAILURES as error:
-            return str(error)
+            return Outcome("failed", str(error))
         finally:
             tq.close()
-        return None
+        return Outcome("done", "the last step is trained")
 
 
 def _train(config: DictConfig, desk: Desk) -> None:
@@ -113,10 +123,11 @@ def train(config: DictConfig, console: Console) -> None:
         with _signals_ignored():
             ray.shutdown()
             shared_memory.remove_new(before)
-    if outcome == Interrupted.sentence:
+    if outcome.kind == "stopped":
         raise Interrupted
-    if outcome is not None:
-        raise TrainingFailed(outcome)
+    if outcome.kind == "failed":
+        raise TrainingFailed(outcome.sentence)
+    console.print(outcome.sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _start_ray(config: DictConfig) -> None:
@@ -140,7 +151,7 @@ def _start_ray(config: DictConfig) -> None:
     ray.init(**options, runtime_env=environment)
 
 
-def _attend(running: Any, desk: Any, console: Console) -> str | None:
+def _attend(running: Any, desk: Any, console: Console) -> Outcome:
     """Show what the trainer says until it ends; Ctrl-C once lets it end, twice does not wait."""
     columns = (
         TextColumn("[progress.description]{task.description}"),

@@ -165,19 +165,17 @@ class SelfPlayTrainer(PPOTrainerSync):
         return queue.meta_of(rows)
 
     def _play(self) -> StepResult:
-        before = self.game.state()
         try:
             return self.game.step(self._policy, self.global_steps)
         except ExecutorLost:
-            self._save_before(before)
+            self._save_last_step()
             raise
 
-    def _save_before(self, state: Any) -> None:
-        """Save the weights as they are with the game as it was before this step."""
+    def _save_last_step(self) -> None:
+        """Save what the step before this one left: weights and game are still as it left them."""
         self.checkpoint_manager.abort_replicas()
         self.on_sample_end()
         self.global_steps -= 1
-        self.game.restore(state)
         if self.global_steps and checkpoints.latest_step(self._run) != self.global_steps:
             self._save_checkpoint()
 

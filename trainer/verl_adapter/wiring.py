@@ -12,6 +12,16 @@ TRAINER_MODE: Final = "selfplay"
 TINY_MODEL: Final = "tiny"
 """Value of ``actor_rollout_ref.model.path``: a tiny model that the run makes itself."""
 
+BUILT_IN: Final = "builtin"
+"""Value of ``azr.seed_dataset`` and its like: the few seeds that come with the project."""
+
+_SEEDS: Final = Path(__file__).parents[1] / "seeds"
+_SEED_FILES: Final = {
+    "seed_dataset": "programs.jsonl",
+    "error_seed_dataset": "errors.jsonl",
+    "code_f_seed_dataset": "inductions.jsonl",
+}
+
 AGENT_LOOPS: Final = Path(__file__).with_name("agent_loop.yaml")
 
 
@@ -65,6 +75,9 @@ def _game(config: DictConfig) -> None:
     config.trainer.default_local_dir = str(run_directory(config))
     config.algorithm.adv_estimator = "trrpp"
     config.algorithm.trrpp_weighting = config.azr.advantage.weighting
+    for key, name in _SEED_FILES.items():
+        if config.azr[key] == BUILT_IN:
+            config.azr[key] = str(_SEEDS / name)
     actor_rollout = config.actor_rollout_ref
     actor_rollout.rollout.n = 1
     actor_rollout.rollout.agent.agent_loop_config_path = str(AGENT_LOOPS)

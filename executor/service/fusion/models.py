@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from executor.service.fusion.languages import Language
 
@@ -26,6 +26,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text holds a lone surrogate, which has no UTF-8") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -34,26 +43,26 @@ class RunCodeRequest(Request):
 
     language: Language
     """``python``, ``pytest`` and ``bash`` are run here."""
-    code: str
+    code: Text
     compile_timeout: float = 10.0
     """Without meaning here: none of the languages is compiled."""
     run_timeout: Seconds = 10.0
     """Wall-clock seconds; at most the server's own limit."""
     memory_limit_MB: int = -1
     """MiB of memory; at most the server's own limit. 0 or less: the server's limit."""
-    stdin: str | None = None
-    files: dict[str, str | None] = Field(default_factory=dict)
+    stdin: Text | None = None
+    files: dict[Text, str | None] = Field(default_factory=dict)
     """Relative path to content in base64. ``null`` is left out."""
-    fetch_files: list[str] = Field(default_factory=list)
+    fetch_files: list[Text] = Field(default_factory=list)
     """Relative paths of files to bring back. What is not there is left out."""
-    args: list[str] = Field(default_factory=list)
+    args: list[Text] = Field(default_factory=list)
     """Additional arguments for pytest."""
 
 
 class RunJupyterRequest(Request):
     """Cells to run in order, in one fresh kernel."""
 
-    cells: list[str]
+    cells: list[Text]
     cell_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Wall-clock seconds for each cell. 0: only ``total_timeout`` counts."""
     total_timeout: Seconds = 45.0
@@ -61,8 +70,8 @@ class RunJupyterRequest(Request):
     memory_limit_MB: int = -1
     """As in :class:`RunCodeRequest`."""
     kernel: Literal["python3"] = "python3"
-    files: dict[str, str | None] = Field(default_factory=dict)
-    fetch_files: list[str] = Field(default_factory=list)
+    files: dict[Text, str | None] = Field(default_factory=dict)
+    fetch_files: list[Text] = Field(default_factory=list)
 
 
 class RunStatus(StrEnum):

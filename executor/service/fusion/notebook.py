@@ -27,7 +27,7 @@ from executor.service.fusion.outcome import command, message, run_status
 from executor.service.fusion.run_code import pod_name, run_script
 from executor.service.gateway import Gateway
 
-KERNEL_MIB = 112
+KERNEL_MIB = 20
 """Address space that the kernel takes before the first cell; a memory limit counts from there."""
 START_S = 10.0
 """For the kernel's start, beyond the time for the cells."""

@@ -1,0 +1,166 @@
+"""Items as the service wants them, and its answers as models."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from executor.errors import InputError
+from executor.models import (
+    Judgement,
+    JudgeTask,
+    Limits,
+    Options,
+    Script,
+    ScriptResult,
+    Status,
+    Triplet,
+    Verdict,
+)
+
+
+class Kind[Item: BaseModel, Result: BaseModel](NamedTuple):
+    """One kind of work: its route, and how answers to a line of a batch are read."""
+
+    path: str
+    read: Callable[[bytes], Result]
+    """Raises ``ValueError``: not a result."""
+    read_line: Callable[[bytes, Item], tuple[int, Result]]
+    """Line number and result. Raises ``ValueError``: not a result for that item."""
+    infra: Callable[[int, Item, str], Result]
+    """The outcome of an item that no service did: index, item and a sentence."""
+
+
+def item_json(item: BaseModel, options: bytes) -> bytes:
+    """The JSON of a triplet or a task, with the options of the call (``b""`` for none).
+
+    JSON has no lone surrogates. No Python source can hold them either, nor NUL characters, so these
+    stand in for them: the outcome is the same.
+    """
+    try:
+        text = item.model_dump_json(exclude_defaults=True).encode()
+    except PydanticSerializationError:
+        fields = item.model_dump(exclude_defaults=True)
+        text = json.dumps(_without_surrogates(fields), separators=(",", ":")).encode()
+    return text[:-1] + b',"options":' + options + b"}" if options else text
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return "".join("\0" if "\ud800" <= c <= "\udfff" else c for c in value)
+    if isinstance(value, dict):
+        return {name: _without_surrogates(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(part) for part in value]
+    return value
+
+
+def options_json(options: Options) -> bytes:
+    """The JSON of options; empty if they change nothing."""
+    text = options.model_dump_json(exclude_none=True).encode()
+    return b"" if text == b"{}" else text
+
+
+def script_json(script: Script, limits: Limits | None) -> bytes:
+    """The JSON of a script and its limits; files are in base64.
+
+    Raises:
+        InputError: a text has no UTF-8.
+    """
+    fields = script.model_dump(exclude_defaults=True)
+    files = {path: base64.b64encode(data).decode() for path, data in script.files.items()}
+    if files:
+        fields["files"] = files
+    if limits is not None:
+        fields["limits"] = limits.model_dump()
+    try:
+        return json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InputError("the script holds lone surrogates, which cannot be sent") from None
+
+
+def script_result(data: bytes) -> ScriptResult:
+    """Read the answer to a script. Raises ``ValueError``: it is none."""
+    fields = json.loads(data)
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")
+    try:
+        for name in ("stdout", "stderr"):
+            fields[name] = base64.b64decode(fields.get(name, ""), validate=True)
+        files = fields.get("files", {})
+        fields["files"] = {p: base64.b64decode(data, validate=True) for p, data in files.items()}
+    except (TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+    return ScriptResult.model_validate(fields)
+
+
+def _verdict_line(line: bytes, item: Triplet) -> tuple[int, Verdict]:
+    verdict = Verdict.model_validate_json(line)
+    return verdict.index, verdict
+
+
+def _judgement_line(line: bytes, item: JudgeTask) -> tuple[int, Judgement]:
+    try:
+        judgement = Judgement.model_validate_json(line)
+    except ValueError:
+        return _refused_task(line, item)
+    if not _one_each(judgement, len(item.answers)):
+        return _refused_task(line, item)
+    return judgement.index, judgement
+
+
+def _one_each(judgement: Judgement, answers: int) -> bool:
+    parts: tuple[Sequence[object], ...] = (
+        judgement.scores,
+        judgement.statuses,
+        judgement.details,
+    )
+    return all(len(part) == answers for part in parts)
+
+
+def _refused_task(line: bytes, item: JudgeTask) -> tuple[int, Judgement]:
+    """A line that the service could not read: it is no score for any of the answers."""
+    fields = json.loads(line)
+    if not isinstance(fields, dict) or type(fields.get("index")) is not int:
+        raise ValueError("not a result")
+    status = fields.get("status") or next(iter(fields.get("statuses") or ()), None)
+    if status != Status.MALFORMED:
+        raise ValueError("not a judgement of all answers")
+    detail = fields.get("detail") or next(iter(fields.get("details") or ()), "")
+    return fields["index"], _no_scores(fields["index"], item, Status.MALFORMED, str(detail))
+
+
+def _no_scores(index: int, item: JudgeTask, status: Status, detail: str) -> Judgement:
+    count = len(item.answers)
+    return Judgement(
+        index=index,
+        id=item.id,
+        scores=(None,) * count,
+        statuses=(status,) * count,
+        details=(detail,) * count,
+    )
+
+
+def _judgement(data: bytes) -> Judgement:
+    return Judgement.model_validate_json(data)
+
+
+def _verdict(data: bytes) -> Verdict:
+    return Verdict.model_validate_json(data)
+
+
+def _infra_verdict(index: int, item: Triplet, detail: str) -> Verdict:
+    return Verdict(index=index, id=item.id, status=Status.INFRA, valid=False, detail=detail)
+
+
+def _infra_judgement(index: int, item: JudgeTask, detail: str) -> Judgement:
+    return _no_scores(index, item, Status.INFRA, detail)
+
+
+VALIDATE = Kind[Triplet, Verdict]("/v1/validate", _verdict, _verdict_line, _infra_verdict)
+JUDGE = Kind[JudgeTask, Judgement]("/v1/judge", _judgement, _judgement_line, _infra_judgement)

@@ -1,0 +1,1 @@
+"""The page at ``/``: three plain files, served as they are, without a build."""

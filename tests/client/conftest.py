@@ -1,0 +1,20 @@
+"""The real service for tests of its client."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "service"))
+
+from service_server import Server, running
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Server]:
+    """``executor serve`` with two workers, ready; without a token."""
+    with running("--workers", "2", "--cpu-s", "2", "--wall-s", "5") as started:
+        yield started

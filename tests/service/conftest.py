@@ -1,0 +1,23 @@
+"""The real server, started once for all tests of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from service_server import Server, running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """``executor serve`` with nsjail, in a process of its own, ready; without a token."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client of that server."""
+    with httpx.Client(base_url=server.url, timeout=60) as made:
+        yield made

@@ -1,0 +1,109 @@
+"""What is wrong with a command is said in a sentence, before Ray or a GPU is touched."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from trainer_verl_runs import finish, needs_verl
+
+pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(300)]
+
+
+def refused(run: Path, *overrides: str, preset: str = "cpu_tiny") -> str:
+    """Run a command that is refused; returns the sentence."""
+    code, output = finish(run, *overrides, preset=preset, within_s=200)
+    assert code == 2, output
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, output
+    assert not list(run.glob("global_step_*"))
+    return lines[0].removeprefix("error: ")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["actor_rollout_ref.model.path=/no/such/model"], "there is no directory /no/such/model"),
+        (["azr.seed_dataset=/no/such.jsonl"], "the seed file /no/such.jsonl cannot be read"),
+        (["azr.no_such_key=1"], "azr.no_such_key"),
+        (["azr.executor=docker", "azr.executor_max_workers=2"], "ocker"),
+        (["actor_rollout_ref.rollout.top_p=0.9"], "top_p must be 1"),
+        (["trainer.resume_mode=resume_path", "trainer.resume_from_path=/no/global_step_1"],
+         "selfplay.json is missing"),
+        (["data.val_files=/no/such.parquet"], "the validation file /no/such.parquet cannot be"),
+    ],
+)  # fmt: skip
+def test_refused(tmp_path: Path, overrides: Sequence[str], sentence: str) -> None:
+    assert sentence in refused(tmp_path, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "holds no task"),
+        ("not json\n", "no JSON"),
+        ('{"snippet": "def f(a):\\n    return 1"}\n', "'input' is missing"),
+    ],
+)
+def test_bad_seed_file(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "seeds.jsonl"
+    path.write_text(content)
+    answer = refused(tmp_path / "run", f"azr.seed_dataset={path}")
+    assert sentence in answer
+    assert str(path) in answer
+
+
+def test_seed_file_whose_every_row_the_executor_refuses(tmp_path: Path) -> None:
+    row = {"snippet": "def f(a):\n    return a + 1", "input": "1", "output": "3"}
+    path = tmp_path / "seeds.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert "holds no sound task" in refused(tmp_path / "run", f"azr.seed_dataset={path}")
+
+
+def test_tokenizer_without_chat_template(tmp_path: Path) -> None:
+    from trainer import tiny_model
+
+    model = tiny_model.make(tmp_path / "model")
+    (model / "chat_template.jinja").unlink()
+    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}")
+    assert answer == (
+        f"the tokenizer of {model} has no chat template; set "
+        "actor_rollout_ref.model.custom_chat_template"
+    )
+
+
+def test_directory_that_is_no_model(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}")
+    assert f"{model} cannot be loaded as a model" in answer
+
+
+def test_executor_that_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        answer = refused(tmp_path, "azr.executor=http", f"azr.executor_url={url}")
+    assert "executor" in answer
+    assert url in answer
+
+
+def test_run_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in refused(tmp_path / "file" / "run")
+
+
+def test_gpus_that_are_not_there(tmp_path: Path) -> None:
+    import torch
+
+    from trainer import tiny_model
+
+    if torch.cuda.device_count() >= 4:
+        pytest.skip("this machine has them")
+    model = tiny_model.make(tmp_path / "model")
+    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}", preset="qwen2.5_7b")
+    assert "GPUs" in answer or "vLLM is not installed" in answer

@@ -1,0 +1,5 @@
+"""``python -m trainer.report RUN``: a run as one page with plots and samples."""
+
+from trainer.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,1 @@
+"""Commands around a training run: ``python -m trainer.tools.NAME``."""

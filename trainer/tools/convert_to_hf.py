@@ -1,0 +1,102 @@
+"""``python -m trainer.tools.convert_to_hf CHECKPOINT OUT``: a checkpoint as a Hugging Face model.
+
+CHECKPOINT is a run directory (its newest checkpoint is taken), one of its ``global_step_N``, or the
+``actor`` folder in it. veRL's model merger does the work, on the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_STEP = "global_step_"
+
+
+class ConversionError(ValueError):
+    """No checkpoint where one was named, or it cannot be merged; the text says why."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code: 0, or 2 if nothing was made."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer.tools.convert_to_hf",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="a folder that does not exist yet")
+    options = parser.parse_args(arguments)
+    try:
+        actor = find_actor(options.checkpoint)
+        convert(actor, options.out)
+    except (ConversionError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: the model of {actor}")
+    return 0
+
+
+def find_actor(checkpoint: Path) -> Path:
+    """The folder of the actor's shards that a path leads to.
+
+    Raises:
+        ConversionError: there is none.
+    """
+    steps = sorted(
+        (int(path.name.removeprefix(_STEP)), path)
+        for path in checkpoint.glob(f"{_STEP}*")
+        if path.name.removeprefix(_STEP).isdecimal() and _has_shards(path / "actor")
+    )
+    candidates = [checkpoint, checkpoint / "actor", *(path / "actor" for _, path in steps[-1:])]
+    for candidate in candidates:
+        if _has_shards(candidate):
+            return candidate
+    raise ConversionError(
+        f"{checkpoint} is no run directory with a checkpoint, and no checkpoint itself"
+    )
+
+
+def convert(actor: Path, out: Path) -> None:
+    """Merge the shards of ``actor`` into the folder ``out``, which appears when it is whole.
+
+    Raises:
+        ConversionError: ``out`` exists, or veRL cannot merge the shards.
+        OSError: ``out`` cannot be written.
+    """
+    if out.exists():
+        raise ConversionError(f"{out} exists already")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    command = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    command += ["--local_dir", str(actor), "--target_dir", str(unfinished)]
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0 or not (unfinished / "config.json").is_file():
+            lines = done.stdout.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
+            raise ConversionError(f"veRL cannot merge {actor}: {reason}")
+        unfinished.replace(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _has_shards(folder: Path) -> bool:
+    return any(folder.glob("model_world_size_*_rank_*.pt"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
