@@ -143,6 +143,13 @@ WARM: dict[str, str] = {
         "print(inspect.getsource(f)); print(inspect.getsource(C)); print(inspect.getsourcefile(f))"
     ),
     "importing itself": "import script\nprint(__name__, script.__name__, script.__file__)",
+    "a submodule that is not imported": "import importlib\nprint(importlib.machinery)",
+    "submodules": (
+        "import importlib.machinery, importlib.util, os.path, collections.abc, json.decoder\n"
+        "print(importlib.machinery.ModuleSpec, importlib.util.find_spec('json').name)\n"
+        "print(json.decoder.JSONDecoder, collections.abc.Sized, os.path.join('a', 'b'))"
+    ),
+    "its processors": "import os\nprint(os.cpu_count(), sorted(os.sched_getaffinity(0)))",
     "modules": (
         "import collections, itertools, functools, heapq, bisect, string, math, statistics, json\n"
         "print(collections.Counter('abca'), json.dumps({'a': [1, None]}), math.pi)\n"

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from executor.backends import docker_policy as policy
-from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELOAD, Role
+from executor.backends.base import (
+    CLOCK_SHIFTS_S,
+    HASH_SEEDS,
+    PID_SHIFTS,
+    PRELOAD,
+    VERIFY_KINDS,
+    Role,
+)
 from executor.backends.cgroups import Cgroup, CgroupV1, CgroupV2
 from executor.backends.docker_engine import Engine
 from executor.backends.docker_streams import (
@@ -150,6 +157,7 @@ class DockerBackend:
     """Guests in containers: no network, nothing writable, no capability, limits for all."""
 
     isolated = True
+    kinds = VERIFY_KINDS
 
     def __init__(self, limits: Limits, settings: DockerSettings | GvisorSettings) -> None:
         self.name: str = settings.name

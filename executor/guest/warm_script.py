@@ -69,6 +69,9 @@ def _forget_harness(root: str) -> None:
     for path in list(sys.path_importer_cache):
         if path.startswith(root):
             del sys.path_importer_cache[path]
+    # A script that uses a submodule must import it; this one came with others.
+    vars(sys.modules["importlib"]).pop("machinery", None)
+    sys.modules.pop("importlib.machinery", None)
     sys.argv[:] = [SCRIPT]
     sys.orig_argv[:] = [sys.executable, "-B", SCRIPT]
     os.environ.pop("LD_BIND_NOW", None)
@@ -79,8 +82,9 @@ def _stderr_of_a_pipe() -> None:
     log = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)
-    binary = open(2, "wb", closefd=False)  # noqa: SIM115
-    binary.raw.name = "<stderr>"  # type: ignore[misc]
+    raw = io.FileIO(2, "wb", closefd=False)
+    raw.name = "<stderr>"
+    binary = io.BufferedWriter(raw)
     text = io.TextIOWrapper(binary, "utf-8", "backslashreplace", newline="\n", line_buffering=True)
     text.mode = "w"  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = text  # type: ignore[misc]
@@ -128,5 +132,5 @@ def serve(*, preload: list[str], root: str) -> None:
     sys.modules["__main__"] = _main_module()
     core.lock(*seccomp.build(zygote=True, table=seccomp.SCRIPT))
     write(READY)
-    reseed = super(random.Random, random._inst).seed  # type: ignore[attr-defined]
+    reseed = super(random.Random, random._inst).seed
     core.serve_scripts(base, SCRIPT, modules, reseed, atexit._run_exitfuncs)

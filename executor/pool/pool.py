@@ -13,7 +13,8 @@ independent runs.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
-* Guests for scripts, one for each place, are started when the first script comes.
+* Guests for scripts, one for each place, are started when the first script comes. They stay on no
+  core: a script sees as many as it would see elsewhere.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
 """Requests inside a guest's pipe at a time."""
+SCRIPT_WINDOW = 1
+"""Of a guest for scripts: they are longer, and none should wait behind another."""
 
 _TICK_S = 0.02
 _LATE_S = 0.2
@@ -119,9 +122,8 @@ class Pool:
             return False
         if not self._script_guests_wanted and not self._closed:
             self._script_guests_wanted = True
-            cores = sorted(os.sched_getaffinity(0))
-            for place in range(self.size):
-                self._restart(Role("script", 0, 0, cores[place % len(cores)]))
+            for _ in range(self.size):
+                self._restart(Role("script", 0, 0))
         return True
 
     async def close(self) -> None:
@@ -189,7 +191,7 @@ class Pool:
         """The worker with the fewest requests, if any has room; not one stuck on a slow run."""
         now = time.monotonic()
         best: Worker | None = None
-        fewest = WINDOW
+        fewest = _window(lane[0])
         for worker in self._lanes.get(lane, ()):
             load = len(worker.in_flight)
             if load < fewest and not worker.retiring and worker.head_age(now) < SLOW_S:
@@ -204,9 +206,10 @@ class Pool:
             if not worker.in_flight:
                 worker.end()
             return
-        if len(worker.in_flight) > WINDOW // 2:
+        window = _window(worker.role.kind)
+        if len(worker.in_flight) > window // 2:
             return  # fill up in one go: each write wakes the guest
-        while len(worker.in_flight) < WINDOW:
+        while len(worker.in_flight) < window:
             request = self._next_for(worker)
             if request is None:
                 return
@@ -315,6 +318,10 @@ class Pool:
             return
         if len(worker.in_flight) > 1:
             self._move(worker, worker.give_up_followers())
+
+
+def _window(kind: Kind) -> int:
+    return SCRIPT_WINDOW if kind == "script" else WINDOW
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:

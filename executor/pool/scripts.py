@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+import time
 from collections import OrderedDict
 
 from executor.backends.script_frames import ScriptReply, check_arguments, script_result
@@ -24,12 +25,17 @@ MAX_STDIN_BYTES = 64 * 1024
 """What a pipe holds."""
 
 _REMEMBERED = 10_000
+_REST_S = 30.0
+"""How long no warm guest is asked after the pool gave up: perhaps none can be started."""
 _GRACE_S = 2.0
 _LIMITS = {
     Outcome.WALL_LIMIT: Status.WALL_LIMIT,
     Outcome.CPU_LIMIT: Status.CPU_LIMIT,
     Outcome.OUTPUT_LIMIT: Status.OUTPUT_LIMIT,
 }
+_DOUBTFUL = frozenset({
+    signal.SIGSYS, signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL,
+})  # fmt: skip
 _NEEDS_JAIL = re.compile(
     r"""
     \b(?: subprocess | multiprocessing | asyncio | socket | socketserver | tempfile | ctypes
@@ -53,6 +59,7 @@ class WarmScripts:
         self._pool = pool
         self._number = 0
         self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._rest_until = 0.0
 
     async def run(self, script: Script, limits: Limits) -> ScriptResult | None:
         """Run a script; ``None`` if it must be run in a jail: it may have run, without effect.
@@ -66,6 +73,7 @@ class WarmScripts:
         if (
             not _suits(script, source, stdin)
             or key in self._refused
+            or time.monotonic() < self._rest_until
             or not self._pool.start_script_guests()
         ):
             return None
@@ -82,6 +90,9 @@ class WarmScripts:
             arguments=[argument.encode() for argument in script.argv],
         )
         answer = await self._pool.request(frame, "script", None, limits.wall_s + _GRACE_S)
+        if answer is None:
+            self._rest_until = time.monotonic() + _REST_S
+            return None
         result = self._understand(answer, number, limits)
         if result is None:
             self._remember(key)
@@ -92,11 +103,7 @@ class WarmScripts:
         if len(self._refused) > _REMEMBERED:
             self._refused.popitem(last=False)
 
-    def _understand(
-        self, answer: Answer | None, number: int, limits: Limits
-    ) -> ScriptResult | None:
-        if answer is None:
-            return None
+    def _understand(self, answer: Answer, number: int, limits: Limits) -> ScriptResult | None:
         try:
             reply = decode_reply(answer.payload)
             stdout, stderr = split_streams(reply.records, limits.output_kib << 10)
@@ -137,8 +144,7 @@ def _suits(script: Script, source: bytes, stdin: bytes) -> bool:
 
 
 def _ended_by_itself(reply: Reply) -> bool:
-    """Not by a denied call or a kill from outside (for memory, say); and it was started."""
+    """Not by a denied call, a kill from outside (for memory, say) or a crash."""
     if reply.outcome in _LIMITS:
         return True
-    by_signal = reply.wait_status & 0x7F
-    return reply.outcome is Outcome.RESULT and by_signal not in (signal.SIGSYS, signal.SIGKILL)
+    return reply.outcome is Outcome.RESULT and reply.wait_status & 0x7F not in _DOUBTFUL
