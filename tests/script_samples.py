@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from executor import Status
+
 WARM: dict[str, str] = {
     "nothing": "",
     "a comment": "# nothing",
@@ -258,7 +260,7 @@ WARM: dict[str, str] = {
 """Each is answered by a warm guest."""
 
 JAILED: dict[str, str] = {
-    "a file": "f = open('x', 'w'); f.write('hi'); f.close(); print(open('x').read())",
+    "a file": "way = 'w'; f = open('x', way); f.write('hi'); f.close(); print(open('x').read())",
     "a file by another way": (
         "import io\nio.FileIO('x', mode='w').write(b'hi')\nprint(open('x').read())"
     ),
@@ -288,7 +290,7 @@ JAILED: dict[str, str] = {
     "standard output closed below": "import os\nprint('x')\nos.close(1)",
     "limits": "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nprint('ok')",
     "another directory": "import os\ngetattr(os, 'chdir')('/tmp'); print(os.getcwd())",
-    "the null device": "print('x', file=open('/dev/null', mode='w'))\nprint('y')",
+    "the null device": "way = 'w'\nprint('x', file=open('/dev/null', way))\nprint('y')",
 }
 """Each makes a call that a warm guest denies, in words that are not looked for."""
 
@@ -301,3 +303,41 @@ HINTED: dict[str, str] = {
     "a directory": "import os; os.makedirs('a/b')",
 }
 """Each goes to a jail at once, for its text."""
+
+LIMITED: dict[str, tuple[str, Status]] = {
+    "a long sleep": (
+        "import time\nprint('kept', flush=True)\ntime.sleep(99)", Status.WALL_LIMIT,
+    ),
+    "an endless loop": ("print('kept', flush=True)\nwhile True: pass", Status.CPU_LIMIT),
+    "an endless loop that ignores signals": (
+        "import signal\nfor n in {*signal.valid_signals()} - {9, 19}:\n"
+        "    signal.signal(n, signal.SIG_IGN)\nprint('kept', flush=True)\nwhile True: pass",
+        Status.CPU_LIMIT,
+    ),
+    "a loop in a destructor": (
+        "class D:\n    def __del__(self):\n        while True: pass\nd = D()\n"
+        "print('kept', flush=True)",
+        Status.CPU_LIMIT,
+    ),
+    "waiting at exit": (
+        "import atexit, time\natexit.register(time.sleep, 99)\nprint('kept', flush=True)",
+        Status.WALL_LIMIT,
+    ),
+    "endless output": ("print('kept')\nwhile True: print('x' * 100)", Status.OUTPUT_LIMIT),
+    "endless errors": (
+        "import sys\nprint('kept', flush=True)\nwhile True: print('x' * 100, file=sys.stderr)",
+        Status.OUTPUT_LIMIT,
+    ),
+    "a byte too much": ("print('kept' + 'x' * (65536 - 4))", Status.OUTPUT_LIMIT),
+    "all the output that is allowed": ("print('kept' + 'x' * (65536 - 5))", Status.OK),
+    "a large allocation": ("print('kept')\nx = bytearray(1 << 33)", Status.MEMORY_LIMIT),
+    "memory bit by bit": (
+        "print('kept')\na = []\nwhile True: a.append('x' * (1 << 20) + str(len(a)))",
+        Status.MEMORY_LIMIT,
+    ),
+    "a lack of memory that is caught": (
+        "print('kept')\ntry: bytes(1 << 33)\nexcept MemoryError: print('caught')", Status.OK,
+    ),
+    "half of the memory": ("x = bytearray(80 << 20)\nprint('kept', len(x))", Status.OK),
+}  # fmt: skip
+"""Scripts that print ``kept``, and how they end under 1 s of CPU, 128 MiB and 64 KiB."""
