@@ -145,7 +145,7 @@ WARM: dict[str, str] = {
         "print(inspect.getsource(f)); print(inspect.getsource(C)); print(inspect.getsourcefile(f))"
     ),
     "importing itself": "import script\nprint(__name__, script.__name__, script.__file__)",
-    "a submodule that is not imported": "import importlib\nprint(importlib.machinery)",
+    "a submodule that is not imported": "import importlib\nprint(importlib.util)",
     "submodules": (
         "import importlib.machinery, importlib.util, os.path, collections.abc, json.decoder\n"
         "print(importlib.machinery.ModuleSpec, importlib.util.find_spec('json').name)\n"

@@ -69,9 +69,6 @@ def _forget_harness(root: str) -> None:
     for path in list(sys.path_importer_cache):
         if path.startswith(root):
             del sys.path_importer_cache[path]
-    # A script that uses a submodule must import it; this one came with others.
-    vars(sys.modules["importlib"]).pop("machinery", None)
-    sys.modules.pop("importlib.machinery", None)
     sys.argv[:] = [SCRIPT]
     sys.orig_argv[:] = [sys.executable, "-B", SCRIPT]
     os.environ.pop("LD_BIND_NOW", None)
