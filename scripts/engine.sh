@@ -1,6 +1,7 @@
 #!/bin/sh
 # A Docker engine for tests and builds, with gVisor as a second runtime. Debian or Ubuntu, as root.
 #     sh scripts/engine.sh start     prints DOCKER_HOST=ADDRESS: eval "$(sh scripts/engine.sh start)"
+#                                    and ENGINE_STARTED=yes if no engine answered before
 #     sh scripts/engine.sh stop      ends the engine that `start` started, and nothing else
 #     sh scripts/engine.sh install   installs the Debian packages that are missing
 # An engine that answers already (at $DOCKER_HOST, else at /var/run/docker.sock) is used as it is.
@@ -95,8 +96,12 @@ start() {
             fi
         done
     fi
-    answers "unix://$run/docker.sock" || start_engine
-    printf 'DOCKER_HOST=unix://%s/docker.sock; export DOCKER_HOST\n' "$run"
+    started=
+    if ! answers "unix://$run/docker.sock"; then
+        start_engine
+        started='; ENGINE_STARTED=yes'
+    fi
+    printf 'DOCKER_HOST=unix://%s/docker.sock; export DOCKER_HOST%s\n' "$run" "$started"
 }
 
 end_process() {

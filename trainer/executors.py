@@ -26,6 +26,14 @@ from trainer.game.settings import AzrSettings
 _READY_WITHIN_S = 60.0
 _END_WITHIN_S = 15.0
 
+_SERVE = """
+import ctypes, os, runpy, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed trainer takes it along
+sys.argv[1:1] = ["serve"]
+runpy.run_module("executor", run_name="__main__", alter_sys=True)
+"""
+
 
 def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> Verifier:
     """The executor, not open yet. ``say`` is told if a service is started on opening it.
@@ -35,7 +43,7 @@ def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> 
     """
     urls = settings.executor_url
     if settings.executor == "http":
-        return remote(urls)
+        return remote(urls, patience_s=settings.executor_patience_s)
     if settings.executor == "sandboxfusion":
         if not urls:
             return OwnService(settings, say)
@@ -58,11 +66,14 @@ def limits(settings: AzrSettings) -> Limits:
     )
 
 
-def remote(urls: tuple[str, ...], token: str | None = None) -> Verifier:
-    """The executors that run behind some URLs."""
-    from executor.client import RemoteExecutor  # noqa: PLC0415 - needs the extra "client"
+def remote(urls: tuple[str, ...], token: str | None = None, *, patience_s: float) -> Verifier:
+    """The executors that run behind some URLs, with the limits that they have there.
 
-    verifier: Verifier = RemoteExecutor(urls, token=token)
+    What they do not answer in ``patience_s`` seconds, however often they are asked, is ``infra``.
+    """
+    from executor.client import RemoteExecutor, Retries  # noqa: PLC0415 - extra "client"
+
+    verifier: Verifier = RemoteExecutor(urls, token=token, retries=Retries(give_up_s=patience_s))
     return verifier
 
 
@@ -84,7 +95,9 @@ class OwnService:
         self._service = self._start(port, token)
         try:
             await asyncio.to_thread(self._wait_until_ready, f"http://127.0.0.1:{port}/readyz")
-            self._client = remote((f"http://127.0.0.1:{port}",), token)
+            self._client = remote(
+                (f"http://127.0.0.1:{port}",), token, patience_s=self._settings.executor_patience_s
+            )
             return await self._client.__aenter__()
         except BaseException:
             await self.close()
@@ -92,7 +105,7 @@ class OwnService:
 
     def _start(self, port: int, token: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "executor", "serve", "--port", str(port), *self._options()],
+            [sys.executable, "-c", _SERVE, "--port", str(port), *self._options()],
             env=os.environ | {"EXECUTOR_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -125,6 +138,10 @@ class OwnService:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
         raise BackendUnavailable(f"python -m executor serve is not ready in {_READY_WITHIN_S:g} s")
+
+    def stats(self) -> Any:
+        """As :meth:`executor.client.RemoteExecutor.stats`."""
+        return self._client.stats()
 
     def validate_many(self, *arguments: Any, **options: Any) -> Any:
         """As :meth:`executor.Executor.validate_many`."""

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 VOCABULARY = 1024
 """Most entries; the tokenizer may find fewer worth having. The model has exactly as many."""
@@ -51,7 +52,9 @@ def make(directory: Path, *, seed: int = 0, max_positions: int = 4096) -> Path:
 def _build(directory: Path, seed: int, max_positions: int) -> None:
     import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
 
+    logging.disable_progress_bar()
     tokenizer = _tokenizer()
     tokenizer.save_pretrained(directory)
     torch.manual_seed(seed)
@@ -75,7 +78,7 @@ def _build(directory: Path, seed: int, max_positions: int) -> None:
     Qwen2ForCausalLM(config).to(torch.float32).save_pretrained(directory)
 
 
-def _tokenizer():  # type: ignore[no-untyped-def]  # transformers is not typed, nor always there
+def _tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 

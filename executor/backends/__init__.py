@@ -44,7 +44,14 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
                 "pip install 'absolute-zero-executor[docker]'"
             ) from error
         return DockerBackend(limits, settings)
-    raise BackendUnavailable(f"the {settings.name} backend is not part of this version")
+    try:
+        from executor.backends.sandboxfusion import SandboxFusionBackend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise BackendUnavailable(
+            f"the {settings.name} backend needs the package 'httpx': "
+            "pip install 'absolute-zero-executor[client]'"
+        ) from error
+    return SandboxFusionBackend(limits, settings)
 
 
 def _settings(name: str) -> BackendSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from executor.models import Limits, Script, ScriptResult
 
@@ -52,6 +52,15 @@ class Role:
     """Different for each guest that is started; part of its environment."""
     core: int | None = None
     """The processor core to stay on; ``None`` for any."""
+
+
+class Pace(NamedTuple):
+    """What is usual for the guests of a backend."""
+
+    slow_s: float = 0.1
+    """A request that takes longer loses its followers to other guests."""
+    patience_s: float = 0.0
+    """How much later than a guest on this machine one may answer before it is taken for dead."""
 
 
 class Guest(Protocol):

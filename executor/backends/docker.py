@@ -36,6 +36,7 @@ from executor.backends.docker_streams import (
 )
 from executor.backends.image import GUEST_MAIN, PYTHON, SCRIPT_MAIN
 from executor.backends.script_frames import (
+    check_language,
     decode_reply,
     encode_request,
     jail_memory_bytes,
@@ -47,7 +48,7 @@ from executor.backends.script_frames import (
 from executor.backends.settings import DockerSettings, GvisorSettings
 from executor.errors import BackendUnavailable, ProtocolError
 from executor.frames import READY
-from executor.models import Limits, Script, ScriptResult, Status
+from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status
 
 _START_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10.0
@@ -69,6 +70,9 @@ facts = {
     "guest": digest.hexdigest(),
     "core": next(iter(glob.glob(root + "guest/_core*.so")), None),
     "ctypes": glob.glob("/py/lib/python3.12/lib-dynload/_ctypes*.so"),
+    "languages": ["python"] + [n for n, p in (
+        ("bash", "/bin/bash"), ("pytest", "/py/lib/python3.12/site-packages/pytest"),
+    ) if os.path.exists(p)],
     "extras": [n for n in ("numpy", "sympy", "pandas") if importlib.util.find_spec(n)],
 }
 data = json.dumps(facts).encode()
@@ -84,7 +88,9 @@ class _Image(NamedTuple):
     guest: str
     core: str | None
     ctypes: tuple[str, ...]
+    languages: tuple[ScriptLanguage, ...]
     extras: tuple[str, ...]
+    """Packages for reasoning tasks that are inside, besides the standard library."""
 
 
 class _Container:
@@ -268,10 +274,12 @@ class DockerBackend:
     async def _run(
         self, command: Sequence[str], options: dict[str, Any], *, profile: str, processes: int,
         environment: dict[str, str] | None = None, hostname: str | None = None,
-        masked: Sequence[str] = (), working_dir: str = "/",
+        masked: Sequence[str] = (), masked_files: Sequence[str] = (), working_dir: str = "/",
     ) -> _Container:  # fmt: skip
         """Start a container and return when there is a stream to it."""
-        if not self._is_gvisor:
+        if self._is_gvisor:
+            options = policy.own_kernel(options, masked)
+        else:
             options = options | policy.confined(profile, processes=processes)
         door = self._doors.open() if self._doors is not None else None
         name: str | None = None
@@ -280,7 +288,7 @@ class DockerBackend:
             binds = door.binds if door is not None else None
             host = self._engine.host_config(
                 **options, binds=binds, runtime=self._settings.runtime
-            ) | {"MaskedPaths": [*policy.MASKED, *masked]}
+            ) | {"MaskedPaths": [*policy.MASKED, *masked, *masked_files]}
             name = await self._engine.create(
                 host,
                 image=self._settings.image,
@@ -349,8 +357,9 @@ class DockerBackend:
                     processes=policy.GUEST_PROCESSES,
                     environment=_guest_environment(image, role),
                     hostname=f"guest-{role.number}",
+                    masked=policy.ONLY_FOR_SCRIPTS,
                     # A pure function has no use for raw memory. The pure-Python core needs it.
-                    masked=image.ctypes if image.core is not None else (),
+                    masked_files=image.ctypes if image.core is not None else (),
                 )
                 said = await read_exactly(container.stream.read_fd, len(READY))
             if said != READY:
@@ -369,6 +378,8 @@ class DockerBackend:
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script in a fresh container."""
+        assert self._image is not None
+        check_language(script, frozenset(self._image.languages))
         # The containers share a user id, so its process limit says nothing: pids_limit does.
         told = limits
         if not self._is_gvisor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from executor.backends.run_policy import RUN_POLICY
@@ -40,6 +40,9 @@ MASKED = (
 )  # fmt: skip
 """Covered in the container: what the kernel tells about the host. A jail has no /proc at all, but
 an engine does not start containers without one."""
+
+ONLY_FOR_SCRIPTS = ("/etc", "/usr/bin", "/py/lib/python3.12/site-packages")
+"""Directories of the image that are covered for warm guests: a pure function finds none of them."""
 
 _GUEST_CALLS = (
     # what zygote, parser and children need: PLAIN and PRIVILEGED of guest/seccomp.py
@@ -159,6 +162,13 @@ def confined(profile: str, *, processes: int) -> dict[str, Any]:
         "pids_limit": processes,
         "ipc_mode": "none",
     }
+
+
+def own_kernel(options: dict[str, Any], masked: Sequence[str]) -> dict[str, Any]:
+    """For gVisor, which ignores masked paths: nothing to see in /proc and /sys, as in a jail. (Its
+    /proc would also show one process of a container the memory of another.)"""
+    empty = dict.fromkeys(("/proc", "/sys", *masked), "ro,size=4k,mode=0555")
+    return options | {"tmpfs": options.get("tmpfs", {}) | empty}
 
 
 def _common(memory: int) -> dict[str, Any]:

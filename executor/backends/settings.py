@@ -57,8 +57,13 @@ class SandboxFusionSettings(Model):
         default_factory=lambda: os.environ.get("SANDBOX_FUSION_ENDPOINT", "http://localhost:8080")
     )
     """Base address; default: ``$SANDBOX_FUSION_ENDPOINT``, as for the official client."""
-    token: str | None = Field(None, repr=False)
-    """Bearer token, if the server wants one."""
+    token: str | None = Field(
+        default_factory=lambda: os.environ.get("SANDBOX_FUSION_TOKEN"), repr=False
+    )
+    """Bearer token, if the server wants one; default: ``$SANDBOX_FUSION_TOKEN``."""
+    concurrency: int = Field(4, ge=1, le=256)
+    """Requests at a time, at most. The original loses output when it has too many: then there are
+    fewer."""
 
 
 BackendSettings = (

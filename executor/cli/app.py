@@ -59,7 +59,7 @@ def _executor(
     """Run, validate and judge model-written Python in a hardened sandbox.
 
     Exit codes: 0 all rows processed, 2 unusable arguments or files, 3 the platform failed for some
-    row, 130 interrupted.
+    row, 4 backends that were compared disagree, 130 interrupted.
 
     **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
     """

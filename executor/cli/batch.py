@@ -120,6 +120,13 @@ class Batch[T, R: Indexed]:
                 self._progressed.set()
 
 
+def disagreement_fields(result: object) -> Fields:
+    """What the result says about disagreement; empty if nothing was compared."""
+    if not hasattr(result, "disagreement"):
+        return {}
+    return {"disagreement": result.disagreement}
+
+
 def usage_fields(usage: Usage) -> Fields:
     """The accounting of a run, as JSON has it."""
     return {

@@ -10,6 +10,8 @@ EXIT_UNUSABLE = 2
 """Arguments or files that cannot be used."""
 EXIT_INFRA = 3
 """The platform failed for at least one row."""
+EXIT_DISAGREEMENT = 4
+"""Several backends were compared, and disagree on at least one row."""
 EXIT_BROKEN_PIPE = 141
 """The reader of our output went away; what the shell reports for a process ended by SIGPIPE."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 from executor.cli import options as opt
-from executor.cli.batch import usage_fields
+from executor.cli.batch import disagreement_fields, usage_fields
 from executor.cli.engine import EngineOptions
 from executor.cli.rows import Fields, Row, read_judge_task
 from executor.cli.session import BatchOptions, process
@@ -16,7 +16,7 @@ from executor.errors import MalformedRow
 from executor.models import JUDGE_RULES, Judgement, JudgeTask, Status
 
 if TYPE_CHECKING:
-    from executor.api import Executor
+    from executor.protocol import ExecutorProtocol
 
 
 def judge(
@@ -25,7 +25,10 @@ def judge(
     out: opt.Out = None,
     scoring: opt.DefaultScoring = opt.Scoring.BINARY,
     strict: opt.Strict = False,
-    backend: opt.Backend = "nsjail",
+    backend: opt.Backends = "nsjail",
+    url: opt.Url = None,
+    image: opt.Image = None,
+    runtime: opt.Runtime = None,
     workers: opt.Workers = None,
     quiet: opt.Quiet = False,
     wall_s: opt.WallS = opt.DEFAULTS.wall_s,
@@ -53,6 +56,9 @@ def judge(
         quiet=quiet,
         engine=EngineOptions(
             backend=backend,
+            url=url,
+            image=image,
+            runtime=runtime,
             workers=workers,
             limits=opt.limits(
                 wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
@@ -66,7 +72,9 @@ def judge(
 class JudgeJob:
     """Rows to scores."""
 
-    def __init__(self, executor: Executor, tally: JudgeTally, scoring: str, strict: bool) -> None:
+    def __init__(
+        self, executor: ExecutorProtocol, tally: JudgeTally, scoring: str, strict: bool
+    ) -> None:
         self._executor = executor
         self._tally = tally
         self._scoring = scoring
@@ -93,6 +101,7 @@ class JudgeJob:
             "key": result.key,
             "backend": result.backend,
             "interpreter": result.interpreter,
+            **disagreement_fields(result),
         }
 
     def malformed(self, row: Row[JudgeTask], error: MalformedRow) -> Fields:

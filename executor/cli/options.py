@@ -16,6 +16,7 @@ DEFAULTS = Limits()
 
 _LIMITS_PANEL = "Limits of one run"
 _SCREENING_PANEL = "Screening of programs"
+_BACKEND_PANEL = "Sandbox"
 
 
 class Keyword(StrEnum):
@@ -40,10 +41,65 @@ Out = Annotated[
     typer.Option("--out", "-o", metavar="FILE", help="Where results go; stdout if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
+_BACKENDS = "nsjail, docker, gvisor, sandboxfusion, or process (no isolation: trusted code only)"
 Backend = Annotated[
     str,
+    typer.Option("--backend", metavar="NAME", help=f"{_BACKENDS}.", rich_help_panel=_BACKEND_PANEL),
+]
+Backends = Annotated[
+    str,
     typer.Option(
-        "--backend", metavar="NAME", help="'process' has no isolation: trusted code only."
+        "--backend",
+        metavar="NAME[,NAME]",
+        help=f"{_BACKENDS}; http: a service of 'executor serve'. Several names: all do every row, "
+        "the first one's results are written, and disagreement is reported (exit code 4).",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
+OneBackend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help=f"{_BACKENDS}; http: a service of 'executor serve'.",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL[,URL]",
+        help="Address for --backend http (token: $EXECUTOR_TOKEN) or sandboxfusion (token: "
+        "$SANDBOX_FUSION_TOKEN). Several: for http.",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
+FusionUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Address for --backend sandboxfusion (token: $SANDBOX_FUSION_TOKEN).",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="NAME",
+        help="Guest image for --backend docker or gvisor; $EXECUTOR_GUEST_IMAGE if not given.",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        help="OCI runtime for --backend docker or gvisor.",
+        rich_help_panel=_BACKEND_PANEL,
     ),
 ]
 Workers = Annotated[

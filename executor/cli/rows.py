@@ -32,9 +32,9 @@ _DATA_KEYS = ("imports", "input", "output", "inputs", "outputs")
 _JUDGE_KEYS = ("answers", "answer", "scoring", "strict")
 _SCORINGS = ("binary", "fraction", "any")
 
-_NOT_CARRIED_BY_VERIFY = frozenset({*_DATA_KEYS, *Verdict.model_fields})
+_NOT_CARRIED_BY_VERIFY = frozenset({*_DATA_KEYS, *Verdict.model_fields, "disagreement"})
 _NOT_CARRIED_BY_JUDGE = frozenset(
-    {*_DATA_KEYS, *_JUDGE_KEYS, *_Judgement.model_fields, "task", "status"}
+    {*_DATA_KEYS, *_JUDGE_KEYS, *_Judgement.model_fields, "task", "status", "disagreement"}
 )
 
 _JSON_NAMES = {

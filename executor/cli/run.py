@@ -40,7 +40,10 @@ def run(
     args: Arguments = None,
     *,
     stdin: Stdin = None,
-    backend: opt.Backend = "nsjail",
+    backend: opt.OneBackend = "nsjail",
+    url: opt.Url = None,
+    image: opt.Image = None,
+    runtime: opt.Runtime = None,
     quiet: opt.Quiet = False,
     wall_s: opt.WallS = opt.DEFAULTS.wall_s,
     cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
@@ -59,8 +62,13 @@ def run(
     """
     if script == stdin == "-":
         raise CommandError("SCRIPT and --stdin cannot both be standard input")
+    if "," in backend:
+        raise CommandError("--backend names several: run has one (verify and judge compare)")
     options = engine.EngineOptions(
         backend=backend,
+        url=url,
+        image=image,
+        runtime=runtime,
         workers=1,
         limits=opt.limits(
             wall_s=wall_s,

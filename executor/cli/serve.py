@@ -112,6 +112,9 @@ def serve(
     open_metrics: OpenMetrics = False,
     log_level: Level = LogLevel.INFO,
     backend: opt.Backend = "nsjail",
+    url: opt.FusionUrl = None,
+    image: opt.Image = None,
+    runtime: opt.Runtime = None,
     workers: Places = None,
     runs: opt.Runs = 2,
     queue: Queue = 1024,
@@ -165,7 +168,15 @@ def serve(
     }
     return _serve(
         given,
-        engine.EngineOptions(backend=backend, workers=workers, limits=limits, runs=runs),
+        engine.EngineOptions(
+            backend=backend,
+            workers=workers,
+            limits=limits,
+            runs=runs,
+            url=url,
+            image=image,
+            runtime=runtime,
+        ),
         log_level,
     )
 
@@ -186,7 +197,7 @@ def _serve(given: dict[str, Any], options: engine.EngineOptions, log_level: LogL
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise CommandError(f"{option} {first['msg'].removeprefix('Input ')}") from None
     logs.configure(log_level)
-    return run_server(settings, lambda: engine.create_executor(options))
+    return run_server(settings, lambda: engine.create_local_executor(options))
 
 
 def _token(given: str | None, path: str | None) -> SecretStr | None:

@@ -12,7 +12,13 @@ from rich.console import Console
 
 from executor.cli import engine
 from executor.cli.batch import Batch, Indexed, Job
-from executor.cli.failure import EXIT_BROKEN_PIPE, EXIT_INFRA, EXIT_OK, OutputClosed
+from executor.cli.failure import (
+    EXIT_BROKEN_PIPE,
+    EXIT_DISAGREEMENT,
+    EXIT_INFRA,
+    EXIT_OK,
+    OutputClosed,
+)
 from executor.cli.interrupts import Interrupted, Interrupts
 from executor.cli.progress import progress_bar, restore_terminal
 from executor.cli.sink import check_output, open_sink
@@ -20,7 +26,7 @@ from executor.cli.source import Source, open_source
 from executor.cli.summary import Tally, print_summary
 
 if TYPE_CHECKING:
-    from executor.api import Executor
+    from executor.protocol import ExecutorProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class BatchOptions:
 
 
 def process[T, R: Indexed](
-    options: BatchOptions, tally: Tally, make_job: Callable[[Executor], Job[T, R]]
+    options: BatchOptions, tally: Tally, make_job: Callable[[ExecutorProtocol], Job[T, R]]
 ) -> int:
     """Run the whole batch; returns the exit code.
 
@@ -57,7 +63,7 @@ def process[T, R: Indexed](
 async def _process[T, R: Indexed](
     options: BatchOptions,
     tally: Tally,
-    make_job: Callable[[Executor], Job[T, R]],
+    make_job: Callable[[ExecutorProtocol], Job[T, R]],
     source: Source,
     interrupts: Interrupts,
 ) -> int:
@@ -83,4 +89,6 @@ async def _process[T, R: Indexed](
         finally:
             await batch.flush()
         print_summary(console, options.command, tally, executor.info, ended)
-    return exit_code or (EXIT_INFRA if tally.infra else EXIT_OK)
+    if exit_code or not tally.disagreements:
+        return exit_code or (EXIT_INFRA if tally.infra else EXIT_OK)
+    return EXIT_DISAGREEMENT

@@ -29,6 +29,10 @@ class Tally:
         """Of the input, done with."""
         self.cpu_ms = 0.0
         self.statuses: Counter[Status] = Counter()
+        self.compared = 0
+        """Rows that several backends did."""
+        self.disagreements = 0
+        """Rows on which they disagree."""
         self._started = monotonic()
 
     def start(self) -> None:
@@ -58,6 +62,11 @@ class Tally:
         """The tables of the summary."""
         raise NotImplementedError
 
+    def _compare(self, result: object) -> None:
+        if hasattr(result, "disagreement"):
+            self.compared += 1
+            self.disagreements += result.disagreement is not None
+
     def _count_row(self, size: int, usage: Usage) -> None:
         self.rows += 1
         self.bytes += size
@@ -74,6 +83,7 @@ class VerifyTally(Tally):
     def note(self, size: int, verdict: Verdict) -> None:
         """Count one row."""
         self._count_row(size, verdict.usage)
+        self._compare(verdict)
         self.statuses[verdict.status] += 1
         self.valid += verdict.valid
 
@@ -116,6 +126,7 @@ class JudgeTally(Tally):
     def note(self, size: int, task: JudgeTask, judgement: Judgement) -> None:
         """Count one row and its answers."""
         self._count_row(size, judgement.usage)
+        self._compare(judgement)
         self.statuses.update(judgement.statuses)
         self._all.add(judgement.scores)
         self._by_task.setdefault(task.task, _Scores()).add(judgement.scores)
@@ -151,6 +162,9 @@ def print_summary(
         f"backend {info.backend}, {info.interpreter}, {info.workers} workers"
     )
     parts: list[RenderableType] = [*tally.tables(), Text(took, style="bold"), Text(cost)]
+    if tally.compared:
+        text = f"disagreement on {tally.disagreements:,} of {tally.compared:,} rows"
+        parts.append(Text(text, style="bold red" if tally.disagreements else "bold green"))
     if not info.isolated:
         parts.append(Text(f"WARNING: backend {info.backend}: NO ISOLATION", style="bold red"))
     if ended:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from executor.cli import options as opt
-from executor.cli.batch import usage_fields
+from executor.cli.batch import disagreement_fields, usage_fields
 from executor.cli.engine import EngineOptions
 from executor.cli.rows import Fields, Row, read_triplet
 from executor.cli.session import BatchOptions, process
@@ -16,7 +16,7 @@ from executor.errors import MalformedRow
 from executor.models import Rules, Status, Triplet, Verdict
 
 if TYPE_CHECKING:
-    from executor.api import Executor
+    from executor.protocol import ExecutorProtocol
 
 
 def verify(
@@ -25,7 +25,10 @@ def verify(
     out: opt.Out = None,
     error_task: opt.ErrorTask = False,
     runs: opt.Runs = 2,
-    backend: opt.Backend = "nsjail",
+    backend: opt.Backends = "nsjail",
+    url: opt.Url = None,
+    image: opt.Image = None,
+    runtime: opt.Runtime = None,
     workers: opt.Workers = None,
     quiet: opt.Quiet = False,
     wall_s: opt.WallS = opt.DEFAULTS.wall_s,
@@ -56,6 +59,9 @@ def verify(
         quiet=quiet,
         engine=EngineOptions(
             backend=backend,
+            url=url,
+            image=image,
+            runtime=runtime,
             workers=workers,
             limits=opt.limits(
                 wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
@@ -70,7 +76,7 @@ def verify(
 class VerifyJob:
     """Rows to verdicts."""
 
-    def __init__(self, executor: Executor, tally: VerifyTally, error_task: bool) -> None:
+    def __init__(self, executor: ExecutorProtocol, tally: VerifyTally, error_task: bool) -> None:
         self._executor = executor
         self._tally = tally
         self._error_task = error_task
@@ -87,7 +93,7 @@ class VerifyJob:
         """Count the verdict; returns its fields."""
         self._tally.note(row.size, result)
         backend = {"backend": result.backend, "interpreter": result.interpreter}
-        return {**_fields(result), **backend}
+        return {**_fields(result), **backend, **disagreement_fields(result)}
 
     def malformed(self, row: Row[Triplet], error: MalformedRow) -> Fields:
         """The same for a row that could not be read."""

@@ -106,7 +106,8 @@ def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> 
         return _failure(ERROR, error)
 
 
-def _calls(body: bytes) -> tuple[CodeType, list[tuple[int, bytes]]]:
+def split_job(body: bytes) -> tuple[CodeType, list[tuple[int, bytes]]]:
+    """The code of a job's program, and its calls."""
     at = 4 + int.from_bytes(body[:4], "little")
     code = marshal.loads(body[4:at])
     count = int.from_bytes(body[at : at + 2], "little")
@@ -132,7 +133,7 @@ class _Job:
 
 def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     """Run the job and return its result; raises nothing that a program can cause."""
-    code, calls = _calls(body)
+    code, calls = split_job(body)
     del body
     job = _Job(core, flags, max_bytes)
     namespace: dict[str, object] | None = None

@@ -8,8 +8,8 @@ independent runs.
 * A guest that dies, breaks the protocol or falls silent is replaced. The request it was working on
   counts one attempt and is repeated on another guest; after ``MAX_ATTEMPTS`` its caller is told
   ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame.
-* A request that runs longer than ``SLOW_S`` loses its followers: they move to other guests, so that
-  one endless loop does not hold up its neighbours.
+* A request that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
+  other guests, so that one endless loop does not hold up its neighbours.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
@@ -30,12 +30,11 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from executor.backends.base import Backend, Kind, Role
+from executor.backends.base import Backend, Kind, Pace, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
 
 MAX_ATTEMPTS = 4
-SLOW_S = 0.1
 FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
@@ -77,6 +76,10 @@ class Pool:
         self.backend = backend
         self.size = max(2, size)
         self.restarts = 0
+        pace: Pace = getattr(backend, "pace", Pace())
+        self._slow_s = pace.slow_s
+        self._forsaken_s = max(FORSAKEN_S, pace.slow_s)
+        self._patience_s = pace.patience_s
         self._lanes: dict[_Lane, list[Worker]] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[_Lane, deque[Request]] = {}
@@ -156,7 +159,7 @@ class Pool:
         waiting = [r for lane in self._waiting.values() for r in lane if not r.done]
         oldest = min((r.arrived_at for r in waiting), default=now)
         workers: Counter[tuple[str, str]] = Counter(
-            (w.role.kind, w.state(now, SLOW_S)) for w in self.workers
+            (w.role.kind, w.state(now, self._slow_s)) for w in self.workers
         )
         if self._starting:
             workers["any", "starting"] = len(self._starting)
@@ -174,7 +177,7 @@ class Pool:
         if self._closed:
             raise ExecutorClosed("the executor is closed")
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        request = Request(frame, future, deadline_s)
+        request = Request(frame, future, deadline_s + self._patience_s)
         self._enqueue(request, (kind, colour))
         return await future
 
@@ -194,7 +197,7 @@ class Pool:
         fewest = _window(lane[0])
         for worker in self._lanes.get(lane, ()):
             load = len(worker.in_flight)
-            if load < fewest and not worker.retiring and worker.head_age(now) < SLOW_S:
+            if load < fewest and not worker.retiring and worker.head_age(now) < self._slow_s:
                 best, fewest = worker, load
         return best
 
@@ -308,12 +311,12 @@ class Pool:
                 continue  # this loop was held up: replies may lie unread, no guest is to blame
             for worker in list(self.workers):
                 age = worker.head_age(now)
-                if age > SLOW_S:
+                if age > self._slow_s:
                     self._handle_slow(worker, age)
 
     def _handle_slow(self, worker: Worker, age: float) -> None:
         head = worker.in_flight[0]
-        if age > (FORSAKEN_S if head.done else head.deadline_s):
+        if age > (self._forsaken_s if head.done else head.deadline_s):
             worker.end()  # nobody waits for it any more, or the guest is dead
             return
         if len(worker.in_flight) > 1:

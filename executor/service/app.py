@@ -40,6 +40,7 @@ def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         # newer versions of FastAPI would record the messages of exceptions
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

@@ -85,11 +85,9 @@ def test_other_methods_are_refused_at_every_route(
             assert answer.headers["allow"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/v1", "/v1/validate/", "/../etc/passwd", "/%00", "//"]
-)
+@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/validate/", "/../etc/passwd", "/%00"])
 def test_there_is_nothing_elsewhere(client: httpx.Client, path: str) -> None:
-    assert client.get(path).status_code in (404, 307, 405)
+    assert_refused(client.get(path), 404)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from trainer_game_support import (
     tagged,
 )
 
+from trainer.game.errors import ExecutorLost
 from trainer.game.selfplay import StepResult
 from trainer.game.settings import (
     DataSelectionStrategy,
@@ -387,3 +388,24 @@ def test_tables_hold_json_and_the_best_first(
     assert [row["status"] for row in rows] == ["valid"] * 3
     assert rows[0]["task"]["output"] == "6"
     assert {row["kind"] for row in tables["answers"]} == set(ANSWERS)
+
+
+def test_executor_that_decides_nothing_is_lost_and_the_step_never_was() -> None:
+    wanted = game()
+    buffers = new_buffers(wanted)
+    for task in DEDUCTION:
+        for task_type in (TaskType.ABDUCTION, TaskType.DEDUCTION):
+            buffers.add(task_type, task)
+    for task in ERROR:
+        buffers.add(TaskType.ERROR, task)
+    for task in INDUCTION:
+        buffers.add(TaskType.INDUCTION, task)
+    answers = dict(ANSWERS, pred_code_i=dict.fromkeys(ANSWERS["pred_code_o"], UNTAGGED))
+    script = Script({**PROPOSALS, **answers}, ESTIMATES)
+    everything = ""
+    with open_judge(wanted.azr, SometimesInfra(everything)) as judge:
+        play = SelfPlay(wanted, buffers, judge)
+        before = json.dumps(play.state())
+        with pytest.raises(ExecutorLost, match="decided on none of"):
+            play.step(script, 1)
+        assert json.dumps(play.state()) == before

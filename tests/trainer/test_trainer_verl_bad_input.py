@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from trainer_verl_runs import finish, needs_verl
+from trainer_verl_runs import HERE, command, finish, needs_verl
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(300)]
 
 
-def refused(run: Path, *overrides: str, preset: str = "cpu_tiny") -> str:
+type Refuse = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from trainer import tiny_model
+
+    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="module")
+def refused(model: Path) -> Iterator[Refuse]:
     """Run a command that is refused; returns the sentence."""
-    code, output = finish(run, *overrides, preset=preset, within_s=200)
+    given = f"actor_rollout_ref.model.path={model}"
+    with refusing() as answer:
+
+        def refuse(run: Path, *overrides: str, preset: str = "cpu_tiny") -> str:
+            code, output = answer(command(run, given, *overrides, preset=preset)[3:])
+            assert code == 2, output
+            assert "Traceback" not in output
+            lines = [line for line in output.splitlines() if line.startswith("error: ")]
+            assert len(lines) == 1, output
+            assert not list(run.glob("global_step_*"))
+            return lines[0].removeprefix("error: ")
+
+        yield refuse
+
+
+@contextmanager
+def refusing() -> Iterator[Callable[[list[str]], tuple[int, str]]]:
+    with subprocess.Popen(
+        [sys.executable, str(HERE / "trainer_refusals.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def answer(arguments: list[str]) -> tuple[int, str]:
+            print(json.dumps(arguments), file=process.stdin, flush=True)
+            reply = json.loads(process.stdout.readline())
+            return reply["code"], reply["output"]
+
+        try:
+            yield answer
+        finally:
+            process.kill()
+
+
+def test_command_itself_says_what_is_wrong(tmp_path: Path) -> None:
+    code, output = finish(tmp_path, "actor_rollout_ref.model.path=/no/such/model", within_s=200)
     assert code == 2, output
-    assert "Traceback" not in output
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, output
-    assert not list(run.glob("global_step_*"))
-    return lines[0].removeprefix("error: ")
+    sentence = "error: actor_rollout_ref.model.path: there is no directory /no/such/model"
+    assert output.splitlines() == [sentence]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +87,7 @@ def refused(run: Path, *overrides: str, preset: str = "cpu_tiny") -> str:
         (["data.val_files=/no/such.parquet"], "the validation file /no/such.parquet cannot be"),
     ],
 )  # fmt: skip
-def test_refused(tmp_path: Path, overrides: Sequence[str], sentence: str) -> None:
+def test_refused(tmp_path: Path, refused: Refuse, overrides: Sequence[str], sentence: str) -> None:
     assert sentence in refused(tmp_path, *overrides)
 
 
@@ -49,7 +99,7 @@ def test_refused(tmp_path: Path, overrides: Sequence[str], sentence: str) -> Non
         ('{"snippet": "def f(a):\\n    return 1"}\n', "'input' is missing"),
     ],
 )
-def test_bad_seed_file(tmp_path: Path, content: str, sentence: str) -> None:
+def test_bad_seed_file(tmp_path: Path, refused: Refuse, content: str, sentence: str) -> None:
     path = tmp_path / "seeds.jsonl"
     path.write_text(content)
     answer = refused(tmp_path / "run", f"azr.seed_dataset={path}")
@@ -57,33 +107,32 @@ def test_bad_seed_file(tmp_path: Path, content: str, sentence: str) -> None:
     assert str(path) in answer
 
 
-def test_seed_file_whose_every_row_the_executor_refuses(tmp_path: Path) -> None:
+def test_seed_file_whose_every_row_the_executor_refuses(tmp_path: Path, refused: Refuse) -> None:
     row = {"snippet": "def f(a):\n    return a + 1", "input": "1", "output": "3"}
     path = tmp_path / "seeds.jsonl"
     path.write_text(json.dumps(row) + "\n")
     assert "holds no sound task" in refused(tmp_path / "run", f"azr.seed_dataset={path}")
 
 
-def test_tokenizer_without_chat_template(tmp_path: Path) -> None:
-    from trainer import tiny_model
-
-    model = tiny_model.make(tmp_path / "model")
-    (model / "chat_template.jinja").unlink()
-    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}")
+def test_tokenizer_without_chat_template(tmp_path: Path, refused: Refuse, model: Path) -> None:
+    bare = tmp_path / "model"
+    shutil.copytree(model, bare)
+    (bare / "chat_template.jinja").unlink()
+    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={bare}")
     assert answer == (
-        f"the tokenizer of {model} has no chat template; set "
+        f"the tokenizer of {bare} has no chat template; set "
         "actor_rollout_ref.model.custom_chat_template"
     )
 
 
-def test_directory_that_is_no_model(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}")
-    assert f"{model} cannot be loaded as a model" in answer
+def test_directory_that_is_no_model(tmp_path: Path, refused: Refuse) -> None:
+    empty = tmp_path / "model"
+    empty.mkdir()
+    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={empty}")
+    assert f"{empty} cannot be loaded" in answer
 
 
-def test_executor_that_does_not_answer(tmp_path: Path) -> None:
+def test_executor_that_does_not_answer(tmp_path: Path, refused: Refuse) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -92,18 +141,15 @@ def test_executor_that_does_not_answer(tmp_path: Path) -> None:
     assert url in answer
 
 
-def test_run_directory_that_cannot_be_written(tmp_path: Path) -> None:
+def test_run_directory_that_cannot_be_written(tmp_path: Path, refused: Refuse) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(tmp_path / "file" / "run")
 
 
-def test_gpus_that_are_not_there(tmp_path: Path) -> None:
+def test_gpus_that_are_not_there(tmp_path: Path, refused: Refuse) -> None:
     import torch
-
-    from trainer import tiny_model
 
     if torch.cuda.device_count() >= 4:
         pytest.skip("this machine has them")
-    model = tiny_model.make(tmp_path / "model")
-    answer = refused(tmp_path / "run", f"actor_rollout_ref.model.path={model}", preset="qwen2.5_7b")
+    answer = refused(tmp_path / "run", preset="qwen2.5_7b")
     assert "GPUs" in answer or "vLLM is not installed" in answer

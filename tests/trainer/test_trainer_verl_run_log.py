@@ -83,3 +83,19 @@ def test_line_of_a_step_is_short_and_says_what_matters() -> None:
         "step 3/500  reward proposing -0.750  solving +0.250  solved f 0.10 i 0.40  "
         "grad norm 0.123  seconds 12.3"
     )
+
+
+def test_metrics_that_a_killed_run_did_not_log_are_taken_from_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    first = RunLog(tmp_path, 0, 9, lambda _line: None)
+    first.log({"a": 1}, 1)
+
+    said: list[str] = []
+    resumed = RunLog(tmp_path, 2, 9, said.append)
+    resumed.fill(2, {"a": 2.0, "gone": None})
+    assert len(said) == 1
+    resumed.fill(2, {"a": 3.0})
+    resumed.log({"a": 4}, 3)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["metrics"]["a"]) for row in rows] == [(1, 1.0), (2, 2.0), (3, 4.0)]

@@ -41,7 +41,8 @@ def command(run: Path, *overrides: str, preset: str = "cpu_tiny") -> list[str]:
     ]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Variables of runs: the tests' own modules can be imported, and lines are wide."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
 
@@ -51,7 +52,7 @@ def started(run: Path, *overrides: str, preset: str = "cpu_tiny") -> Iterator[su
     """A run in the background, in a session of its own; nothing of it is left afterwards."""
     process = subprocess.Popen(
         command(run, *overrides, preset=preset),
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -78,6 +79,11 @@ def _members(session: int) -> list[psutil.Process]:
     return found
 
 
+def leftovers(session: int) -> list[str]:
+    """Processes of a run's session that still run."""
+    return [process.name() for process in _members(session)]
+
+
 def family(pid: int) -> list[psutil.Process]:
     """The descendants of a process."""
     try:
@@ -86,7 +92,7 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 300) -> str:
+def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 560) -> str:
     """Run to the end; returns what it printed."""
     code, output = finish(run, *overrides, preset=preset, within_s=within_s)
     assert code == 0, output
@@ -94,7 +100,7 @@ def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float 
 
 
 def finish(
-    run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 300
+    run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 560
 ) -> tuple[int, str]:
     """Run until it ends by itself; returns its exit code and what it printed."""
     with started(run, *overrides, preset=preset) as process:

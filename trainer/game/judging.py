@@ -132,6 +132,7 @@ class TaskJudge:
         self._tally = Tally()
         self._streams: list[_Stream[Any, Any]] = []
         self._running: set[asyncio.Task[Any]] = set()
+        self._own_retries = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -205,6 +206,11 @@ class TaskJudge:
         async def take() -> Tally:
             taken, self._tally = self._tally, Tally()
             taken.retries = sum(stream.take_retries() for stream in self._streams)
+            # A remote executor also repeats requests by itself.
+            stats = getattr(self._verifier, "stats", None)
+            total = getattr(stats(), "retries", 0) if stats else 0
+            taken.retries += total - self._own_retries
+            self._own_retries = total
             return taken
 
         return self._call(take())

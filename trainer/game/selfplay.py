@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from executor import Judgement
+from executor import Judgement, Status
 from trainer.game import intrinsic, rewards
 from trainer.game.buffers import Buffers
 from trainer.game.cleaning import Refused
 from trainer.game.drawing import Drawer, Prompt, TokenCounter
-from trainer.game.errors import StateError
+from trainer.game.errors import ExecutorLost, StateError
 from trainer.game.intrinsic import ProposalView, Rarity
-from trainer.game.judging import Examined, TaskJudge
+from trainer.game.judging import Examined, Tally, TaskJudge
 from trainer.game.metrics import StepNumbers, step_metrics
 from trainer.game.parsing import (
     Malformed,
@@ -151,7 +151,7 @@ class SelfPlay:
         If it raises, the state is as before.
 
         Raises:
-            ExecutorLost: the executor cannot be reached, in spite of waiting.
+            ExecutorLost: the executor cannot be reached, in spite of waiting, or decides nothing.
             GameError: there are no tasks to draw from, or no prompt fits.
         """
         before = self._rng.getstate(), {kind: list(held) for kind, held in self._pending.items()}
@@ -172,6 +172,8 @@ class SelfPlay:
         proposals, answers = self._first_round(policy, prompts, waiting)
         measured = [self._measure(proposal) for proposal in proposals]
         estimated_tokens = self._estimate(policy, proposals, waiting)
+        tally = self._judge.take_tally()
+        _require_verdicts(tally, proposals, answers)
         for proposal, values in zip(proposals, measured, strict=True):
             self._reward_proposal(proposal, waiting.result(values))
         for answer in answers:
@@ -190,7 +192,7 @@ class SelfPlay:
             metrics=step_metrics(
                 records,
                 self._buffers,
-                self._judge.take_tally(),
+                tally,
                 numbers,
                 count_tokens=self._count_tokens,
                 longest_prompt=self._settings.longest_prompt,
@@ -465,6 +467,26 @@ def proposal_view(
             Rarity(*counts.rarity(name, text))
             for name, text in zip(output_types, outputs, strict=True)
         ),
+    )
+
+
+def _require_verdicts(
+    tally: Tally, proposals: Sequence[ProposalRecord], answers: Sequence[AnswerRecord]
+) -> None:
+    """An executor that decides nothing at all in a step is lost, whatever it answers.
+
+    Raises:
+        ExecutorLost: says what it gave as the reason.
+    """
+    outcomes = tally.validations + tally.answers
+    if set(outcomes) != {Status.INFRA.value}:
+        return
+    examined = [(proposal.examined.status, proposal.examined.detail) for proposal in proposals]
+    scored = [(answer.scored.status, answer.scored.detail) for answer in answers]
+    reasons = [detail for status, detail in examined + scored if status == Status.INFRA.value]
+    raise ExecutorLost(
+        f"the executor decided on none of {outcomes.total()} programs and answers: "
+        f"{reasons[0] if reasons else 'no reason given'}"
     )
 
 

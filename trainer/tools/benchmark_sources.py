@@ -114,7 +114,8 @@ class _Renamer(ast.NodeTransformer):
 
 def _free_names(tree: ast.AST) -> set[str]:
     """Names that are read but bound nowhere in the source."""
-    read, bound = set(), set(dir(builtins))
+    read: set[str] = set()
+    bound = set(dir(builtins))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -44,9 +43,9 @@ class AbsoluteZero:
         azr = self._settings.azr
         capacity = azr.data_selection_strategy.max_programs
         self._buffers = Buffers(azr.task_types, capacity=capacity, dedup=azr.dedup)
-        self._benchmark = (
-            validation.read(Path(str(config.data.val_files))) if wiring.validates(config) else []
-        )
+        self._benchmark = [
+            problem for path in wiring.validation_files(config) for problem in validation.read(path)
+        ]
         self._judge = open_judge(self._settings, say)
         try:
             self._play = SelfPlay(self._settings, self._buffers, self._judge, self._count_tokens)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 GAME_FILE = "selfplay.json"
+METRICS_FILE = "metrics.json"
 TRACKER = "latest_checkpointed_iteration.txt"
 _FORMAT = 1
 _PREFIX = "global_step_"
@@ -88,6 +89,24 @@ def read_game(checkpoint: Path) -> Any:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not of format {_FORMAT}")
     return content["game"]
+
+
+def write_metrics(run: Path, step: int, metrics: Mapping[str, float | None]) -> None:
+    """Write a step's metrics into its checkpoint, for a run that is killed before it logs them.
+
+    Raises:
+        OSError: there is no such file then.
+    """
+    write_atomically(folder(run, step) / METRICS_FILE, json.dumps(metrics).encode())
+
+
+def read_metrics(checkpoint: Path) -> dict[str, float | None] | None:
+    """The metrics in a checkpoint, if it has any."""
+    try:
+        metrics: dict[str, float | None] = json.loads((checkpoint / METRICS_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return metrics
 
 
 def complete_steps(run: Path) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 VERL_VERSION = "0.9.1"
 
@@ -20,6 +21,10 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "verl.trainer.ppo.v1:PPOTrainerSync.prepare_step": ("self",),
     "verl.trainer.ppo.v1:PPOTrainerSync._step_once": (
         "self", "metrics", "timing_raw", "sample_batch_size",
+    ),
+    "verl.trainer.ppo.v1:PPOTrainerSync.step": ("self", "metrics", "timing_raw"),
+    "verl.trainer.ppo.v1:PPOTrainerSync._compute_metrics": (
+        "self", "batch", "metrics", "timing_raw", "global_steps", "epoch",
     ),
     "verl.trainer.ppo.v1:PPOTrainerSync._submit_batch_to_rollout": ("self", "batch"),
     "verl.trainer.ppo.v1:PPOTrainerSync._balance_batch": ("self", "batch", "metrics"),
@@ -127,7 +132,7 @@ def _differences(signatures: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for name, parameters in signatures.items():
         module, _, path = name.partition(":")
         try:
-            found = importlib.import_module(module)
+            found: Any = importlib.import_module(module)
             for part in path.split("."):
                 found = getattr(found, part)
         except (ImportError, AttributeError):

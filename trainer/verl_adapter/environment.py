@@ -45,7 +45,7 @@ def prepare(config: DictConfig, environ: MutableMapping[str, str] = os.environ) 
     environ.setdefault("WANDB_DIR", str(run))
     if on_cpu(config):
         environ.update(_ON_CPU)
-        environ.setdefault("OMP_NUM_THREADS", "2")
+        environ.setdefault("OMP_NUM_THREADS", "1")
         # Ray refuses logical GPUs when this is set, even to nothing.
         environ.pop("CUDA_VISIBLE_DEVICES", None)
     if Path(str(config.actor_rollout_ref.model.path or "")).expanduser().is_dir():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
+import warnings
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,8 @@ def prepare(config: DictConfig, console: Console) -> None:
     _resume(config)
     if not config.trainer.get("game"):
         _game(config, console)
-    _verl(config)
+    with _quiet():
+        _verl(config)
     dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
 
 
@@ -157,8 +160,8 @@ def _game(config: DictConfig, console: Console) -> None:
 
     try:
         PromptBook(settings)
-        if wiring.validates(config):
-            validation.read(Path(str(config.data.val_files)))
+        for path in wiring.validation_files(config):
+            validation.read(path)
         _rows_of_seed_files(settings)
         with closing(open_judge(settings, say)) as judge:
             examined = judge.revalidate(TaskType.DEDUCTION, identity_task(TaskType.DEDUCTION))
@@ -170,7 +173,11 @@ def _game(config: DictConfig, console: Console) -> None:
                 )
             if not _resumes(config):
                 _seed_files(settings, judge)
-    except (GameError, ExecutorError) as error:
+    except ExecutorError as error:
+        raise ConfigurationProblem(
+            f"the executor (azr.executor={settings.azr.executor}) cannot be used: {error}"
+        ) from error
+    except GameError as error:
         raise ConfigurationProblem(str(error)) from error
     except ImportError as error:
         raise ConfigurationProblem(
@@ -230,6 +237,14 @@ def _validate(config: DictConfig) -> None:
         validate_config(probe, need_reference_policy(probe), need_critic(probe))
     except (AssertionError, ValueError) as error:
         raise ConfigurationProblem(f"veRL refuses the configuration: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without veRL's remarks on engines that are not installed and on checks that passed."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _first_line(error: BaseException) -> str:

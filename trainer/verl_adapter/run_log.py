@@ -43,7 +43,7 @@ class RunLog:
         self._say = say
         self._tracking: Tracking | None = None
         (run / SAMPLES_FOLDER).mkdir(parents=True, exist_ok=True)
-        _cut_metrics(run / METRICS_FILE, step)
+        self._logged = _cut_metrics(run / METRICS_FILE, step)
         _cut_samples(run / SAMPLES_FOLDER, step)
 
     def attach(self, tracking: Tracking) -> None:
@@ -52,13 +52,19 @@ class RunLog:
 
     def log(self, data: Mapping[str, Any], step: int) -> None:
         """Log the metrics of a step."""
-        metrics = {name: _number(value) for name, value in sorted(data.items())}
+        metrics = numbers(data)
         line = json.dumps({"step": step, "metrics": metrics}, allow_nan=False)
         with (self._run / METRICS_FILE).open("a") as file:
             file.write(line + "\n")
+        self._logged = step
         self._say(step_line(step, self._total, metrics))
         if self._tracking is not None:
             self._tracking.log(data=data, step=step)
+
+    def fill(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Log the metrics of a step if the run was killed before it did."""
+        if self._logged < step:
+            self.log({name: value for name, value in metrics.items() if value is not None}, step)
 
     def samples(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Write a step's sample tables; each row says which table it is of."""
@@ -112,6 +118,11 @@ def _mean(metrics: Mapping[str, float | None], prefix: str, suffix: str) -> floa
     return sum(values) / len(values) if values else None
 
 
+def numbers(data: Mapping[str, Any]) -> dict[str, float | None]:
+    """Metrics as JSON has them, in the order of their names."""
+    return {name: _number(value) for name, value in sorted(data.items())}
+
+
 def _number(value: Any) -> float | None:
     """A finite number, else nothing: JSON has no NaN."""
     try:
@@ -121,10 +132,11 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _cut_metrics(path: Path, step: int) -> None:
+def _cut_metrics(path: Path, step: int) -> int:
+    """Keep rows up to a step; returns the last step that is there, -1 if none is."""
     if not path.is_file():
-        return
-    kept = []
+        return -1
+    kept, last = [], -1
     for line in path.read_text().splitlines():
         try:
             row = json.loads(line)
@@ -132,7 +144,9 @@ def _cut_metrics(path: Path, step: int) -> None:
             continue  # a line that a killed run did not finish
         if row["step"] <= step:
             kept.append(line + "\n")
+            last = row["step"]
     write_atomically(path, "".join(kept).encode())
+    return last
 
 
 def _cut_samples(folder: Path, step: int) -> None:

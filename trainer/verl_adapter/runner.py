@@ -110,8 +110,8 @@ def train(config: DictConfig, console: Console) -> None:
     try:
         with _signals_interrupt():
             _start_ray(config)
-            desk = DeskActor.remote()
-            actor = TrainingActor.remote()
+            desk = DeskActor.remote()  # type: ignore[attr-defined]
+            actor = TrainingActor.remote()  # type: ignore[attr-defined]
             outcome = _attend(actor.run.remote(config, desk), desk, console)
     except KeyboardInterrupt:
         raise Interrupted from None

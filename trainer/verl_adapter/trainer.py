@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, open_dict
@@ -15,7 +16,7 @@ from trainer.game.selfplay import StepResult
 from trainer.verl_adapter import advantage, checkpoints, queue, wiring
 from trainer.verl_adapter.game import Game, open_game
 from trainer.verl_adapter.policy import RolloutPolicy, Sampling, Stopped
-from trainer.verl_adapter.run_log import RunLog
+from trainer.verl_adapter.run_log import RunLog, numbers
 
 assert advantage.is_registered()
 
@@ -63,6 +64,7 @@ class SelfPlayTrainer(PPOTrainerSync):
         self.replay_buffer.poll_interval = 0.1
         self._game: Game | None = None
         self._log: RunLog | None = None
+        self._trained: tuple[KVBatchMeta, Metrics, Timing] | None = None
 
     # ---- start ----
 
@@ -82,6 +84,9 @@ class SelfPlayTrainer(PPOTrainerSync):
     def logger(self, tracking: Any) -> None:
         self._log = RunLog(self._run, self.global_steps, self.total_training_steps, self._say)
         self._log.attach(tracking)
+        if self.global_steps:
+            metrics = checkpoints.read_metrics(self._resumed_from())
+            self._log.fill(self.global_steps, metrics or {})
         self._progress(self.global_steps, self.total_training_steps)
 
     def close(self, succeeded: bool) -> None:
@@ -95,11 +100,15 @@ class SelfPlayTrainer(PPOTrainerSync):
         super()._load_checkpoint()
         self._game = open_game(self.config, self.tokenizer, self._say)
         if self.global_steps:
-            folder = checkpoints.folder(self._run, self.global_steps)
-            if self.config.trainer.resume_mode == "resume_path":
-                folder = wiring.resume_folder(self.config)
+            folder = self._resumed_from()
             self.game.restore(checkpoints.read_game(folder))
             self._say(f"going on from step {self.global_steps} ({folder})")
+
+    def _resumed_from(self) -> Path:
+        """The checkpoint's folder; only while ``global_steps`` is still its step."""
+        if self.config.trainer.resume_mode == "resume_path":
+            return wiring.resume_folder(self.config)
+        return checkpoints.folder(self._run, self.global_steps)
 
     def fit(self, agent_loop_manager: Any) -> None:
         """Train until the last step, or until the user stops the run."""
@@ -133,6 +142,13 @@ class SelfPlayTrainer(PPOTrainerSync):
     def prepare_step(self) -> Metrics:
         """Nothing: veRL would submit rows of its data set here."""
         return {}
+
+    def step(self, metrics: Metrics, timing_raw: Timing) -> KVBatchMeta:
+        """Play and train a step."""
+        self._trained = None
+        batch = super().step(metrics, timing_raw)
+        self._trained = batch, metrics, timing_raw
+        return batch
 
     def _step_once(
         self, metrics: Metrics, timing_raw: Timing, sample_batch_size: int
@@ -168,14 +184,15 @@ class SelfPlayTrainer(PPOTrainerSync):
         try:
             return self.game.step(self._policy, self.global_steps)
         except ExecutorLost:
-            self._save_last_step()
+            # Weights and game are still as the step before this one left them.
+            self.global_steps -= 1
+            self._save_now()
             raise
 
-    def _save_last_step(self) -> None:
-        """Save what the step before this one left: weights and game are still as it left them."""
+    def _save_now(self) -> None:
+        """Save in the middle of a rollout, unless it is saved already."""
         self.checkpoint_manager.abort_replicas()
         self.on_sample_end()
-        self.global_steps -= 1
         if self.global_steps and checkpoints.latest_step(self._run) != self.global_steps:
             self._save_checkpoint()
 
@@ -209,13 +226,28 @@ class SelfPlayTrainer(PPOTrainerSync):
     def _validate(self) -> dict[str, float]:
         """Accuracy on the benchmark rows of ``data.val_files``: greedy, by the game's own judge."""
         self._policy.begin(self.global_steps)
-        metrics = self.game.validate(self._policy, self.global_steps)
+        try:
+            metrics = self.game.validate(self._policy, self.global_steps)
+        except ExecutorLost:
+            self._save_now()
+            raise
         self._policy.forget(())
-        return metrics
+        return dict(metrics)
 
     def _save_checkpoint(self) -> None:
         step = self.global_steps
         with checkpoints.guarded(self._run, step):
             checkpoints.write_game(self._run, step, self.game.state())
+            if self._trained is not None:
+                checkpoints.write_metrics(self._run, step, self._metrics(*self._trained))
             super()._save_checkpoint()
         checkpoints.prune(self._run, self._keep)
+
+    def _metrics(
+        self, batch: KVBatchMeta, metrics: Metrics, timing_raw: Timing
+    ) -> dict[str, float | None]:
+        """What veRL will log of the step that is being saved, but for what comes after saving."""
+        own, epoch = dict(metrics), (self.global_steps - 1) // self.steps_per_epoch
+        timing = {"step": sum(timing_raw.values()), **timing_raw}
+        self._compute_metrics(batch, own, timing, global_steps=self.global_steps, epoch=epoch)
+        return numbers(own)

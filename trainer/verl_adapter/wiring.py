@@ -111,6 +111,15 @@ def validates(config: DictConfig) -> bool:
     return str(config.data.val_files) != str(train_file(config))
 
 
+def validation_files(config: DictConfig) -> tuple[Path, ...]:
+    """The files with benchmark rows; empty if the run does not validate."""
+    if not validates(config):
+        return ()
+    files = config.data.val_files
+    names = [files] if isinstance(files, str) else list(files)
+    return tuple(Path(str(name)).expanduser() for name in names)
+
+
 def _processors(config: DictConfig) -> None:
     ranks = int(config.trainer.n_gpus_per_node)
     ray_init = config.ray_kwargs.ray_init

