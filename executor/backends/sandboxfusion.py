@@ -13,7 +13,7 @@ import socket
 from collections import deque
 from typing import Any
 
-from executor.backends.base import Pace, Role
+from executor.backends.base import VERIFY_KINDS, Pace, Role
 from executor.backends.sandboxfusion_packs import Interpreter, Packer
 from executor.backends.sandboxfusion_scripts import fields_of, result_of
 from executor.backends.sandboxfusion_server import Server, ServerFault
@@ -39,6 +39,7 @@ class SandboxFusionBackend:
 
     def __init__(self, limits: Limits, settings: SandboxFusionSettings) -> None:
         self.isolated = False
+        self.kinds = VERIFY_KINDS
         self.warnings: tuple[str, ...] = ()
         self.interpreter = ""
         self._settings = settings
