@@ -13,7 +13,8 @@ programs that import the common modules, which are preloaded; running scripts th
 an interpreter."""
 
 VERIFY_KINDS: frozenset[Kind] = frozenset({"parser", "bare", "lib"})
-"""What every backend can launch."""
+"""What every backend can launch. One that can launch others too has an attribute ``kinds``, known
+once it is open. Without ``script`` all scripts go to :meth:`Backend.run_script`."""
 
 
 HASH_SEEDS = (104_729, 1_299_709)
@@ -93,9 +94,6 @@ class Backend(Protocol):
     """Weaknesses on this host, for people."""
     interpreter: str
     """Implementation and version that programs run on, once the backend is open."""
-    kinds: frozenset[Kind]
-    """What :meth:`launch` can start, once the backend is open. Without ``script`` all scripts go to
-    :meth:`run_script`."""
 
     async def open(self) -> None:
         """Get ready. Raises :class:`executor.errors.BackendUnavailable`, saying what is missing."""

@@ -21,7 +21,6 @@ from executor.backends.base import (
     HASH_SEEDS,
     PID_SHIFTS,
     PRELOAD,
-    VERIFY_KINDS,
     Role,
 )
 from executor.backends.cgroups import Cgroup, CgroupV1, CgroupV2
@@ -163,7 +162,6 @@ class DockerBackend:
     """Guests in containers: no network, nothing writable, no capability, limits for all."""
 
     isolated = True
-    kinds = VERIFY_KINDS
 
     def __init__(self, limits: Limits, settings: DockerSettings | GvisorSettings) -> None:
         self.name: str = settings.name

@@ -11,7 +11,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from executor.backends.base import HASH_SEEDS, PRELOAD, VERIFY_KINDS, Role
+from executor.backends.base import HASH_SEEDS, PRELOAD, Role
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
 from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
@@ -47,7 +47,6 @@ class ProcessBackend:
     name = NAME
     isolated = False
     interpreter = INTERPRETER
-    kinds = VERIFY_KINDS
     warnings: tuple[str, ...] = (
         "NO ISOLATION: programs run as this user, with its files and its network",
     )

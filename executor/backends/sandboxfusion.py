@@ -13,8 +13,8 @@ import socket
 from collections import deque
 from typing import Any
 
-from executor.backends.base import VERIFY_KINDS, Pace, Role
-from executor.backends.sandboxfusion_packs import Interpreter, Packer
+from executor.backends.base import Pace, Role
+from executor.backends.sandboxfusion_packs import GuestDied, Interpreter, Packer
 from executor.backends.sandboxfusion_scripts import fields_of, result_of
 from executor.backends.sandboxfusion_server import Server, ServerFault
 from executor.backends.sandboxfusion_wire import OVERFLOW, pack_body, probe_request, read_lines
@@ -39,7 +39,6 @@ class SandboxFusionBackend:
 
     def __init__(self, limits: Limits, settings: SandboxFusionSettings) -> None:
         self.isolated = False
-        self.kinds = VERIFY_KINDS
         self.warnings: tuple[str, ...] = ()
         self.interpreter = ""
         self._settings = settings
@@ -148,7 +147,7 @@ class RemoteGuest:
 
     async def _answer(self) -> None:
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # the pool has let go of it
+        with contextlib.suppress(OSError, GuestDied):
             while True:
                 while self._replies:
                     reply = (await self._replies[0])[:MAX_FRAME]
@@ -156,6 +155,8 @@ class RemoteGuest:
                     await loop.sock_sendall(self._ours, len(reply).to_bytes(4, "little") + reply)
                 self._arrived.clear()
                 await self._arrived.wait()
+        with contextlib.suppress(OSError):
+            self._ours.shutdown(socket.SHUT_RDWR)  # the pool sees a guest that has died
 
     def memory_kills(self) -> int:
         """Not known: the server does not tell."""

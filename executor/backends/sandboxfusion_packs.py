@@ -2,10 +2,10 @@
 
 * Jobs of one role and hash seed go together, oldest first, up to bounds.
 * A job whose reply did not come is sent again. If the script died, the first job without a reply is
-  the suspect: it goes alone from then on. If the script says that it ended well, the server has
-  lost its output: it gets fewer requests at a time.
-* After ``_ATTEMPTS`` a job is given up, which is an ``infra`` outcome. A time limit of the server
-  that strikes a job that is alone is the job's own.
+  the suspect: it goes alone from then on. If the script ended well, the server has lost its output:
+  it gets fewer requests at a time, and only where it gets one at a time is an attempt counted.
+* After ``_ATTEMPTS`` a job is given up, which is an ``infra`` outcome. But what ends a script that
+  has one job only, a time limit of the server or each attempt, is that job's outcome.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ _ORDER_SHIFT = 1
 
 _ORDER_SEEDS = {Order.ROTATED: 15_485_863, Order.REVERSED: 32_452_843}
 """Without the compiled core, sets in another order are had by another hash seed."""
+
+
+class GuestDied(Exception):
+    """The job ended the process that was at work on it."""
 
 
 class Interpreter(NamedTuple):
@@ -85,6 +89,11 @@ class _Job:
         """Give the reply to whoever waits for it."""
         if not self.future.done():
             self.future.set_result(reply)
+
+    def die(self) -> None:
+        """Tell that a guest of this machine would have died of it."""
+        if not self.future.done():
+            self.future.set_exception(GuestDied())
 
     def end(self, outcome: Outcome) -> None:
         """Give a reply of our own: how it ended without one."""
@@ -215,23 +224,32 @@ class Packer:
     ) -> None:
         end = next((payload for number, payload in lines.items() if is_end(number)), None)
         if end is not None:
-            started = set(jobs[: int(end)])
-            blamed = [job for job in missing if job in started]
+            blamed = [job for job in missing if job in jobs[: int(end)]]
         elif ran.status == "Finished" and ran.return_code == 0:
+            blamed = missing if self._places == 1 else []
             self._lost_output()
-            blamed = missing
         else:
             blamed = missing[:1]
+            if len(jobs) == 1:
+                self._died_alone(blamed[0], ran)
             blamed[0].alone = True
-            if len(jobs) == 1 and ran.status == "TimeLimitExceeded":
-                blamed[0].end(Outcome.WALL_LIMIT)
         for job in blamed:
             job.attempts += 1
-            job.alone = job.alone or job.attempts > 1
             if job.attempts >= _ATTEMPTS:
                 job.end(Outcome.SPAWN_FAILED)
         for job in reversed(missing):
             self._put(job, first=True)
+
+    @staticmethod
+    def _died_alone(job: _Job, ran: Ran) -> None:
+        """The script ended early with a job that was alone in it: that is the job's doing, unless
+        it was chance."""
+        if job.group.role == "parser":
+            job.die()
+        elif ran.status == "TimeLimitExceeded":
+            job.end(Outcome.WALL_LIMIT)
+        elif job.attempts + 1 >= _ATTEMPTS:
+            job.end(Outcome.CLOSED)
 
     def _lost_output(self) -> None:
         self.lost += 1

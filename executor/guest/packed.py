@@ -48,7 +48,8 @@ _HEAD = struct.Struct("<8sI")
 _REPORT = struct.Struct("<IBiIQQQI")
 _SLACK = 1 << 16
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
-_ENDING_S = 0.01
+_ENDING_S = 0.25
+"""How long a child that has closed its channel may take to end: machines may be busy."""
 
 
 class Printer:

@@ -30,7 +30,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from executor.backends.base import Backend, Kind, Pace, Role
+from executor.backends.base import VERIFY_KINDS, Backend, Kind, Pace, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
 
@@ -115,13 +115,19 @@ class Pool:
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
             yield Role("parser", 0, next(self._numbers))
 
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The guests that the backend can start, once it is open."""
+        kinds: frozenset[Kind] = getattr(self.backend, "kinds", VERIFY_KINDS)
+        return kinds
+
     def start_script_guests(self) -> bool:
         """Start as many guests for scripts as there are places, once, in the background.
 
         Returns whether the backend has such guests. Not done by :meth:`open`: who only verifies
         need not have them.
         """
-        if "script" not in self.backend.kinds:
+        if "script" not in self.kinds:
             return False
         if not self._script_guests_wanted and not self._closed:
             self._script_guests_wanted = True

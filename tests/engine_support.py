@@ -1,0 +1,63 @@
+"""What tests on a Docker engine need: the engine, the guest image, and nothing left over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import DockerException, NotFound
+
+from executor import DockerSettings
+from executor.backends.docker_engine import LABEL
+from executor.backends.owner import this_process
+
+
+@contextlib.contextmanager
+def engine_client() -> Iterator[Any]:
+    """The client library's own view of the engine that the environment names."""
+    client = docker.DockerClient.from_env(timeout=60)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def own_containers() -> list[str]:
+    """Containers of executors in this process, running or not."""
+    with engine_client() as client:
+        label = f"{LABEL}={this_process()}"
+        return [entry["Id"] for entry in client.api.containers(all=True, filters={"label": label})]
+
+
+def why_no_engine() -> str:
+    """Why tests cannot use a Docker engine here; empty if they can."""
+    try:
+        with engine_client() as client:
+            client.images.get(DockerSettings().image)
+    except NotFound:
+        return "the Docker engine has no guest image (scripts/test.sh builds it)"
+    except DockerException:
+        return "no Docker engine answers (scripts/engine.sh starts one)"
+    return ""
+
+
+def require(reason: str) -> None:
+    """Go on if there is no reason against it. Else skip, or fail where everything must run."""
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+def why_no_gvisor() -> str:
+    """As :func:`why_no_engine`, for gVisor."""
+    reason = why_no_engine()
+    if not reason:
+        with engine_client() as client:
+            if "runsc" not in client.info()["Runtimes"]:
+                return "the Docker engine has no runtime runsc (Debian: runsc)"
+    return reason
