@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from executor.backends import docker_policy as policy
-from executor.backends.base import (
-    CLOCK_SHIFTS_S,
-    HASH_SEEDS,
-    PID_SHIFTS,
-    PRELOAD,
-    Role,
-)
+from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELOAD, Role
 from executor.backends.cgroups import Cgroup, CgroupV1, CgroupV2
 from executor.backends.docker_engine import Engine
 from executor.backends.docker_streams import (
