@@ -27,7 +27,7 @@ NAME = "sandboxfusion"
 
 _PROBES = 6
 _PROBE_TIMEOUT_S = 20.0
-_OLDEST = (3, 10)
+_OLDEST = (3, 11)
 
 
 class SandboxFusionBackend:
@@ -35,7 +35,7 @@ class SandboxFusionBackend:
     tell what it looks like from inside, which proves nothing."""
 
     name = NAME
-    pace = Pace(slow_s=2.0, patience_s=120.0)
+    pace = Pace(slow_s=15.0, patience_s=120.0)
 
     def __init__(self, limits: Limits, settings: SandboxFusionSettings) -> None:
         self.isolated = False

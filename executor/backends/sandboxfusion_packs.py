@@ -70,9 +70,11 @@ class _Group(NamedTuple):
 class _Job:
     """A job on its way."""
 
-    def __init__(self, group: _Group, payload: bytes, future: asyncio.Future[bytes]) -> None:
+    def __init__(self, group: _Group, payload: bytes) -> None:
         self.group = group
-        self.future = future
+        self.payload = payload
+        self.futures: list[asyncio.Future[bytes]] = []
+        """Of those who wait for it: the pool may move a request while it is on its way."""
         self.attempts = 0
         self.alone = False
         self.number = 0
@@ -87,13 +89,25 @@ class _Job:
 
     def answer(self, reply: bytes) -> None:
         """Give the reply to whoever waits for it."""
-        if not self.future.done():
-            self.future.set_result(reply)
+        for future in self.futures:
+            if not future.done():
+                future.set_result(reply)
+
+    @property
+    def key(self) -> tuple[str, int, bytes]:
+        """What makes it the same as another one."""
+        return self.group.role, self.group.seed, self.payload
+
+    @property
+    def done(self) -> bool:
+        """Answered, or nobody waits for it any more."""
+        return all(future.done() for future in self.futures)
 
     def die(self) -> None:
         """Tell that a guest of this machine would have died of it."""
-        if not self.future.done():
-            self.future.set_exception(GuestDied())
+        for future in self.futures:
+            if not future.done():
+                future.set_exception(GuestDied())
 
     def end(self, outcome: Outcome) -> None:
         """Give a reply of our own: how it ended without one."""
@@ -114,6 +128,7 @@ class Packer:
         self._places = places
         self._successes = 0
         self._waiting: dict[_Group, deque[_Job]] = {}
+        self._pending: dict[tuple[str, int, bytes], _Job] = {}
         self._packs: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self.lost = 0
@@ -123,9 +138,22 @@ class Packer:
         """Take a frame for a guest; the future is its reply."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
-        self._put(_Job(_group(role, payload), payload, future))
+        job = _Job(_group(role, payload), payload)
+        known = self._pending.get(job.key)
+        if known is not None and not known.done:
+            known.futures.append(future)
+            future.add_done_callback(lambda _: self._forget(known))
+            return future
+        job.futures.append(future)
+        self._pending[job.key] = job
+        future.add_done_callback(lambda _: self._forget(job))
+        self._put(job)
         self._schedule()
         return future
+
+    def _forget(self, job: _Job) -> None:
+        if job.done and self._pending.get(job.key) is job:
+            del self._pending[job.key]
 
     def _put(self, job: _Job, *, first: bool = False) -> None:
         lane = self._waiting.setdefault(job.group, deque())
@@ -159,7 +187,7 @@ class Packer:
                 if jobs and lane[0].alone:
                     break
                 job = lane.popleft()
-                if job.future.done():
+                if job.done:
                     continue
                 jobs.append(job)
                 size += len(job.body)

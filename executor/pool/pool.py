@@ -78,11 +78,13 @@ class Pool:
         self.restarts = 0
         pace: Pace = getattr(backend, "pace", Pace())
         self._slow_s = pace.slow_s
-        self._forsaken_s = max(FORSAKEN_S, pace.slow_s)
+        self._forsaken_s = FORSAKEN_S + pace.patience_s
         self._patience_s = pace.patience_s
         self._lanes: dict[_Lane, list[Worker]] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[_Lane, deque[Request]] = {}
+        self._lost: set[_Lane] = set()
+        """Lanes without guests, where starting one fails again and again."""
         self._starting: set[asyncio.Task[None]] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -188,13 +190,14 @@ class Pool:
         return await future
 
     def _enqueue(self, request: Request, lane: _Lane) -> None:
+        if lane in self._lost:
+            request.future.set_result(None)
+            return
         # oldest item first, also if the request comes back from a guest that was slow or died
         insort(self._waiting.setdefault(lane, deque()), request, key=attrgetter("arrived_at"))
         worker = self._idlest(lane)
         if worker is not None:
             self._refill(worker)
-        elif not self._lanes.get(lane) and not self._starting:
-            self._restart(Role(lane[0], lane[1] or 0, 0))
 
     def _idlest(self, lane: _Lane) -> Worker | None:
         """The worker with the fewest requests, if any has room; not one stuck on a slow run."""
@@ -276,31 +279,33 @@ class Pool:
         task.add_done_callback(self._starting.discard)
 
     async def _start_again(self, role: Role) -> None:
-        for delay in _RESTART_DELAYS_S:
-            await asyncio.sleep(delay)
+        # For ever: an engine that is down for an hour is up after it.
+        for attempt in itertools.count(1):
+            await asyncio.sleep(_RESTART_DELAYS_S[min(attempt, len(_RESTART_DELAYS_S)) - 1])
             try:
                 await self._start(role)
             except BackendUnavailable:
-                continue
-            return
-        self._give_up(role.kind)
+                if attempt >= len(_RESTART_DELAYS_S):
+                    self._give_up(role)
+            else:
+                return
 
-    def _give_up(self, kind: Kind) -> None:
-        """No guest of a kind can be started any more: tell the callers that wait for one."""
-        if self._lanes.get((kind, None)):
-            return
-        for (lane_kind, _), lane in self._waiting.items():
-            if lane_kind == kind:
-                while lane:
-                    request = lane.popleft()
-                    if not request.done:
-                        request.future.set_result(None)
+    def _give_up(self, role: Role) -> None:
+        """Tell the callers that wait for such a guest, if there is none; and those to come."""
+        for lane in _lanes_of(role):
+            if self._lanes.get(lane):
+                continue
+            self._lost.add(lane)
+            for request in self._waiting.pop(lane, ()):
+                if not request.done:
+                    request.future.set_result(None)
 
     async def _start(self, role: Role) -> None:
         guest = await self.backend.launch(role)
         worker = Worker(guest, role, on_space=self._refill, on_end=self._ended)
         for lane in _lanes_of(role):
             self._lanes.setdefault(lane, []).append(worker)
+            self._lost.discard(lane)
         self._refill(worker)
 
     def _unregister(self, worker: Worker) -> None:

@@ -113,6 +113,10 @@ def test_there_is_nothing_elsewhere(client: httpx.Client, path: str) -> None:
         ("/v1/run", {**SCRIPT, "files": {"a/../../b": ""}}, "a"),
         ("/v1/run", {**SCRIPT, "collect": ["/etc/passwd"]}, "a"),
         ("/v1/run", {**SCRIPT, "collect": ["../a"]}, "a"),
+        ("/v1/run", {**SCRIPT, "files": {"": ""}}, "a"),
+        ("/v1/run", {**SCRIPT, "language": "cobol"}, "language"),
+        ("/v1/run", {**SCRIPT, "language": None}, "language"),
+        ("/v1/run", {"source": 3}, "source"),
         ("/v1/run", {**SCRIPT, "argv": ["\x00"]}, "a"),
         ("/v1/run", {**SCRIPT, "argv": ["a"] * 100_000}, "a"),
         ("/v1/run", {**SCRIPT, "limits": {"memory_mib": 60_000}}, "allows 512"),
@@ -122,6 +126,43 @@ def test_what_cannot_be_served_is_refused_with_a_sentence(
     client: httpx.Client, path: str, body: dict[str, Any], reason: str
 ) -> None:
     assert reason in assert_refused(client.post(path, json=body), 422)
+
+
+BODIES = {
+    "/v1/validate": ("program", '"program": "def f(x): return x", "inputs": ["1"]'),
+    "/v1/judge": ("program", '"task": "deduction", "program": "", "inputs": [], "answers": []'),
+    "/v1/run": ("source", '"source": ""'),
+    "/run_code": ("code", '"language": "python", "code": ""'),
+    "/run_jupyter": ("kernel", '"cells": [], "kernel": "python3"'),
+}
+ADDITIONS = {
+    "a key twice": '"{key}": ""',
+    "a key twice, further in": '"files": {{"a": "", "a": ""}}',
+    "a lone surrogate": '"files": {{"\\ud800": ""}}',
+    "half of a pair in a list": '"inputs": ["\\udc00"], "fetch_files": ["\\udc00"]',
+    "a number with too many digits": '"more": ' + "9" * 10_000,
+    "deep": '"more": ' + "[" * 100_000 + "]" * 100_000,
+    "cut off": '"more": "',
+    "trailing text": '"more": 1}} {{',
+    "not UTF-8": '"more": "\udcff"',
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_texts_that_two_readers_could_read_differently_are_refused(
+    client: httpx.Client, path: str, addition: str
+) -> None:
+    key, fields = BODIES[path]
+    body = "{" + fields + ", " + ADDITIONS[addition].format(key=key) + "}"
+    raw = body.encode("utf-8", "surrogateescape")
+    answer = client.post(path, content=raw, headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert not FROM_THE_HOST.search(answer.text)
+    if path.startswith("/v1/"):
+        assert_refused(answer, 422)
+    else:
+        assert all(problem["msg"] for problem in answer.json()["detail"])
 
 
 def test_texts_of_results_with_lone_surrogates_are_escaped(client: httpx.Client) -> None:
@@ -138,7 +179,7 @@ def test_texts_of_results_with_lone_surrogates_are_escaped(client: httpx.Client)
 
 def test_a_body_that_is_too_large_is_refused(client: httpx.Client, server: Server) -> None:
     large = json.dumps({**SCRIPT, "stdin": "x" * (33 << 20)}).encode()
-    for path in ("/v1/run", "/v1/validate", "/v1/judge"):
+    for path in BODIES:
         assert_refused(client.post(path, content=large, headers=JSON), 413)
 
     def chunks() -> Iterator[bytes]:  # no content-length: it is noticed while it comes

@@ -40,7 +40,7 @@ FOREVER = "trainer.total_training_steps=1000"
 def test_ctrl_c_while_it_trains_leaves_nothing(tmp_path: Path) -> None:
     """In a terminal the whole group of processes gets the signal."""
     with started(tmp_path, LETTERS, FOREVER) as process:
-        wait_for(lambda: 1 in metrics(tmp_path), 500, "step 1")
+        wait_for(lambda: 1 in metrics(tmp_path), 600, "step 1")
         assert_stops(process, lambda: os.killpg(process.pid, signal.SIGINT))
 
 
@@ -127,7 +127,7 @@ def test_lost_executor_is_waited_for_then_the_run_saves_and_stops(
         *("azr.executor=http", f"azr.executor_url={service.url}", "azr.executor_patience_s=30"),
     )
     with started(run, *settings) as process:
-        wait_for(lambda: 1 in metrics(run), 300, "step 1")
+        wait_for(lambda: 1 in metrics(run), 600, "step 1")
         service.stop()
         time.sleep(5)
         away_at = max(metrics(run))

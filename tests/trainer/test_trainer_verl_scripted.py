@@ -90,7 +90,7 @@ def test_rollout_and_trainer_agree_after_updates(whole: Path) -> None:
 def test_killed_run_goes_on_exactly(whole: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
     run = tmp_path / "killed"
     with started(run, *settings) as process:
-        wait_for(lambda: 1 in metrics(run), 300, "step 1")
+        wait_for(lambda: 1 in metrics(run), 600, "step 1")
         children = family(process.pid)
         process.kill()
         process.wait()

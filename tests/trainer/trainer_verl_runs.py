@@ -92,7 +92,7 @@ def family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 560) -> str:
+def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900) -> str:
     """Run to the end; returns what it printed."""
     code, output = finish(run, *overrides, preset=preset, within_s=within_s)
     assert code == 0, output
@@ -100,7 +100,7 @@ def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float 
 
 
 def finish(
-    run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 560
+    run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900
 ) -> tuple[int, str]:
     """Run until it ends by itself; returns its exit code and what it printed."""
     with started(run, *overrides, preset=preset) as process:
