@@ -1,9 +1,9 @@
 """The host's side of the frames that go to warm guests and come back.
 
 Every frame is a u32 size (little-endian) and that many bytes. The layouts are those of
-``executor/guest/{zygote,program,parser}.py``; the two sides share no code, since the guest imports
-nothing of the host. What comes from a zygote's child is hostile: its length, shape and text are
-checked here, and a violation is an outcome of that run or, in a reply's own header, a
+``executor/guest/{zygote,program,parser,warm_script}.py``; the two sides share no code, since the
+guest imports nothing of the host. What comes from a zygote's child is hostile: its length, shape
+and text are checked here, and a violation is an outcome of that run or, in a reply's own header, a
 :class:`executor.errors.ProtocolError`.
 """
 
@@ -24,6 +24,7 @@ READY = b"ready\n"
 MAX_FRAME = 256 << 20
 
 _JOB = struct.Struct("<IIIQIB")
+_SCRIPT = struct.Struct("<II")
 _REPLY = struct.Struct("<IBiIQQQI")
 _FRESH_NAMESPACE = 1
 _ORDER_SHIFT = 1
@@ -39,6 +40,8 @@ class Outcome(IntEnum):
     FORGED = 4
     CLOSED = 5
     SPAWN_FAILED = 6
+    CPU_LIMIT = 7
+    """Of scripts only: those of others end by a signal."""
 
 
 class How(IntEnum):
@@ -121,6 +124,36 @@ def encode_job(
     for how, data in calls:
         parts += (bytes((how,)), len(data).to_bytes(4, "little"), data)
     return frame(b"".join(parts))
+
+
+def encode_script(
+    number: int,
+    *,
+    wall_ms: int,
+    cpu_s: int,
+    memory_bytes: int,
+    output_bytes: int,
+    source: bytes,
+    stdin: bytes,
+    arguments: Sequence[bytes],
+) -> bytes:
+    """Return the frame of one script. ``output_bytes`` bounds stdout and stderr, each."""
+    parts = [
+        _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, 0),
+        _SCRIPT.pack(len(source), len(stdin)),
+        source,
+        stdin,
+        *(argument + bytes(1) for argument in arguments),
+    ]
+    return frame(b"".join(parts))
+
+
+def split_streams(payload: bytes, limit: int) -> tuple[bytes, bytes]:
+    """Split a script's streams; raises :class:`ProtocolError` if one is over its limit."""
+    end = 4 + int.from_bytes(payload[:4], "little")
+    if end > len(payload) or end - 4 > limit or len(payload) - end > limit:
+        raise ProtocolError("the streams of a script do not fit")
+    return payload[4:end], payload[end:]
 
 
 def frame(payload: bytes) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import docker
 import pytest
 from docker.errors import DockerException, NotFound
+from requests.exceptions import RequestException
 
 from executor import DockerSettings
 from executor.backends.docker_engine import LABEL
@@ -19,7 +21,8 @@ from executor.backends.owner import this_process
 @contextlib.contextmanager
 def engine_client() -> Iterator[Any]:
     """The client library's own view of the engine that the environment names."""
-    client = docker.DockerClient.from_env(timeout=60)
+    # With a version: to ask for one leaves a connection open where nothing answers.
+    client = docker.DockerClient.from_env(version="1.41", timeout=60)
     try:
         yield client
     finally:
@@ -35,12 +38,17 @@ def own_containers() -> list[str]:
 
 def why_no_engine() -> str:
     """Why tests cannot use a Docker engine here; empty if they can."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
+        # First by hand: the library leaves its socket open where nothing answers.
+        if address.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(address.removeprefix("unix://"))
         with engine_client() as client:
             client.images.get(DockerSettings().image)
     except NotFound:
         return "the Docker engine has no guest image (scripts/test.sh builds it)"
-    except DockerException:
+    except (DockerException, RequestException, OSError):
         return "no Docker engine answers (scripts/engine.sh starts one)"
     return ""
 

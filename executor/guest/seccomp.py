@@ -1,6 +1,7 @@
-"""The system calls of the verify profile, and the BPF program that enforces them.
+"""The system calls of warm guests, and the BPF program that enforces them.
 
-One table serves the zygote and its children: a call is plainly allowed, allowed with an argument
+There is a table for the verify profile and one for warm scripts. One serves a zygote and its
+children: a call is plainly allowed, allowed with an argument
 check, or allowed only with the zygote's capability in its sixth argument (see ``_core.c``). All
 else kills the process, which the host sees as ``forbidden``. Linux on x86-64.
 """
@@ -41,13 +42,52 @@ PLAIN = {
 }  # fmt: skip
 """Calls that any process of the verify profile may make."""
 
+SCRIPT_PLAIN = {"getgroups": 115, "getresuid": 118, "getresgid": 120}
+"""What warm scripts may do besides: ask."""
+
 PRIVILEGED = {"clone": 56, "wait4": 61, "kill": 62, "pipe2": 293, "prlimit64": 302}
 """Calls that need the capability: only the zygote makes them."""
+
+SCRIPT_PRIVILEGED = {"ftruncate": 77}
+"""What the zygote of warm scripts does besides, with the file that a script is run from."""
 
 _IOCTL, _FCNTL, _OPENAT, _TGKILL, _PRLIMIT64 = 16, 72, 257, 234, 302
 _WRITING = 0x1 | 0x2 | 0x40 | 0x200 | 0x400000  # O_WRONLY O_RDWR O_CREAT O_TRUNC O_TMPFILE
 _IOCTLS = (0x5401, 0x5451)  # TCGETS and FIOCLEX, which open() makes
+# TIOCGPGRP TIOCGWINSZ FIONREAD FIONCLEX: refused for pipes, or a matter of the child's own
+_SCRIPT_IOCTLS = (*_IOCTLS, 0x540F, 0x5413, 0x541B, 0x5450)
 _FCNTLS = (1, 2, 3, 1030)  # F_GETFD F_SETFD F_GETFL F_DUPFD_CLOEXEC
+_SCRIPT_FCNTLS = (*_FCNTLS, 0, 1032)  # F_DUPFD F_GETPIPE_SZ
+
+
+class Table:  # not a NamedTuple: importing typing would cost every guest memory
+    """What a zygote and its children may call; ``tgkill`` is ``deny`` (an error) or ``kill``."""
+
+    def __init__(
+        self,
+        plain: tuple[int, ...],
+        privileged: tuple[int, ...],
+        ioctls: tuple[int, ...],
+        fcntls: tuple[int, ...],
+        tgkill: str,
+    ) -> None:
+        self.plain = plain
+        self.privileged = privileged
+        self.ioctls = ioctls
+        self.fcntls = fcntls
+        self.tgkill = tgkill
+
+
+# abort() raises its signal by tgkill; refused, it dies of SIGSEGV instead. A script that raises a
+# signal is killed, to be run again where it can.
+VERIFY = Table((*PLAIN.values(),), (*PRIVILEGED.values(),), _IOCTLS, _FCNTLS, "deny")
+SCRIPT = Table(
+    (*PLAIN.values(), *SCRIPT_PLAIN.values()),
+    (*PRIVILEGED.values(), *SCRIPT_PRIVILEGED.values()),
+    _SCRIPT_IOCTLS,
+    _SCRIPT_FCNTLS,
+    "kill",
+)
 
 
 def _argument(index: int, *, high: bool = False) -> int:
@@ -83,7 +123,7 @@ class _Program:
         return b"".join(struct.pack("<HBBI", *instruction) for instruction in self.code)
 
 
-def build(*, zygote: bool) -> tuple[bytes, tuple[int, int]]:
+def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, int]]:
     """Return the filter and the instruction numbers that compare the low word of the capability
     (the high word is compared two instructions later).
 
@@ -98,39 +138,37 @@ def build(*, zygote: bool) -> tuple[bytes, tuple[int, int]]:
     program.add(_JUMP_AT_LEAST, _X32_BIT, 0, 1)
     program.add(_RETURN, _KILL_PROCESS)
     if zygote:
-        for number in PRIVILEGED.values():
+        for number in table.privileged:
             program.jump_if_equal(number, f"privileged {number == _PRLIMIT64}")
     else:
         program.jump_if_equal(_PRLIMIT64, "own limits")
-    for number in PLAIN.values():
+    for number in table.plain:
         program.jump_if_equal(number, "allow")
     for number, label in (
         (_OPENAT, "open"),
         (_IOCTL, "ioctl"),
         (_FCNTL, "fcntl"),
-        (_TGKILL, "deny"),
+        (_TGKILL, table.tgkill),
     ):
         program.jump_if_equal(number, label)
     program.add(_RETURN, _KILL_PROCESS)
-    patches = _checks(program)
+    patches = _checks(program, table)
     return program.assemble(), patches
 
 
-def _checks(program: _Program) -> tuple[int, int]:
+def _checks(program: _Program, table: Table) -> tuple[int, int]:
     program.label("open")
     program.add(_LOAD, _argument(2))
     program.add(_JUMP_ANY_BIT, _WRITING, 0, 1)
     program.add(_RETURN, _KILL_PROCESS)
     program.add(_RETURN, _ALLOW)
-    for label, commands in (("ioctl", _IOCTLS), ("fcntl", _FCNTLS)):
+    for label, commands in (("ioctl", table.ioctls), ("fcntl", table.fcntls)):
         program.label(label)
         program.add(_LOAD, _argument(1))
         for command in commands:
             program.jump_if_equal(command, "allow")
         program.add(_RETURN, _KILL_PROCESS)
-    program.label(
-        "deny"
-    )  # abort() raises its signal by tgkill; refused, it dies of SIGSEGV instead
+    program.label("deny")
     program.add(_RETURN, _EPERM)
     # prlimit64(0, resource, NULL, old): getrlimit() of oneself
     program.label("privileged True")

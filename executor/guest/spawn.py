@@ -18,7 +18,7 @@ import time
 from executor.guest import seccomp
 from executor.guest.wire import Input, write_frame
 
-RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED = range(7)
+RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED, CPU_LIMIT = range(8)
 
 _SIGKILL = 9
 _HEAD = struct.Struct("<8sI")

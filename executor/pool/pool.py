@@ -13,6 +13,8 @@ independent runs.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
+* Guests for scripts, one for each place, are started when the first script comes. They stay on no
+  core: a script sees as many as it would see elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from executor.backends.base import Backend, Kind, Pace, Role
+from executor.backends.base import VERIFY_KINDS, Backend, Kind, Pace, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
 
@@ -37,6 +39,8 @@ FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
 """Requests inside a guest's pipe at a time."""
+SCRIPT_WINDOW = 1
+"""Of a guest for scripts: they are longer, and none should wait behind another."""
 
 _TICK_S = 0.02
 _LATE_S = 0.2
@@ -85,6 +89,7 @@ class Pool:
         self._closing: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
         self._closed = False
+        self._script_guests_wanted = False
 
     # ---- life ----------------------------------------------------------------------------------
 
@@ -111,6 +116,26 @@ class Pool:
                 yield Role(kind, place % 2, next(self._numbers), core)
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
             yield Role("parser", 0, next(self._numbers))
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The guests that the backend can start, once it is open."""
+        kinds: frozenset[Kind] = getattr(self.backend, "kinds", VERIFY_KINDS)
+        return kinds
+
+    def start_script_guests(self) -> bool:
+        """Start as many guests for scripts as there are places, once, in the background.
+
+        Returns whether the backend has such guests. Not done by :meth:`open`: who only verifies
+        need not have them.
+        """
+        if "script" not in self.kinds:
+            return False
+        if not self._script_guests_wanted and not self._closed:
+            self._script_guests_wanted = True
+            for _ in range(self.size):
+                self._restart(Role("script", 0, 0))
+        return True
 
     async def close(self) -> None:
         """End all guests and the backend. Callers that still wait get :class:`ExecutorClosed`."""
@@ -178,7 +203,7 @@ class Pool:
         """The worker with the fewest requests, if any has room; not one stuck on a slow run."""
         now = time.monotonic()
         best: Worker | None = None
-        fewest = WINDOW
+        fewest = _window(lane[0])
         for worker in self._lanes.get(lane, ()):
             load = len(worker.in_flight)
             if load < fewest and not worker.retiring and worker.head_age(now) < self._slow_s:
@@ -193,9 +218,10 @@ class Pool:
             if not worker.in_flight:
                 worker.end()
             return
-        if len(worker.in_flight) > WINDOW // 2:
+        window = _window(worker.role.kind)
+        if len(worker.in_flight) > window // 2:
             return  # fill up in one go: each write wakes the guest
-        while len(worker.in_flight) < WINDOW:
+        while len(worker.in_flight) < window:
             request = self._next_for(worker)
             if request is None:
                 return
@@ -229,7 +255,8 @@ class Pool:
             self._restart(worker.role)
 
     def _move(self, worker: Worker, requests: list[Request]) -> None:
-        lane = _lanes_of(worker.role)[0 if worker.role.kind != "parser" else 1]
+        any_colour = worker.role.kind in ("parser", "script")
+        lane = _lanes_of(worker.role)[1 if any_colour else 0]
         for request in requests:
             if request.done:
                 continue
@@ -241,7 +268,7 @@ class Pool:
     def _open_lane(self, lane: _Lane) -> _Lane:
         """The lane, or the one of the other kind if only that has a guest with room now."""
         kind, colour = lane
-        if kind == "parser" or self._idlest(lane) is not None:
+        if kind in ("parser", "script") or self._idlest(lane) is not None:
             return lane
         other: _Lane = ("lib" if kind == "bare" else "bare", colour)
         return other if self._idlest(other) is not None else lane
@@ -305,6 +332,10 @@ class Pool:
             return
         if len(worker.in_flight) > 1:
             self._move(worker, worker.give_up_followers())
+
+
+def _window(kind: Kind) -> int:
+    return SCRIPT_WINDOW if kind == "script" else WINDOW
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:
