@@ -50,7 +50,10 @@ def test_a_limit_has_its_status_and_keeps_what_was_written(
     result = warm(executor, script, limits)
     assert result is not None, "a warm guest could not run it"
     assert result.status is status
-    assert facts(result) == facts(jailed(executor, script, limits))
+    expected = jailed(executor, script, limits)
+    if status is Status.OUTPUT_LIMIT:  # it may end before it is killed
+        expected = expected.model_copy(update={"signal": result.signal})
+    assert facts(result) == facts(expected)
     assert result.stdout.startswith(b"kept")
 
 
