@@ -202,7 +202,7 @@ def f(x):
             found += wanted.encode() in item
         else:
             pending += gc.get_referents(item)
-    return found, len(seen) > 10_000
+    return found, len(seen) > 3_000
 """
 
 
