@@ -9,7 +9,7 @@ set -eu
 
 name=absolute-zero-base:local
 suite=${SUITE:-bookworm}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+mirror=${MIRROR:-}  # empty: the one that debootstrap takes by itself
 packages=ca-certificates,libbz2-1.0,libexpat1,libffi8,liblzma5,libncursesw6,libnsl2,libreadline8,libsqlite3-0,libssl3,libuuid1,netbase,tzdata,zlib1g
 layout=1
 
@@ -46,8 +46,8 @@ rootfs=$work/rootfs
 archive=$root/build/base-$suite-$(printf '%s' "$mirror $packages" | cksum | cut -d' ' -f1).tar
 
 if [ ! -s "$archive" ]; then
-    say "debootstrap of Debian $suite from $mirror (about a minute)"
-    debootstrap --variant=minbase --include="$packages" "$suite" "$rootfs" "$mirror" \
+    say "debootstrap of Debian $suite ${mirror:+from $mirror }(about a minute)"
+    debootstrap --variant=minbase --include="$packages" "$suite" "$rootfs" ${mirror:+"$mirror"} \
         >"$work/debootstrap.log" 2>&1 || { tail -n 5 "$work/debootstrap.log" >&2; give_up "debootstrap failed"; }
     rm -rf "$rootfs"/var/cache/apt/archives/*.deb "$rootfs"/var/lib/apt/lists/* \
         "$rootfs"/usr/share/doc/* "$rootfs"/usr/share/man/* "$rootfs"/usr/share/locale/*
