@@ -86,7 +86,8 @@ _NAMES = {
 _ARGUMENTS = {
     "mknod": {"mode": 1}, "mknodat": {"mode": 2}, "ioctl": {"cmd": 1}, "clone": {"clone_flags": 0},
     "prlimit64": {"pid": 0}, "sched_setaffinity": {"pid": 0},
-    "setpriority": {"which": 0, "who": 1}, "prctl": {"option": 0}, "socket": {"family": 0},
+    "setpriority": {"which": 0, "who": 1}, "prctl": {"option": 0, "arg2": 1},
+    "socket": {"family": 0},
     "socketpair": {"family": 0}, "setsockopt": {"level": 1, "optname": 2},
 }  # fmt: skip
 _ALLOW, _ERRNO, _KILL = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"

@@ -6,6 +6,10 @@ as ``forbidden``: ptrace and access to other processes' memory, namespaces and m
 that is not AF_UNIX, BPF, perf, keys, io_uring, userfaultfd, modules, devices, the host's clock and
 state. Calls that take a process id and change that process are limited to the caller itself,
 because pid 1 of the jail, the harness, runs under the same user id.
+
+A script may restrict itself further, for good: close its memory to other processes and install a
+filter, which adds to this one and never takes from it (the ``sandboxfusion`` backend's guest does
+so for each child). Such a filter can neither trace nor notify: that takes calls that are not here.
 """
 
 from __future__ import annotations
@@ -63,10 +67,10 @@ POLICY processes {
     prlimit64 { pid == 0 },
     sched_setaffinity { pid == 0 },
     setpriority { which == 0 && who == 0 },
-    /* PR_SET_PDEATHSIG PR_GET_PDEATHSIG PR_GET_DUMPABLE PR_SET_NAME PR_GET_NAME
-       PR_SET_NO_NEW_PRIVS PR_GET_NO_NEW_PRIVS */
-    prctl { option == 1 || option == 2 || option == 3 || option == 15 || option == 16
-            || option == 38 || option == 39 }
+    /* PR_SET_PDEATHSIG PR_GET_PDEATHSIG PR_GET_DUMPABLE PR_SET_DUMPABLE (off) PR_SET_NAME
+       PR_GET_NAME PR_SET_SECCOMP PR_SET_NO_NEW_PRIVS PR_GET_NO_NEW_PRIVS */
+    prctl { option == 1 || option == 2 || option == 3 || (option == 4 && arg2 == 0)
+            || option == 15 || option == 16 || option == 22 || option == 38 || option == 39 }
   },
   /* Its flags lie in memory, out of a filter's sight: the C library falls back to clone. */
   ERRNO(38) { clone3 }

@@ -39,6 +39,7 @@ def fields_of(script: Script, limits: Limits) -> dict[str, Any]:
         "code": script.source,
         "stdin": script.stdin,
         "memory_limit_MB": limits.memory_mib,
+        "cpu_timeout": limits.cpu_s,  # a field of our own service; the original ignores it
         "files": files,
         "fetch_files": list(script.collect),
     }
@@ -52,7 +53,7 @@ def fields_of(script: Script, limits: Limits) -> dict[str, Any]:
     elif script.argv and script.language == "bash":
         fields["code"] = f"set -- {shlex.join(script.argv)}\n{script.source}"
     elif script.argv:
-        fields["args"] = list(script.argv)  # a field of our own service; the original ignores it
+        fields["args"] = list(script.argv)  # another field of our own service
     return fields
 
 
@@ -74,11 +75,11 @@ def result_of(
     status, detail = _end(ran, limits)
     if status in (Status.OK, Status.ERROR) and max(len(ran.stdout), len(ran.stderr)) > most:
         status, detail = Status.OUTPUT_LIMIT, f"wrote more than {limits.output_kib} KiB"
-    code = ran.return_code if status in (Status.OK, Status.ERROR) else None
+    code = None if status is Status.OUTPUT_LIMIT else ran.return_code
     killed = ran.return_code is not None and ran.return_code < 0
     return ScriptResult(
         status=status,
-        exit_code=code,
+        exit_code=None if killed else code,
         signal=-ran.return_code if killed and ran.return_code is not None else None,
         stdout=ran.stdout[:most],
         stderr=ran.stderr[:most],

@@ -46,6 +46,7 @@ RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED = rang
 
 _HEAD = struct.Struct("<8sI")
 _REPORT = struct.Struct("<IBiIQQQI")
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _SLACK = 1 << 16
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
 _ENDING_S = 0.25
@@ -171,13 +172,16 @@ def _scrub_environment(token: str) -> None:
 
 
 def _filter() -> Callable[[], None]:
-    """What installs the verify profile's filter in a child, for good."""
+    """What installs the verify profile's filter in a child, for good. Closes the memory of this
+    process, where the key is, and of its children to other processes of the same user, if the
+    server lets it: the filter permits to read files, and /proc may be there."""
     import ctypes  # noqa: PLC0415
 
     from executor.guest import seccomp  # noqa: PLC0415
 
     libc = ctypes.CDLL(None)
     libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     code, _ = seccomp.build(zygote=False)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("<H6xQ", len(code) // 8, ctypes.addressof(buffer))
@@ -185,7 +189,8 @@ def _filter() -> Callable[[], None]:
 
     def install() -> None:
         if buffer and (
-            libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.addressof(held), 0, 0)
+            libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            or libc.prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(held), 0, 0)
         ):
             os._exit(1)
 

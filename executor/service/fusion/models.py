@@ -48,6 +48,9 @@ class RunCodeRequest(Request):
     """Without meaning here: none of the languages is compiled."""
     run_timeout: Seconds = 10.0
     """Wall-clock seconds; at most the server's own limit."""
+    cpu_timeout: Annotated[int, Field(ge=1)] | None = None
+    """Seconds of processor time, which the original does not limit; at most the server's own limit.
+    ``null``: the server's limit."""
     memory_limit_MB: int = -1
     """MiB of memory; at most the server's own limit. 0 or less: the server's limit."""
     stdin: Text | None = None

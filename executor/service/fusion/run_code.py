@@ -34,7 +34,12 @@ async def run_code(gateway: Gateway, request: RunCodeRequest, server: Limits) ->
         files=decode_files(request.files),
         collect=tuple(dict.fromkeys(wanted.values())),
     )
-    limits = clamped(server, wall_s=request.run_timeout, memory_mib=request.memory_limit_MB)
+    limits = clamped(
+        server,
+        wall_s=request.run_timeout,
+        memory_mib=request.memory_limit_MB,
+        cpu_s=request.cpu_timeout,
+    )
     try:
         result = await run_script(gateway, script, limits)
     except LanguageMissing as error:
