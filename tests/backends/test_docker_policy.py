@@ -65,6 +65,15 @@ def test_new_namespaces_and_other_sockets_are_denied(profile: str) -> None:
     assert "clone3" not in calls
 
 
+def test_a_script_may_close_its_memory_and_not_open_it() -> None:
+    closing = [
+        [arg["valueTwo"] for arg in args]
+        for args in allowed(policy.script_profile())["prctl"]
+        if args[0]["valueTwo"] == 4
+    ]
+    assert closing == [[4, 0]]
+
+
 def test_dangerous_calls_kill_a_script() -> None:
     killing = {
         name

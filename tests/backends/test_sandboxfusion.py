@@ -22,6 +22,7 @@ from executor import (
     SyncExecutor,
     Triplet,
 )
+from executor.backends.sandboxfusion import _what_it_promises
 from executor.backends.sandboxfusion_wire import _packed, read_lines
 
 sys.path.append(str(Path(__file__).parents[1] / "service"))
@@ -165,11 +166,11 @@ def test_a_program_finds_neither_the_key_nor_other_jobs(
 
 
 def test_the_harness_cannot_be_made_to_speak_for_others(ours: SyncExecutor) -> None:
-    """On our service a program may send signals: it ends its request, and nothing else."""
+    """It has the filter on our service, too. Where it has none, it ends its request, at most."""
     bad = triplet(body("import os, time", "os.kill(os.getppid(), 9)", "time.sleep(9)"), "0")
     good = [triplet(body(f"return x + {n}"), "1") for n in range(20)]
     first, *rest = ours.validate_many([bad, *good])
-    assert first.status in (Status.CRASHED, Status.FORBIDDEN)
+    assert first.status is Status.FORBIDDEN
     assert [v.outputs for v in rest] == [(str(n + 1),) for n in range(20)]
 
 
@@ -196,6 +197,11 @@ def test_scripts_are_one_request(
             limits=Limits(wall_s=1, cpu_s=2, memory_mib=256, output_kib=2048),
         )
         assert (slow.status, slow.stdout) == (Status.WALL_LIMIT, b"so far\n")
+    busy = ours.run(
+        Script(source="while True: pass"),
+        limits=Limits(wall_s=5, cpu_s=1, memory_mib=256, output_kib=2048),
+    )
+    assert busy.status is Status.CPU_LIMIT
 
 
 def test_what_it_promises_is_what_it_looks_like(
@@ -205,6 +211,16 @@ def test_what_it_promises_is_what_it_looks_like(
     assert ours.info.interpreter == original[1].info.interpreter
     assert not original[1].info.isolated
     assert any("NO ISOLATION" in warning for warning in original[1].info.warnings)
+    for sandbox in (original[1], ours):
+        assert not any("system call filter" in warning for warning in sandbox.info.warnings)
+
+
+def test_a_server_that_permits_no_filter_is_named() -> None:
+    facts: dict[str, object] = {"root": False, "network": False, "processes": 1, "writes": []}
+    assert any(
+        "http://s lets programs have no system call filter" in warning
+        for warning in _what_it_promises("http://s", facts | {"filter": False})[1]
+    )
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.13"])

@@ -537,6 +537,9 @@ def test_orphans_do_not_pile_up(run_jailed: RunScript) -> None:
         "os.mknod('device', 0o20666, os.makedev(1, 3))",
         "os.chroot('/')",
         "os.sync()",
+        "libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, on",
+        "libc.prctl(8, 0, 0, 0, 0)  # PR_SET_KEEPCAPS",
+        "libc.prctl(0x59616D61, -1, 0, 0, 0)  # PR_SET_PTRACER",
         "libc.ptrace(16, 1, 0, 0)",
         "libc.process_vm_readv(1, 0, 0, 0, 0, 0)",
         "libc.process_vm_writev(1, 0, 0, 0, 0, 0)",
@@ -653,9 +656,28 @@ print('survived')
             """,
             b"alarm\n",
         ),
+        (
+            """
+            import ctypes, os, struct
+            libc = ctypes.CDLL(None)
+            libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+            # all is allowed but getppid(), which is EPERM
+            code = struct.pack('<HBBIHBBIHBBIHBBI', 32, 0, 0, 0, 21, 0, 1, 110, 6, 0, 0, 0x50001,
+                               6, 0, 0, 0x7FFF0000)
+            buffer = ctypes.create_string_buffer(code, len(code))
+            program = ctypes.create_string_buffer(
+                struct.pack('<H6xQ', 4, ctypes.addressof(buffer)), 16)
+            print(libc.prctl(4, 0, 0, 0, 0), libc.prctl(38, 1, 0, 0, 0),
+                  libc.prctl(22, 2, ctypes.addressof(program), 0, 0), os.getppid())
+            """,
+            b"0 0 0 -1\n",
+        ),
     ],
-    ids=["subprocess", "threads", "multiprocessing", "asyncio", "unix socket", "files", "alarm"],
-)
+    ids=[
+        "subprocess", "threads", "multiprocessing", "asyncio", "unix socket", "files", "alarm",
+        "filter of its own",
+    ],
+)  # fmt: skip
 def test_ordinary_scripts_work(run_jailed: RunScript, source: str, output: bytes) -> None:
     limits = LIMITS.model_copy(update={"memory_mib": 256, "processes": 16})
     result = run_jailed(source, limits)

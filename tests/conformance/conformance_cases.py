@@ -110,6 +110,7 @@ RAISES = {
     "exit": "exit(3)", "custom": "exec('class E(Exception): pass\\nraise E(1)')",
     "keyboard": "exec('raise KeyboardInterrupt')", "lookup": "__import__('codecs').lookup('nope')",
     "digits": "str(10**5000)", "input": "input()",
+    "raw-memory": "__import__('ctypes').sizeof(__import__('ctypes').c_int)",
     "file": "open('/no/such/file')", "directory": "open('/')", "etc": "open('/etc/shadow').read()",
     "home": "open('/root/.ssh/id_rsa').read()", "list-home": "__import__('os').listdir('/root')",
 }  # fmt: skip
