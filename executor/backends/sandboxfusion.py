@@ -215,8 +215,9 @@ def _what_it_promises(url: str, facts: dict[str, Any]) -> tuple[bool, tuple[str,
     if not facts["filter"]:
         warnings.append(
             f"{url} lets programs have no system call filter of ours: what it permits (new "
-            "files, sockets) is not 'forbidden' here, and programs of one request may see traces "
-            "of each other"
+            "files, sockets) is not 'forbidden' here, programs of one request may see traces of "
+            "each other, and where /proc shows it a program can read the memory of the process "
+            "that vouches for its result"
         )
     warnings.append("memory and processes are limited for each process only, and by the server")
     return not holes, tuple(warnings)

@@ -47,6 +47,7 @@ RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED = rang
 _HEAD = struct.Struct("<8sI")
 _REPORT = struct.Struct("<IBiIQQQI")
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
+_CAPABILITY_VERSION = 0x20080522
 _SLACK = 1 << 16
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
 _ENDING_S = 0.25
@@ -95,6 +96,8 @@ def serve(key: bytearray, read: Callable[[int], bytearray], head: int, bodies: i
     """Do the jobs that standard input holds."""
     options, jobs = json.loads(bytes(read(head)))
     pack = read(bodies)
+    if options["filter"]:
+        _close_memory()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -172,29 +175,42 @@ def _scrub_environment(token: str) -> None:
 
 
 def _filter() -> Callable[[], None]:
-    """What installs the verify profile's filter in a child, for good. Closes the memory of this
-    process, where the key is, and of its children to other processes of the same user, if the
-    server lets it: the filter permits to read files, and /proc may be there."""
+    """What takes a child's capabilities and installs the verify profile's filter, for good."""
     import ctypes  # noqa: PLC0415
 
     from executor.guest import seccomp  # noqa: PLC0415
 
-    libc = ctypes.CDLL(None)
-    libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc = _libc()
     code, _ = seccomp.build(zygote=False)
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("<H6xQ", len(code) // 8, ctypes.addressof(buffer))
     held = ctypes.create_string_buffer(program, len(program))
+    head, nothing = struct.pack("<Ii", _CAPABILITY_VERSION, 0), bytes(24)
+    is_root = os.geteuid() == 0  # else there are none, and our own service forbids the call
 
     def install() -> None:
         if buffer and (
-            libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            (is_root and libc.capset(head, nothing))
+            or libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
             or libc.prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(held), 0, 0)
         ):
             os._exit(1)
 
     return install
+
+
+def _close_memory() -> None:
+    """Close the memory of this process, where the key is, to processes without capabilities: the
+    filter lets children read files, and /proc may be there."""
+    _libc().prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _libc() -> Any:
+    import ctypes  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None)
+    libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+    return libc
 
 
 def filter_works() -> bool:
@@ -203,6 +219,7 @@ def filter_works() -> bool:
     if pid == 0:
         status = 1
         try:
+            _close_memory()
             _filter()()
             os.getpid()
             status = 0

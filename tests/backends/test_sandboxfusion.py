@@ -165,6 +165,15 @@ def test_a_program_finds_neither_the_key_nor_other_jobs(
     assert found.outputs == ("(False, False)",), found.detail
 
 
+def test_a_program_cannot_read_the_memory_where_the_key_is(
+    original: tuple[Emulator, SyncExecutor],
+) -> None:
+    reading = body("import os", "open(f'/proc/{os.getppid()}/mem', 'rb')", "return x")
+    found = verdict(original[1], reading, "1")
+    assert found.status is Status.ERROR
+    assert "PermissionError" in found.detail
+
+
 def test_the_harness_cannot_be_made_to_speak_for_others(ours: SyncExecutor) -> None:
     """It has the filter on our service, too. Where it has none, it ends its request, at most."""
     bad = triplet(body("import os, time", "os.kill(os.getppid(), 9)", "time.sleep(9)"), "0")
