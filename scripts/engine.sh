@@ -6,7 +6,8 @@
 #     sh scripts/engine.sh install   installs the Debian packages that are missing
 # An engine that answers already (at $DOCKER_HOST, else at /var/run/docker.sock) is used as it is.
 #   ENGINE_DIR       where the engine keeps everything; default: build/engine in the checkout
-#   ENGINE_NETWORK   "none": no bridge and no firewall rules; builds then have no network
+#   ENGINE_NETWORK   "none": no bridge, no firewall rules, a network namespace of its own (else it
+#                    would remove another engine's bridge); builds then have no network
 # Exit status: 0 done, 2 no engine can be had (said in plain words).
 set -eu
 
@@ -75,7 +76,10 @@ start_engine() {
     write_configuration
     rm -f "$run/had-bridge"
     if has_link || has_rules; then : >"$run/had-bridge"; fi
-    setsid dockerd --config-file "$dir/daemon.json" >"$dir/dockerd.log" 2>&1 </dev/null &
+    apart=
+    [ "$network" != none ] || apart='unshare --net'
+    # shellcheck disable=SC2086
+    setsid $apart dockerd --config-file "$dir/daemon.json" >"$dir/dockerd.log" 2>&1 </dev/null &
     daemon=$!
     for _ in $(seq $((patience_s * 5))); do
         if answers "unix://$run/docker.sock"; then return 0; fi

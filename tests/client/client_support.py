@@ -63,6 +63,7 @@ class Proxy:
     async def _serve(self) -> None:
         self._end = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._listening.set()
@@ -71,9 +72,13 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:  # also of connections whose task had not begun
+            writer.transport.abort()
+        await asyncio.sleep(0.05)  # transports close in a later turn of the loop
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(writer)
         task = self._loop.create_task(self._connection(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -82,6 +87,7 @@ class Proxy:
         left = self._random.randint(0, self.cut_after) if self.cut_after is not None else None
         with contextlib.suppress(OSError):
             there, to_there = await asyncio.open_connection("127.0.0.1", self._target)
+            self._writers.add(to_there)
             ways = [
                 asyncio.create_task(self._pass_on(reader, to_there, None)),
                 asyncio.create_task(self._pass_on(there, writer, left)),

@@ -80,7 +80,6 @@ def test_command_itself_says_what_is_wrong(tmp_path: Path) -> None:
         (["actor_rollout_ref.model.path=/no/such/model"], "there is no directory /no/such/model"),
         (["azr.seed_dataset=/no/such.jsonl"], "the seed file /no/such.jsonl cannot be read"),
         (["azr.no_such_key=1"], "azr.no_such_key"),
-        (["azr.executor=docker", "azr.executor_max_workers=2"], "ocker"),
         (["actor_rollout_ref.rollout.top_p=0.9"], "top_p must be 1"),
         (["trainer.resume_mode=resume_path", "trainer.resume_from_path=/no/global_step_1"],
          "selfplay.json is missing"),
@@ -139,6 +138,17 @@ def test_executor_that_does_not_answer(tmp_path: Path, refused: Refuse) -> None:
         answer = refused(tmp_path, "azr.executor=http", f"azr.executor_url={url}")
     assert "executor" in answer
     assert url in answer
+
+
+def test_docker_engine_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    with refusing() as answer:
+        given = (f"actor_rollout_ref.model.path={model}", "azr.executor=docker")
+        code, output = answer(command(tmp_path, *given)[3:])
+    assert code == 2, output
+    assert "no Docker engine answers" in output
 
 
 def test_run_directory_that_cannot_be_written(tmp_path: Path, refused: Refuse) -> None:

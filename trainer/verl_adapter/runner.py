@@ -110,9 +110,11 @@ def train(config: DictConfig, console: Console) -> None:
     try:
         with _signals_interrupt():
             _start_ray(config)
-            desk = DeskActor.remote()  # type: ignore[attr-defined]
-            actor = TrainingActor.remote()  # type: ignore[attr-defined]
-            outcome = _attend(actor.run.remote(config, desk), desk, console)
+            # Again: Ray has put a handler in front that aborts this process 3 s after a SIGTERM.
+            with _signals_interrupt():
+                desk = DeskActor.remote()  # type: ignore[attr-defined]
+                actor = TrainingActor.remote()  # type: ignore[attr-defined]
+                outcome = _attend(actor.run.remote(config, desk), desk, console)
     except KeyboardInterrupt:
         raise Interrupted from None
     except RayTaskError as error:
