@@ -9,7 +9,7 @@ import structlog
 
 from executor.api import Executor
 from executor.errors import ExecutorError
-from executor.probes import ProbeResult, probe
+from executor.probes import PROBES, ProbeResult, State, prove
 from executor.service.admission import Admission
 from executor.service.errors import unavailable
 
@@ -39,15 +39,15 @@ class Readiness:
 
     async def _round(self) -> bool:
         try:
-            self.probes = await probe(self._executor)
+            self.probes = await prove(self._executor, PROBES)
         except ExecutorError as error:
             self._failed("the probes could not be run", error=type(error).__name__)
             return False
-        failed = [result for result in self.probes if not result.passed]
+        failed = [result for result in self.probes if result.state in (State.FAILS, State.UNKNOWN)]
         if failed:
             self._failed(
                 "not as it should be: "
-                + ", ".join(f"{result.name} ({result.status})" for result in failed),
+                + ", ".join(f"{result.name} ({result.happened})" for result in failed),
                 probes=[result._asdict() for result in failed],
             )
             return False
