@@ -50,7 +50,13 @@ class Cgroup(ABC):
 
     @abstractmethod
     def limit(self, *, memory_bytes: int, processes: int) -> None:
-        """Set the ceilings: bytes of memory and swap together, processes and threads."""
+        """Set the ceilings: bytes of memory and swap together, processes and threads.
+
+        They can be set again, higher or lower.
+
+        Raises:
+            OSError: the kernel refused: there is more in use than that, for example.
+        """
 
     @abstractmethod
     def memory_kills(self) -> int:
@@ -63,6 +69,10 @@ class Cgroup(ABC):
     @abstractmethod
     def memory_peak_kib(self) -> int:
         """The most memory in use at once, KiB; 0 where the kernel does not tell."""
+
+    @abstractmethod
+    def memory_in_use_bytes(self) -> int:
+        """Memory in use now, bytes; that of files on a tmpfs and of the page cache included."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -129,9 +139,12 @@ class CgroupV1(Cgroup):
 
     def limit(self, *, memory_bytes: int, processes: int) -> None:
         """See :meth:`Cgroup.limit`."""
-        # In this order: the sum of memory and swap may not be below the memory limit.
+        # The sum of memory and swap may not be below the memory limit at any time.
+        both = self._memory / "memory.memsw.limit_in_bytes"
+        if both.exists() and int(both.read_text()) < memory_bytes:
+            _write(both, memory_bytes)
         _write(self._memory / "memory.limit_in_bytes", memory_bytes)
-        _write_if_present(self._memory / "memory.memsw.limit_in_bytes", memory_bytes)
+        _write_if_present(both, memory_bytes)
         _write(self._pids / "pids.max", processes)
 
     def memory_kills(self) -> int:
@@ -145,6 +158,10 @@ class CgroupV1(Cgroup):
     def memory_peak_kib(self) -> int:
         """See :meth:`Cgroup.memory_peak_kib`."""
         return int((self._memory / "memory.max_usage_in_bytes").read_text()) // 1024
+
+    def memory_in_use_bytes(self) -> int:
+        """See :meth:`Cgroup.memory_in_use_bytes`."""
+        return int((self._memory / "memory.usage_in_bytes").read_text())
 
     def kill(self) -> None:
         """See :meth:`Cgroup.kill`."""
@@ -198,6 +215,10 @@ class CgroupV2(Cgroup):
             return int((self._only / "memory.peak").read_text()) // 1024
         except FileNotFoundError:
             return 0  # Linux before 5.19
+
+    def memory_in_use_bytes(self) -> int:
+        """See :meth:`Cgroup.memory_in_use_bytes`."""
+        return int((self._only / "memory.current").read_text())
 
     def kill(self) -> None:
         """See :meth:`Cgroup.kill`."""

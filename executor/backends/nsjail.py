@@ -39,8 +39,11 @@ from executor.backends.image import (
     GuestImage,
     open_image_in_thread,
 )
+from executor.backends.nsjail_jails import GRACE_S, WarmJail, WarmJails
+from executor.backends.run_filter import compile_policy
 from executor.backends.run_policy import RUN_POLICY
 from executor.backends.script_frames import (
+    ScriptReply,
     check_language,
     decode_reply,
     encode_request,
@@ -68,8 +71,10 @@ _SCRIPT_ENVIRONMENT = (
     "MALLOC_ARENA_MAX=1", "HOME=/box",
 )  # fmt: skip
 """As ``executor/guest/script.py`` sets it for scripts in jails of their own."""
-_SCRIPT_GRACE_S = 5.0
-"""How long after its wall limit a script's jail may take to start, end and report."""
+
+_JAIL_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
+"""Of warm jails, in their own user namespace: to make namespaces and mounts for each script, and to
+take away what is left. Scripts have none."""
 
 
 class NsjailBackend:
@@ -87,6 +92,7 @@ class NsjailBackend:
         self._binary = ""
         self.warnings: tuple[str, ...] = ()
         self.kinds: frozenset[Kind] = VERIFY_KINDS
+        self._jails = WarmJails(self._start_jail, self._warn)
 
     async def open(self) -> None:
         """Find the binary, build the guest image, find control groups; start a trial jail."""
@@ -110,15 +116,23 @@ class NsjailBackend:
             told.append("the compiled core is missing (no C compiler at install): slower")
         return told
 
+    def _warn(self, text: str) -> None:
+        self.warnings = (*self.warnings, text)
+
     async def launch(self, role: Role) -> GuestProcess:
-        """Start a warm jail and return when it is ready."""
+        """Start a warm guest and return when it is ready."""
         group = self._make_group(f"{role.kind}-{role.number}")
-        config = _config_file(self._guest_config(role))
+        return await self._start(self._guest_config(role), group, role.core)
+
+    async def _start(
+        self, configuration: NsJailConfig, group: Cgroup | None, core: int | None = None
+    ) -> GuestProcess:
+        config = _config_file(configuration)
         try:
             command = [self._binary, "--config", f"/proc/self/fd/{config}"]
             return await GuestProcess.start(
                 group.wrap(command) if group is not None else command,
-                core=role.core,
+                core=core,
                 pass_fds=(config,),
                 memory_kills=group.memory_kills if group is not None else lambda: 0,
                 release=group.remove if group is not None else lambda: None,
@@ -149,16 +163,35 @@ class NsjailBackend:
         return config
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
-        """Run a general script in a fresh jail."""
+        """Run a general script in a warm jail; in a new one if that fails."""
         assert self._image is not None
         check_language(script, self._image.languages)
-        group = None
-        if self._cgroups is not None:
-            group = self._cgroups.create(
-                "script",
-                memory_bytes=jail_memory_bytes(script, limits),
-                processes=jail_processes(limits),
-            )
+        answer = await self._jails.run(script, limits)
+        if answer is None:
+            return await self.run_in_new_jail(script, limits)
+        reply, refused = answer
+        return _understood(reply, limits, process_limit_hits=refused)
+
+    async def _start_jail(self) -> WarmJail:
+        assert self._image is not None
+        group = self._script_group(Script(source=""), self._limits)
+        guest = await self._start(_jail_config(self._image, self._limits), group)
+        return WarmJail(guest, group)
+
+    def _script_group(self, script: Script, limits: Limits) -> Cgroup | None:
+        if self._cgroups is None:
+            return None
+        return self._cgroups.create(
+            "script",
+            memory_bytes=jail_memory_bytes(script, limits),
+            processes=jail_processes(limits),
+        )
+
+    async def run_in_new_jail(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run a general script in a jail that is started for it."""
+        assert self._image is not None
+        check_language(script, self._image.languages)
+        group = self._script_group(script, limits)
         config = _config_file(_script_config(self._image, limits))
         try:
             command = [self._binary, "--config", f"/proc/self/fd/{config}"]
@@ -167,7 +200,7 @@ class NsjailBackend:
                 encode_request(script, limits, grouped=group is not None),
                 pass_fds=(config,),
                 max_reply=max_reply_bytes(script, limits),
-                deadline_s=limits.wall_s + _SCRIPT_GRACE_S,
+                deadline_s=limits.wall_s + GRACE_S,
             )
             return _script_result(reply, script, limits, group)
         finally:
@@ -176,7 +209,8 @@ class NsjailBackend:
                 await asyncio.shield(asyncio.to_thread(group.remove))
 
     async def close(self) -> None:
-        """Let the image and the parent group go."""
+        """End the warm jails; let the image and the parent group go."""
+        await self._jails.close()
         if self._cgroups is not None:
             self._cgroups.close()
         if self._image is not None:
@@ -201,6 +235,7 @@ def _verify_config(image: GuestImage, role: Role) -> NsJailConfig:
 def _warm_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     options = ["root=/guest", "preload=" + ",".join(SCRIPT_PRELOAD)]
     config = _any_script_config(image, limits)
+    config.mount += _writable(limits)
     config.cwd = "/box"
     config.envar = [*_SCRIPT_ENVIRONMENT, "LD_BIND_NOW=1"]
     config.exec_bin = Exe(path=PYTHON, arg=["-B", GUEST_MAIN, "script", *options])
@@ -213,18 +248,37 @@ def _any_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     config.hostname = "script"
     config.rlimit_nofile = _SCRIPT_OPEN_FILES
     config.rlimit_fsize = limits.files_mib
-    config.mount += [
+    return config
+
+
+def _writable(limits: Limits) -> list[MountPt]:
+    return [
         MountPt(
             dst=path, fstype="tmpfs", options=f"size={limits.files_mib}m,mode=1777,nr_inodes=16384",
             rw=True, nosuid=True, nodev=True,
         )
         for path in ("/box", "/tmp", "/dev/shm")
     ]  # fmt: skip
+
+
+def _jail_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+    """Of a warm jail: what a script's own has, as far as it does not make it for each script."""
+    config = _any_script_config(image, limits)
+    config.rlimit_as_type = RLimitType.HARD
+    config.rlimit_cpu_type = RLimitType.HARD
+    config.rlimit_nproc = limits.processes + 3
+    config.rlimit_nproc_type = RLimitType.VALUE
+    config.cap = _JAIL_CAPABILITIES
+    policy = compile_policy(RUN_POLICY).hex()
+    config.exec_bin = Exe(
+        path=PYTHON, arg=["-I", "-S", "-B", GUEST_MAIN, "jail", f"filter={policy}"]
+    )
     return config
 
 
 def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     config = _any_script_config(image, limits)
+    config.mount += _writable(limits)
     config.rlimit_as_type = RLimitType.HARD
     config.rlimit_cpu_type = RLimitType.HARD
     config.rlimit_nproc = limits.processes + 2
@@ -242,11 +296,18 @@ def _script_result(
         decoded = decode_reply(reply, script, limits)
     except ProtocolError:
         return no_reply(limits, memory_kills=kills, backend=NsjailBackend.name)
+    hits = group.process_limit_hits() if group is not None else 0
+    return _understood(decoded, limits, memory_kills=kills, process_limit_hits=hits)
+
+
+def _understood(
+    reply: ScriptReply, limits: Limits, *, memory_kills: int = 0, process_limit_hits: int
+) -> ScriptResult:
     return script_result(
-        decoded,
+        reply,
         limits,
-        memory_kills=kills,
-        process_limit_hits=group.process_limit_hits() if group is not None else 0,
+        memory_kills=memory_kills,
+        process_limit_hits=process_limit_hits,
         backend=NsjailBackend.name,
         interpreter=INTERPRETER,
     )

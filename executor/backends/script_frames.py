@@ -35,6 +35,7 @@ _MAX_COLLECTED = 1000
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 1024
 _MAX_COUNT = 1 << 53
+_MAX_HEADER_BYTES = 16 * 1024 + _MAX_COLLECTED * (12 * _MAX_PATH_BYTES + 1024)
 _MAX_TEXT = 4096
 _GUEST_LIMITS = {
     "wall_limit": Status.WALL_LIMIT,
@@ -150,6 +151,26 @@ def jail_memory_bytes(script: Script, limits: Limits) -> int:
 def jail_processes(limits: Limits) -> int:
     """Return the ceiling for a control group around the jail: nsjail and pid 1 are in it too."""
     return limits.processes + 2
+
+
+def reply_size(data: bytes | bytearray) -> int | None:
+    """Return how long the reply is that begins like this; ``None`` as long as that is not told.
+
+    Raises:
+        ProtocolError: it is not the beginning of a reply.
+    """
+    if len(data) < 4:
+        return None
+    end = 4 + int.from_bytes(data[:4], "little")
+    if end > _MAX_HEADER_BYTES:
+        raise ProtocolError("the reply's header is too long")
+    if len(data) < end:
+        return None
+    header, _ = _split(bytes(data[:end]), _MAX_HEADER_BYTES)
+    parts = [header["stdout"], header["stderr"]]
+    if isinstance(header["files"], list):
+        parts += [pair[1] for pair in header["files"] if isinstance(pair, list) and len(pair) == 2]
+    return end + sum(map(_count, parts))
 
 
 def decode_reply(data: bytes, script: Script, limits: Limits) -> ScriptReply:

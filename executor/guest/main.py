@@ -27,6 +27,10 @@ def main(arguments: list[str]) -> None:
             preload=[name for name in options.get("preload", "").split(",") if name],
             root=package_root,
         )
+    elif role == "jail":
+        from executor.guest import jail  # noqa: PLC0415
+
+        jail.serve(bytes.fromhex(options["filter"]))
     elif role == "parser":
         from executor.guest import parser  # noqa: PLC0415
 

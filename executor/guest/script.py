@@ -82,10 +82,19 @@ Request = dict[str, "Any"]
 
 def main(directory: str = "/box") -> None:
     """Serve the one request on fd 0 and write the reply to fd 1."""
+    ignore_signals()
+    serve(read_request(), directory)
+
+
+def ignore_signals() -> None:
+    """Let no signal but SIGKILL end this process."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+
+
+def serve(request: Request, directory: str) -> None:
+    """Do all that is left once the request's header is read."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    request = read_request()
     for path, size in request["files"]:
         write_file(root, path, size)
     run = Run(request, directory)

@@ -1,0 +1,195 @@
+"""Warm jails: started once by nsjail, each runs one script after another (``guest/jail.py``).
+
+A script gets a warm jail to itself. Whatever goes wrong with one (it ends, it is silent, it breaks
+the protocol, the kernel has killed for memory in it) is no outcome of the script: that jail is
+closed, and the caller runs the script in a jail of its own. That it ran twice cannot matter:
+nothing that a script does is seen outside its jail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+from executor.backends.cgroups import Cgroup
+from executor.backends.guest_process import GuestProcess, readable, writable
+from executor.backends.script_frames import (
+    ScriptReply,
+    decode_reply,
+    encode_request,
+    jail_memory_bytes,
+    jail_processes,
+    max_reply_bytes,
+    reply_size,
+)
+from executor.errors import BackendUnavailable, InputError, ProtocolError
+from executor.frames import READY
+from executor.models import Limits, Script
+
+RETIRE_AFTER = 2_000
+"""Scripts that one jail runs at most."""
+GRACE_S = 5.0
+"""How long after its wall limit a script may take to start, end and report."""
+
+_REST_S = 30.0
+"""How long none is started after one could not be."""
+_READ_SIZE = 1 << 18
+COLD_AT_REST_BYTES = 6 << 20
+"""Of its memory, what a jail of a script's own needs before the script starts."""
+_EARLIER_PROCESSES = 1
+"""A warm jail has one process more than a script's own: the one that lives on."""
+
+
+class WarmJail:
+    """One warm jail, and the control group around it, where there is one."""
+
+    def __init__(self, guest: GuestProcess, group: Cgroup | None) -> None:
+        self._guest = guest
+        self._group = group
+        self._at_rest = group.memory_in_use_bytes() if group is not None else 0
+        self._set_limits = (0, 0)
+        self.served = 0
+
+    async def run(self, script: Script, limits: Limits) -> tuple[ScriptReply, int]:
+        """Run a script; return the reply, and how many forks the control group refused.
+
+        After an error, or a cancellation, the jail can only be closed.
+
+        Raises:
+            InputError: see :func:`encode_request`; nothing has happened to the jail.
+            ProtocolError: the jail has failed, or a process in it was killed for memory.
+        """
+        request = encode_request(script, limits, grouped=self._group is not None)
+        try:
+            self._limit(script, limits)
+            kills, refused = self._counters()
+            async with asyncio.timeout(limits.wall_s + GRACE_S):
+                data = await self._exchange(request, max_reply_bytes(script, limits))
+            kills_after, refused_after = self._counters()
+        except (OSError, TimeoutError) as error:
+            raise ProtocolError(f"a warm jail failed: {error!r}") from error
+        reply = decode_reply(data, script, limits)
+        if kills_after != kills:
+            raise ProtocolError("a process in a warm jail was killed for memory")
+        self.served += 1
+        return reply, refused_after - refused
+
+    def _limit(self, script: Script, limits: Limits) -> None:
+        if self._group is None:
+            return
+        memory = jail_memory_bytes(script, limits) + max(0, self._at_rest - COLD_AT_REST_BYTES)
+        wanted = (memory, jail_processes(limits) + _EARLIER_PROCESSES)
+        if wanted != self._set_limits:
+            self._group.limit(memory_bytes=wanted[0], processes=wanted[1])
+            self._set_limits = wanted
+
+    def _counters(self) -> tuple[int, int]:
+        group = self._group
+        return (group.memory_kills(), group.process_limit_hits()) if group is not None else (0, 0)
+
+    async def _exchange(self, request: bytes, most: int) -> bytes:
+        sending = asyncio.create_task(self._send(request))
+        try:
+            return await self._receive(most)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _send(self, request: bytes) -> None:
+        rest = memoryview(request)
+        while rest:
+            try:
+                rest = rest[os.write(self._guest.write_fd, rest) :]
+            except BlockingIOError:
+                await writable(self._guest.write_fd)
+
+    async def _receive(self, most: int) -> bytes:
+        """The reply, once the jail has said that nothing of the script is left."""
+        data = bytearray()
+        while True:
+            size = reply_size(data)
+            if size is not None and size > most:
+                raise ProtocolError("the reply is too long")
+            if size is not None and len(data) >= size + len(READY):
+                break
+            await readable(self._guest.read_fd)
+            with contextlib.suppress(BlockingIOError):
+                chunk = os.read(self._guest.read_fd, _READ_SIZE)
+                if not chunk:
+                    raise ProtocolError(f"a warm jail ended. Its log: {self._guest.errors()}")
+                data += chunk
+        if data[size:] != READY:
+            raise ProtocolError("a warm jail said more than a reply")
+        return bytes(data[:size])
+
+    async def close(self) -> None:
+        """End it, at once, with all that is in it."""
+        self._guest.kill()
+        await self._guest.close()
+
+
+class WarmJails:
+    """The warm jails of a backend, as many as scripts run at a time."""
+
+    def __init__(
+        self, start: Callable[[], Awaitable[WarmJail]], warn: Callable[[str], None]
+    ) -> None:
+        """``start`` makes a jail; ``warn`` is told, once, if it cannot."""
+        self._start = start
+        self._warn = warn
+        self._idle: list[WarmJail] = []
+        self._rest_until = 0.0
+        self._warned = False
+        self._closing: set[asyncio.Task[None]] = set()
+        self.tries = 0
+        """How many scripts were given to a warm jail."""
+
+    async def run(self, script: Script, limits: Limits) -> tuple[ScriptReply, int] | None:
+        """As :meth:`WarmJail.run`; ``None`` if the script must be run in a jail of its own."""
+        jail = await self._take()
+        if jail is None:
+            return None
+        sound = False
+        try:
+            self.tries += 1
+            result = await jail.run(script, limits)
+            sound = jail.served < RETIRE_AFTER
+        except InputError:
+            sound = True
+            raise
+        except ProtocolError:
+            return None
+        finally:
+            if sound:
+                self._idle.append(jail)
+            else:
+                await self._close(jail)
+        return result
+
+    async def _take(self) -> WarmJail | None:
+        if self._idle:
+            return self._idle.pop()
+        if time.monotonic() < self._rest_until:
+            return None
+        try:
+            return await self._start()
+        except (BackendUnavailable, OSError) as error:
+            self._rest_until = time.monotonic() + _REST_S
+            if not self._warned:
+                self._warned = True
+                self._warn(f"no warm jails for scripts, each gets a new one (slower): {error}")
+            return None
+
+    async def _close(self, jail: WarmJail) -> None:
+        closing = asyncio.create_task(jail.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
+
+    async def close(self) -> None:
+        """End all of them. None may be running a script."""
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(self._close(jail) for jail in idle), *self._closing)

@@ -1,0 +1,133 @@
+"""A warm jail: makes, for each script in turn, what nsjail makes for a jail of its own.
+
+nsjail starts this program once, as pid 1 of namespaces of its own, and leaves it two capabilities
+in its own user namespace. For each request it forks a child into a new pid namespace, with mounts,
+network, IPC objects and host name of its own. The child mounts the script's writable directories,
+gives up all capabilities for good, installs the filter of the run policy, and is from then on the
+pid 1 that ``script.py`` describes: it reads the request, runs the script, and writes the reply.
+
+This process never reads a byte of a request. So there is nothing in it, or in the next child, that
+came from a script; and what a script started has ended with its pid namespace. It says ``ready`` at
+the start, and again when all of a script is gone. If a child fails it ends, and the jail with it.
+
+A script cannot reach this process: it lies outside the script's pid namespace, there is no /proc,
+it is not dumpable, and it shares no descriptor with a script.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import select
+import struct
+import sys
+import traceback
+
+from executor.guest import script
+from executor.guest.wire import READY, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Never
+
+DIRECTORIES = ("/box", "/tmp", "/dev/shm")
+"""What a script can write to: a file system in memory each, gone with the script."""
+_FILES = "mode=1777,nr_inodes=16384"
+_NAMESPACES = os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS
+_MS_NOSUID, _MS_NODEV = 2, 4
+_CAPSET = 126
+_CAPABILITY_VERSION_3 = 0x20080522
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 4, 22, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
+_EINVAL = 22
+_HIGHEST_CAPABILITY = 63
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.syscall.argtypes = [ctypes.c_long] * 3
+_libc.syscall.restype = ctypes.c_long
+_libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
+
+
+class Filter:
+    """A BPF program in memory, as the kernel takes it."""
+
+    def __init__(self, code: bytes) -> None:
+        self._code = ctypes.create_string_buffer(code, len(code))
+        head = struct.pack("<H6xQ", len(code) // 8, ctypes.addressof(self._code))
+        self._program = ctypes.create_string_buffer(head, len(head))
+
+    def install(self) -> None:
+        """For this process and all that it starts, for good."""
+        _check(_libc.prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(self._program), 0, 0))
+
+
+def serve(code: bytes) -> None:
+    """Serve requests under the filter ``code`` until the host closes descriptor 0."""
+    policy = Filter(code)
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+    own_namespace = os.pidfd_open(os.getpid())
+    requests = select.poll()
+    requests.register(0, select.POLLIN)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    write(READY)
+    while requests.poll()[0][1] & select.POLLIN:
+        os.unshare(os.CLONE_NEWPID)  # of children
+        pid = os.fork()
+        if not pid:
+            os.close(own_namespace)
+            _serve_one(policy)
+        os.setns(own_namespace, os.CLONE_NEWPID)
+        if os.waitpid(pid, 0)[1]:
+            sys.exit("a script's pid 1 failed")
+        write(READY)
+
+
+def _serve_one(policy: Filter) -> Never:
+    """The rest of a child's life."""
+    code = 1
+    try:
+        script.ignore_signals()
+        os.setsid()
+        os.unshare(_NAMESPACES)
+        request = script.read_request()
+        _mount(request["files_bytes"])
+        request["processes"] += 1  # the parent counts too
+        _drop_capabilities()
+        policy.install()
+        script.serve(request, DIRECTORIES[0])
+        code = 0
+    except BaseException:  # nothing may get back into the loop above
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _mount(size: int) -> None:
+    options = f"size={size},{_FILES}".encode()
+    for path in DIRECTORIES:
+        flags = _MS_NOSUID | _MS_NODEV
+        _check(_libc.mount(b"none", path.encode(), b"tmpfs", flags, options))
+
+
+def _drop_capabilities() -> None:
+    """Out of all sets, of what can be gained too; and no program started later gives any."""
+    for capability in range(_HIGHEST_CAPABILITY + 1):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
+            if ctypes.get_errno() == _EINVAL and capability:
+                break  # there are no more
+            _check(-1)
+    _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
+    head = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
+    none = ctypes.create_string_buffer(24)
+    _check(_libc.syscall(_CAPSET, ctypes.addressof(head), ctypes.addressof(none)))
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def _check(result: int) -> None:
+    if result:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
