@@ -37,8 +37,9 @@ GRACE_S = 5.0
 _REST_S = 30.0
 """How long none is started after one could not be."""
 _READ_SIZE = 1 << 18
-COLD_AT_REST_BYTES = 6 << 20
-"""Of its memory, what a jail of a script's own needs before the script starts."""
+_IN_EVERY_JAIL_BYTES = 4864 << 10
+"""Of the memory of a warm jail at rest, what a script's own jail needs as well (measured): the
+rest is added to the ceiling, so that the script has as much in either."""
 _EARLIER_PROCESSES = 1
 """A warm jail has one process more than a script's own: the one that lives on."""
 
@@ -80,7 +81,7 @@ class WarmJail:
     def _limit(self, script: Script, limits: Limits) -> None:
         if self._group is None:
             return
-        memory = jail_memory_bytes(script, limits) + max(0, self._at_rest - COLD_AT_REST_BYTES)
+        memory = jail_memory_bytes(script, limits) + max(0, self._at_rest - _IN_EVERY_JAIL_BYTES)
         wanted = (memory, jail_processes(limits) + _EARLIER_PROCESSES)
         if wanted != self._set_limits:
             self._group.limit(memory_bytes=wanted[0], processes=wanted[1])

@@ -116,7 +116,8 @@ def compile_policy(text: str) -> bytes:
 
 _DEFINE = re.compile(r"^#define\s+(\w+)\s+(\w+)\s*$", re.M)
 _POLICY = re.compile(r"\s*POLICY\s+(\w+)\s*\{")
-_BLOCK = re.compile(r"\s*(?:(ALLOW)|ERRNO\((\d+)\)|USE\s+(\w+)(?=\s*[,}]))\s*")
+_BLOCK = re.compile(r"\s*(?:(ALLOW)\s*\{|ERRNO\((\d+)\)\s*\{|USE\s+(\w+))")
+_SEPARATOR = re.compile(r"\s*([,}])")
 _ENTRY = re.compile(r"\s*(?:SYSCALL\[(\d+)\]|(\w+))\s*(?:\{([^{}]*)\})?\s*(,|\})")
 _END = re.compile(r"\s*USE\s+(\w+)\s+DEFAULT\s+KILL_PROCESS\s*\Z")
 
@@ -124,9 +125,10 @@ _END = re.compile(r"\s*USE\s+(\w+)\s+DEFAULT\s+KILL_PROCESS\s*\Z")
 def _read(text: str) -> _Rules:
     """The rules of each call, in the order of the text."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
-    for name, value in _DEFINE.findall(text):
-        text = re.sub(rf"\b{name}\b(?!\s+{value}\s*\n)", value, text)
+    defined = _DEFINE.findall(text)
     text = _DEFINE.sub("", text)
+    for name, value in defined:
+        text = re.sub(rf"\b{name}\b", value, text)
     policies: dict[str, _Rules] = {}
     at = 0
     while found := _POLICY.match(text, at):
@@ -134,32 +136,36 @@ def _read(text: str) -> _Rules:
         at = _read_policy(text, found.end(), rules, policies)
         policies[found[1]] = rules
     end = _END.match(text, at)
-    if end is None:
-        raise ValueError(f"policy not understood: {text[at : at + 60]!r}")
+    if end is None or end[1] not in policies:
+        raise _not_understood(text, at)
     return policies[end[1]]
+
+
+def _not_understood(text: str, at: int) -> ValueError:
+    return ValueError(f"policy not understood: {text[at : at + 60]!r}")
 
 
 def _read_policy(text: str, at: int, rules: _Rules, policies: dict[str, _Rules]) -> int:
     while block := _BLOCK.match(text, at):
         at = block.end()
         if block[3]:
+            if block[3] not in policies:
+                break
             for number, (name, more) in policies[block[3]].items():
                 rules.setdefault(number, (name, []))[1].extend(more)
         else:
             verdict = _ALLOW if block[1] else _ERRNO | int(block[2])
             at = _read_entries(text, at, verdict, rules)
-        separator = re.compile(r"\s*([,}])").match(text, at)
+        separator = _SEPARATOR.match(text, at)
         if separator is None:
             break
         at = separator.end()
         if separator[1] == "}":
             return at
-    raise ValueError(f"policy not understood: {text[at : at + 60]!r}")
+    raise _not_understood(text, at)
 
 
 def _read_entries(text: str, at: int, verdict: int, rules: _Rules) -> int:
-    opened = re.compile(r"\{").match(text, at)
-    at = opened.end() if opened else len(text)
     while entry := _ENTRY.match(text, at):
         at = entry.end()
         name = entry[2] or ""
@@ -170,13 +176,16 @@ def _read_entries(text: str, at: int, verdict: int, rules: _Rules) -> int:
         rules.setdefault(number, (name, []))[1].append(_Rule(verdict, condition))
         if entry[4] == "}":
             return at
-    raise ValueError(f"policy not understood: {text[at : at + 60]!r}")
+    raise _not_understood(text, at)
 
 
 def _expression(text: str) -> ast.expr:
     # With these two words for these two signs, it is a Python expression; it is only looked at.
     words = text.replace("&&", " and ").replace("||", " or ")
-    return ast.parse(" ".join(words.split()), mode="eval").body
+    try:
+        return ast.parse(" ".join(words.split()), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"condition not understood: {text}") from error
 
 
 # ---- the program -------------------------------------------------------------------------------
@@ -274,6 +283,8 @@ def _words(call: str, comparison: ast.expr) -> list[tuple[int, int, int]]:
             pass
         case _:
             raise ValueError(f"condition not understood: {ast.unparse(comparison)}")
+    if (call, name) not in _ARGUMENTS:
+        raise ValueError(f"unknown argument {name!r} of {call!r}")
     position, size = _ARGUMENTS[call, name]
     words = []
     for word in range(size // 4):

@@ -34,18 +34,22 @@ if TYPE_CHECKING:
 DIRECTORIES = ("/box", "/tmp", "/dev/shm")
 """What a script can write to: a file system in memory each, gone with the script."""
 _FILES = "mode=1777,nr_inodes=16384"
-_NAMESPACES = os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS
+_NAMESPACES = os.CLONE_NEWPID | os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS
+"""Network: sockets that hold one another can outlive their processes, and the names that they have
+with them."""
 _MS_NOSUID, _MS_NODEV = 2, 4
-_CAPSET = 126
+_CLONE, _CAPSET = 56, 126
+_SIGCHLD = 17
 _CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 4, 22, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _EINVAL = 22
 _HIGHEST_CAPABILITY = 63
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# It keeps the interpreter's lock: see _fork().
+_libc = ctypes.PyDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.syscall.argtypes = [ctypes.c_long] * 3
+_libc.syscall.argtypes = [ctypes.c_long] * 6
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
 
@@ -67,7 +71,6 @@ def serve(code: bytes) -> None:
     """Serve requests under the filter ``code`` until the host closes descriptor 0."""
     policy = Filter(code)
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
-    own_namespace = os.pidfd_open(os.getpid())
     requests = select.poll()
     requests.register(0, select.POLLIN)
     gc.collect()
@@ -75,15 +78,25 @@ def serve(code: bytes) -> None:
     gc.disable()
     write(READY)
     while requests.poll()[0][1] & select.POLLIN:
-        os.unshare(os.CLONE_NEWPID)  # of children
-        pid = os.fork()
+        pid = _fork()
         if not pid:
-            os.close(own_namespace)
             _serve_one(policy)
-        os.setns(own_namespace, os.CLONE_NEWPID)
         if os.waitpid(pid, 0)[1]:
             sys.exit("a script's pid 1 failed")
         write(READY)
+
+
+def _fork() -> int:
+    """As ``os.fork()``, with the child in new namespaces: its pid, or 0 in the child.
+
+    What ``os.fork()`` does besides is for other threads, and there are none. (``os.unshare()`` and
+    ``os.fork()`` would do, but once: to come back from the children's pid namespace takes
+    ``setns``, which the service's container denies.)
+    """
+    pid = int(_libc.syscall(_CLONE, _NAMESPACES | _SIGCHLD, 0, 0, 0, 0))
+    if pid < 0:
+        _check(pid)
+    return pid
 
 
 def _serve_one(policy: Filter) -> Never:
@@ -92,7 +105,6 @@ def _serve_one(policy: Filter) -> Never:
     try:
         script.ignore_signals()
         os.setsid()
-        os.unshare(_NAMESPACES)
         request = script.read_request()
         _mount(request["files_bytes"])
         request["processes"] += 1  # the parent counts too
@@ -123,7 +135,7 @@ def _drop_capabilities() -> None:
     _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
     head = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
     none = ctypes.create_string_buffer(24)
-    _check(_libc.syscall(_CAPSET, ctypes.addressof(head), ctypes.addressof(none)))
+    _check(_libc.syscall(_CAPSET, ctypes.addressof(head), ctypes.addressof(none), 0, 0, 0))
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
 

@@ -1,4 +1,5 @@
-"""The guest of the run profile: bare, and as pid 1 of a real nsjail under the run policy."""
+"""The guest of the run profile: bare, as pid 1 of a real nsjail under the run policy, and in warm
+jails, which must not differ from that."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jail_support import Jails, open_jails
 
 from executor.backends.cgroups import Cgroup, find_cgroups
 from executor.backends.image import PYTHON, open_image
@@ -119,27 +121,53 @@ def fields(block: dict[str, Any]) -> str:
     return " ".join(f"{key}: {json.dumps(value)}" for key, value in block.items())
 
 
-@pytest.fixture(params=["bare", "jail"])
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Jails]:
+    yield from open_jails(grouped=False)
+
+
+@pytest.fixture(scope="session")
+def warm_grouped() -> Iterator[Jails]:
+    yield from open_jails(grouped=True)
+
+
+@pytest.fixture(params=["bare", "jail", "warm"])
 def run(request: pytest.FixtureRequest) -> RunScript:
-    """Runs a script; each test with it holds with and without a jail."""
+    """Runs a script; each test with it holds without a jail, in a new one and in a warm one."""
     return runner(request.getfixturevalue(request.param))
 
 
-@pytest.fixture
-def run_jailed(jail: Command) -> RunScript:
-    return runner(jail)
+@pytest.fixture(params=["jail", "warm"])
+def run_jailed(request: pytest.FixtureRequest) -> RunScript:
+    return runner(request.getfixturevalue(request.param))
 
 
-def runner(command: Command) -> RunScript:
+def runner(where: Command | Jails) -> RunScript:
     def run(source: str, limits: Limits = LIMITS, **options: Any) -> ScriptResult:
         script = Script(source=textwrap.dedent(source), **options)
-        return exchange(command(limits), script, limits)
+        if isinstance(where, Jails):
+            return where.warm(script, limits)
+        return exchange(where(limits), script, limits)
 
     return run
 
 
-@pytest.fixture
-def run_grouped(jail: Command) -> Iterator[RunScript]:
+@pytest.fixture(params=["new", "warm"])
+def run_grouped(request: pytest.FixtureRequest) -> Iterator[RunScript]:
+    if request.param == "new":
+        yield from runner_in_a_group(request.getfixturevalue("jail"))
+    else:
+        yield runner_with_fallback(request.getfixturevalue("warm_grouped"))
+
+
+def runner_with_fallback(jails: Jails) -> RunScript:
+    def run(source: str, limits: Limits = LIMITS, **options: Any) -> ScriptResult:
+        return jails.run(Script(source=textwrap.dedent(source), **options), limits)
+
+    return run
+
+
+def runner_in_a_group(jail: Command) -> Iterator[RunScript]:
     """Runs a script in a jail in a control group, as a host that can make groups does."""
     factory = find_cgroups()
     if factory is None:

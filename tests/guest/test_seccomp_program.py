@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+from bpf_support import interpret
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,28 +19,6 @@ CAPABILITY = 0x1122334455667788
 OPENAT, IOCTL, FCNTL, TGKILL = 257, 16, 72, 234
 PRLIMIT64 = seccomp.PRIVILEGED["prlimit64"]
 CHECKED = {OPENAT, IOCTL, FCNTL, TGKILL}
-
-
-def interpret(program: bytes, data: bytes) -> int:
-    """Run a BPF program on one ``struct seccomp_data`` and return its verdict."""
-    code = list(struct.iter_unpack("<HBBI", program))
-    at = accumulator = 0
-    while True:
-        operation, if_true, if_false, k = code[at]
-        at += 1
-        if operation == 0x20:  # load a word
-            (accumulator,) = struct.unpack_from("<I", data, k)
-        elif operation == 0x05:  # jump
-            at += k
-        elif operation == 0x06:  # return
-            return int(k)
-        else:
-            taken = {
-                0x15: accumulator == k,
-                0x35: accumulator >= k,
-                0x45: bool(accumulator & k),
-            }[operation]
-            at += if_true if taken else if_false
 
 
 def patched(*, zygote: bool) -> bytes:

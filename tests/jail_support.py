@@ -1,0 +1,74 @@
+"""Scripts in warm jails and in new ones, without a pool around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from executor.backends.nsjail import NsjailBackend
+from executor.backends.nsjail_jails import WarmJail
+from executor.backends.script_frames import script_result
+from executor.errors import BackendUnavailable
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Script, ScriptResult
+
+CEILING = Limits(
+    wall_s=120, cpu_s=20, memory_mib=1024, output_kib=8192, processes=64, files_mib=64
+)  # fmt: skip
+"""What the warm jails are made for; requests ask for less."""
+
+
+class Jails:
+    """A backend with an event loop that runs only while it is asked something."""
+
+    def __init__(self, limits: Limits = CEILING, *, grouped: bool = True) -> None:
+        self.backend = NsjailBackend(limits)
+        self.loop = asyncio.Runner()
+        self.loop.run(self.backend.open())
+        if not grouped and self.backend._cgroups is not None:
+            self.backend._cgroups.close()
+            self.backend._cgroups = None
+
+    def warm(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run it in a warm jail; that this is not possible fails the test."""
+        answer = self.loop.run(self.backend._jails.run(script, limits))
+        assert answer is not None, "a warm jail could not run it"
+        reply, refused = answer
+        return script_result(
+            reply,
+            limits,
+            process_limit_hits=refused,
+            backend=self.backend.name,
+            interpreter=INTERPRETER,
+        )
+
+    def new(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run it in a new jail."""
+        return self.loop.run(self.backend.run_in_new_jail(script, limits))
+
+    def run(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run it as callers of the backend do."""
+        return self.loop.run(self.backend.run_script(script, limits))
+
+    @property
+    def idle(self) -> list[WarmJail]:
+        return self.backend._jails._idle
+
+    def close(self) -> None:
+        self.loop.run(self.backend.close())
+        self.loop.close()
+
+
+def open_jails(*, grouped: bool) -> Iterator[Jails]:
+    """A fixture's body. Skips where there are no jails; where there are, warm ones must work."""
+    try:
+        jails = Jails(grouped=grouped)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    if grouped and jails.backend._cgroups is None:
+        jails.close()
+        pytest.skip("no control groups (test_cgroups.py says why)")
+    yield jails
+    jails.close()
