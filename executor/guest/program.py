@@ -10,7 +10,8 @@ value grammar, for values that marshal does not know; EXPRESSION, marshalled cod
 in the program's namespace.
 
 The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
-of randomly hashed elements, 2 entropy, 4 clock), then one record for each call: u8 kind, u32 size,
+of randomly hashed elements, 2 entropy, 4 clock) and bit 8 for names that were tampered with (see
+names.py), then one record for each call: u8 kind, u32 size,
 payload. The host treats it as hostile.
 """
 
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
             """Begin a run."""
 
         def sources_seen(self) -> int:
-            """The sources of nondeterminism that the run has used."""
+            """The sources of nondeterminism that the run has used, and tampering."""
             ...
 
 
 VALUES, ENCODED, EXPRESSION = range(3)
-VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR = range(6)
+VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7)
 
 FRESH_NAMESPACE = 1
 """Flag of a job: execute the program anew, in a new namespace, before each call."""
@@ -48,6 +49,8 @@ as it is, 1 one element further on, 2 backwards."""
 
 _MESSAGE_LIMIT = 500
 _builtins = builtins.__dict__
+# The functions below look up builtins here, whatever a program makes of the interpreter's.
+__builtins__ = dict(_builtins)  # type: ignore[assignment]
 
 
 def _record(kind: int, payload: bytes) -> bytes:
@@ -99,7 +102,8 @@ def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> 
         job.core.show_order(job.order)
         return record
     except Unserializable as error:
-        return _record(UNSERIALIZABLE, str(error).encode("utf-8", "replace"))
+        kind = OBJECT if error.own_class else UNSERIALIZABLE
+        return _record(kind, str(error).encode("utf-8", "replace"))
     except TooLarge as error:
         return _record(TOO_LARGE, str(error).encode("utf-8", "replace"))
     except BaseException as error:
