@@ -378,7 +378,8 @@ class Judge:
 
 
 def _signals_in(answer: Parsed, text: str) -> frozenset[Signal]:
-    return signals_in_answer(text, literal=answer.outcome == "literal")
+    outcome = answer.outcome
+    return signals_in_answer(text, literal=outcome == "literal", readable=outcome == "expression")
 
 
 def _with_signals(scored: Scored, signals: frozenset[Signal]) -> Scored:

@@ -25,20 +25,23 @@ _INJECTION = re.compile(
     """,
     re.VERBOSE,
 )
-_CALL = re.compile(r"[\w)\]] ?\(")
-_STRING = re.compile(r"""'(?:[^'\\\n]|\\.)*' | "(?:[^"\\\n]|\\.)*" """, re.VERBOSE)
+_CALL = re.compile(r"[\w)\]](?<!\bor)(?<!\band)(?<!\bnot)(?<!\bin)(?<!\bis)(?<!\bif)(?<!\belse)\(")
+# Possessive, and matching what is not closed as well: each character is looked at once.
+_STRING = re.compile(r"""'(?:[^'\\\n]|\\.)*+'? | "(?:[^"\\\n]|\\.)*+"?""", re.VERBOSE)
 
 
-def signals_in_answer(text: str, *, literal: bool) -> frozenset[Signal]:
+def signals_in_answer(text: str, *, literal: bool, readable: bool = True) -> frozenset[Signal]:
     """Signs in the text of an answer that should be a value, an input or a name.
 
-    ``literal``: it is known to be nothing but a value. What stands in quotes does not count.
+    What stands in quotes does not count. ``literal``: it is nothing but a value. ``readable``: it
+    is an expression, so that its quotes are in pairs.
     """
     if literal:
         return NO_SIGNALS
-    bare = _STRING.sub("''", text[:_LONGEST_SEARCHED])
+    text = text[:_LONGEST_SEARCHED]
+    bare = _STRING.sub("''", text)
     found = set()
-    if _INJECTION.search(bare) or _closes_what_it_did_not_open(bare):
+    if _INJECTION.search(bare) or _closes_what_it_did_not_open(bare if readable else text):
         found.add(Signal.INJECTION)
     if _CALL.search(bare):
         found.add(Signal.COMPUTED_ANSWER)

@@ -105,6 +105,8 @@ class Tally:
     """Verdicts by status."""
     answers: Counter[str] = field(default_factory=Counter)
     """Judged answers by status."""
+    signals: Counter[str] = field(default_factory=Counter)
+    """Signs of cheating: inputs of proposals and answers that showed each."""
     usage: Usage = field(default_factory=Usage)
     """Sum of wall and CPU time over all runs, and the peak of memory."""
     retries: int = 0
@@ -263,6 +265,7 @@ class TaskJudge:
         stream = self._validate_errors if task_type is TaskType.ERROR else self._validate_values
         verdict = await stream.result(triplet(task_type, task))
         self._tally.validations[verdict.status.value] += 1
+        self._tally.signals.update(verdict.signals)
         self._tally.usage += verdict.usage
         if not verdict.valid:
             return Examined(verdict.status.value, verdict.detail)
@@ -278,6 +281,7 @@ class TaskJudge:
     async def _judge(self, task: JudgeTask) -> Judgement:
         judgement = await self._judgements.result(task)
         self._tally.answers.update(status.value for status in judgement.statuses)
+        self._tally.signals.update(judgement.signals)
         self._tally.usage += judgement.usage
         return judgement
 
