@@ -528,7 +528,7 @@ ANSWERS = (
         MISMATCH, OK, check=scores(0, 0, 1)),
     j(139, "numbers-that-are-equal", "Uses each way in which Python's numbers are equal: this is allowed by default.",
         deduction("1", "True", "1.0", "(1+0j)", "1.000000000000001", "0.1 + 0.2 + 0.69", "'1'", "[1]"),
-        OK, MISMATCH, check=statuses(OK, OK, OK, OK, MISMATCH, MISMATCH, MISMATCH)),
+        OK, MISMATCH, check=statuses(OK, OK, OK, MISMATCH, MISMATCH, MISMATCH, MISMATCH)),
     j(139, "numbers-that-are-not-the-same", "Uses the same where equal types are asked for.",
         JudgeTask(task=TaskType.DEDUCTION, outputs=("[1, 0.0]",), strict=True,
                   answers=("[True, 0.0]", "[1.0, 0.0]", "[1, 0]", "(1, 0.0)", "[1, 0.0]", "[1, -0.0]")),
