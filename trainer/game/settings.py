@@ -184,6 +184,12 @@ class AdvantageSettings(Settings):
     weighting: Literal["token", "sequence"] = "token"
     """What a baseline averages over: ``token`` weighs a response by its length, as the code that
     made the paper's results; ``sequence`` weighs all alike, as the paper's equation."""
+    baseline: Literal["task_relative", "global"] = "task_relative"
+    """A baseline for each role and task type (TRR++), or one for all responses of a step
+    (REINFORCE++)."""
+    shuffle_rewards: bool = False
+    """Train on rewards that are shuffled among the responses of the same role and task type: a
+    control, with which nothing can be learnt. Metrics show the true rewards."""
 
 
 class AzrSettings(Settings):
