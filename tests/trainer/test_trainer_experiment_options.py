@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from trainer_game_support import SelfPlay, fenced, new_buffers, open_judge, program_task, proposal
 
+from trainer.game.errors import SeedError
+from trainer.game.held_out import read_programs
 from trainer.game.judging import TaskJudge
 from trainer.game.policy import Request, Response
 from trainer.game.selfplay import StepResult
 from trainer.game.settings import AdvantageSettings, AzrSettings, GameSettings, RewardSettings
 from trainer.game.tasks import Role
 from trainer.game.trrpp import advantages, grouping
+
+
+class Same:
+    """Proposes one program, in the words of its test set and in others."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        for number, request in enumerate(requests):
+            blank = "  " if number % 2 else ""
+            text = proposal(f"def f(x):\n    return x * 9{blank}", "2")
+            if request.kind.role is Role.SOLVE:
+                text = fenced("output", "8")
+            for sample in range(request.n):
+                yield Response(request.id, sample, text, 5, (request.id, sample))
 
 
 class Half:
@@ -91,3 +108,30 @@ def test_grouping_keeps_kinds_or_makes_one_group() -> None:
     assert list(own) == list(advantages(rewards, lengths, kinds))
     assert own[1] == 0
     assert advantages(rewards, lengths, grouping(kinds, "global"))[1] != 0
+
+
+def test_programs_that_are_held_out_are_neither_trained_on_nor_stored(tmp_path: Path) -> None:
+    file = tmp_path / "held_out.jsonl"
+    file.write_text(json.dumps({"problem": "def f(x):\n    return x * 9\n"}) + "\n")
+    azr = AzrSettings(problem_types=("code_o",), held_out_tasks=str(file))
+    settings = GameSettings(azr=azr, train_batch_size=2)
+    buffers = new_buffers(settings)
+    task_type, task = known(settings)
+    buffers.add(task_type, task)
+    with open_judge(azr) as judge:
+        result = SelfPlay(settings, buffers, judge).step(Same(), 1)
+    assert result.metrics["gen_code_o/status/held_out"] == 1
+    assert list(buffers[task_type].tasks) == [task]
+    for sample in result.samples:
+        assert sample.masked == (sample.kind.role is Role.PROPOSE)
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"input": "1"}\n'])
+def test_a_file_of_held_out_tasks_that_is_none_is_an_error(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "held_out.jsonl"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SeedError, match=r"azr\.held_out_tasks"):
+        read_programs(str(file))

@@ -248,6 +248,9 @@ class AzrSettings(Settings):
     """Train on proposals; else they are made, scored and stored, but not trained on."""
     random_print_max_programs: int = Field(3, ge=0)
     """Sample proposals and answers per kind that a step reports."""
+    held_out_tasks: str | None = None
+    """New. Tasks (jsonl) whose programs the model is to be tested on: proposals of the same
+    programs are masked and not stored."""
     prompts_dir: str | None = None
     """New. A folder of templates that take the place of those of the same name."""
     data_selection_strategy: DataSelectionStrategy = DataSelectionStrategy()
