@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from functools import partial
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from executor.backends import open_backend
@@ -24,6 +24,9 @@ from executor.models import (
     Rules,
     Script,
     ScriptResult,
+    Signal,
+    Signals,
+    Status,
     Triplet,
     Verdict,
 )
@@ -61,6 +64,8 @@ class ExecutorStats(NamedTuple):
     cache_misses: int
     scripts_running: int
     scripts_waiting: int
+    signals: Mapping[Signal, int] = MappingProxyType({})
+    """Signs of cheating in all results, since the executor was made."""
 
 
 class _Verification(NamedTuple):
@@ -121,6 +126,7 @@ class Executor:
         self._scripts: set[asyncio.Future[ScriptResult]] = set()
         self._warm_scripts = WarmScripts(self._pool)
         self._scripts_running = 0
+        self._signals: Counter[Signal] = Counter()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -171,6 +177,7 @@ class Executor:
             cache_misses=self._cache.misses if self._cache else 0,
             scripts_running=self._scripts_running,
             scripts_waiting=len(self._scripts) - self._scripts_running,
+            signals=dict(self._signals),
         )
 
     async def validate(
@@ -230,7 +237,13 @@ class Executor:
 
     async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
         result = await self._run_warm(script, limits)
-        return result if result is not None else await self._run_in_jail(script, limits)
+        if result is None:
+            result = await self._run_in_jail(script, limits)
+        if result.status is not Status.FORBIDDEN:
+            return result
+        signals: Signals = {Signal.FORBIDDEN_CALL: 1}
+        self._signals.update(signals)
+        return result.model_copy(update={"signals": signals})
 
     async def _run_warm(self, script: Script, limits: Limits) -> ScriptResult | None:
         self._scripts_running += 1
@@ -283,14 +296,18 @@ class Executor:
     ) -> Verdict:
         self._check_open()
         arrival.set(time.monotonic() + yields_s)
-        return await self._verification(options).validator.validate(triplet, index)
+        verdict = await self._verification(options).validator.validate(triplet, index)
+        self._signals.update(verdict.signals)
+        return verdict
 
     async def _judge_task(
         self, index: int, task: JudgeTask, options: Options, yields_s: float = 0.0
     ) -> Judgement:
         self._check_open()
         arrival.set(time.monotonic() + yields_s)
-        return await self._verification(options).judge.judge(task, index)
+        judgement = await self._verification(options).judge.judge(task, index)
+        self._signals.update(judgement.signals)
+        return judgement
 
     def _verification(self, options: Options) -> _Verification:
         known = self._verifications.get(options)

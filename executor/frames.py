@@ -61,6 +61,8 @@ class Kind(IntEnum):
     TOO_LARGE = 3
     NO_MEMORY = 4
     LOAD_ERROR = 5
+    OBJECT = 6
+    """Unserializable: an instance of a class of the program."""
 
 
 class Order(IntEnum):
@@ -178,19 +180,34 @@ class Source(IntFlag):
     CLOCK = 4
 
 
-def decode_result(data: bytes, expected: int) -> tuple[Source, list[Record]] | None:
+_TAMPERING = 8
+_LAST_KIND = max(Kind)
+
+
+class Result(NamedTuple):
+    """What a child sent."""
+
+    sources: Source
+    tampering: bool
+    """Whether names that checkers rest on were changed: a hint."""
+    records: list[Record]
+
+
+def decode_result(data: bytes, expected: int) -> Result | None:
     """Split a child's result; ``None`` if it does not hold exactly ``expected`` records."""
-    if not data or data[0] > max(Source) * 2 - 1:
+    if not data or data[0] >= 2 * _TAMPERING:
         return None
     records = []
     at = 1
     while at < len(data):
         end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
-        if len(data) < at + 5 or end > len(data) or data[at] > Kind.LOAD_ERROR:
+        if len(data) < at + 5 or end > len(data) or data[at] > _LAST_KIND:
             return None
         records.append(Record(Kind(data[at]), data[at + 5 : end]))
         at = end
-    return (Source(data[0]), records) if len(records) == expected else None
+    if len(records) != expected:
+        return None
+    return Result(Source(data[0] & ~_TAMPERING), bool(data[0] & _TAMPERING), records)
 
 
 ParseKind = Literal["program", "arguments", "value"]

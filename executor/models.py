@@ -61,10 +61,37 @@ class TaskType(StrEnum):
     """Program and input are given: name the exception (or ``NoError``)."""
 
 
-class Model(BaseModel):
-    """Base of all models: immutable, no unknown keys."""
+class Signal(StrEnum):
+    """What looks like an attempt to cheat: hints for those who train models.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Signals never change a verdict or a score. What comes from inside a sandbox can be hidden by a
+    program that knows how, and an honest program may set off one.
+    """
+
+    FORBIDDEN_CALL = "forbidden_call"
+    """Made a system call that the policy denies."""
+    FORGED_FRAME = "forged_frame"
+    """Wrote to the channel of results, or closed it, or sent what no encoder writes."""
+    EARLY_EXIT = "early_exit"
+    """Ended its process before there was a result, or raised what is meant to (``SystemExit``,
+    ``KeyboardInterrupt``, ``GeneratorExit``)."""
+    TAMPERING = "tampering"
+    """Replaced or removed a builtin, or a name of a module that is common in checkers."""
+    OBJECT_RESULT = "object_result"
+    """Returned an instance of a class of its own where a plain value is wanted."""
+    INJECTION = "injection"
+    """An answer is shaped to do something else than to be a value: parentheses that close a call
+    they did not open, names with double underscores, ``lambda``, ``import``, ``eval``..."""
+    COMPUTED_ANSWER = "computed_answer"
+    """An answer is no literal but calls something: work left to the sandbox, at times honest."""
+
+
+class Model(BaseModel):
+    """Base of all models: immutable, no unknown keys. Bytes are base64 in JSON: they may be any."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
+    )
 
 
 class Limits(Model):
@@ -136,6 +163,14 @@ class Options(Model):
     """Fresh processes that a triplet is validated in."""
 
 
+def _is_empty(value: object) -> bool:
+    return not value
+
+
+Signals = dict[Signal, int]
+"""How often each signal was seen; left out of JSON where there is none."""
+
+
 class Triplet(Model):
     """A task to validate: a program and its input(s), perhaps with the output(s) it should give."""
 
@@ -175,6 +210,8 @@ class Verdict(Model):
     nothing could be computed."""
     detail: str
     """A sentence for people."""
+    signals: Signals = Field(default_factory=dict, exclude_if=_is_empty)
+    """On how many of the inputs each was seen, in any run."""
     usage: Usage = Usage()
     key: str = ""
     """Content hash (SHA-256, hex) of what was run: program, imports, inputs, limits, rules."""
@@ -212,6 +249,8 @@ class Judgement(Model):
     statuses: tuple[Status, ...]
     """``ok`` for a right answer, ``mismatch`` for a wrong one, or why it could not be scored."""
     details: tuple[str, ...]
+    signals: Signals = Field(default_factory=dict, exclude_if=_is_empty)
+    """At how many of the answers each was seen: in the text, in its evaluation or in the run."""
     usage: Usage = Usage()
     key: str = ""
     backend: str = ""
@@ -249,6 +288,7 @@ class ScriptResult(Model):
     stderr: bytes = b""
     files: dict[str, bytes] = Field(default_factory=dict)
     detail: str
+    signals: Signals = Field(default_factory=dict, exclude_if=_is_empty)
     usage: Usage = Usage()
     backend: str = ""
     interpreter: str = ""

@@ -2,16 +2,18 @@
 # Installs what is needed (with the trainer: several GB), then checks style, types and behaviour.
 # Arguments go to pytest:
 #     sh scripts/test.sh [pytest arguments]
+# TEST_PROCESSES: how many processes share the tests; by default as many as cores, at most 4.
 # As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
 # tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
 # fail. Fails if any check fails; pytest comes last, so its summary is the last line.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-sh "$root/scripts/setup.sh" trainer
 cd "$root"
 python=$root/.venv/bin/python
 failed=0
+cores=$(nproc)
+processes=${TEST_PROCESSES:-$((cores < 4 ? cores : 4))}
 
 check() {
     printf '== %s\n' "$*"
@@ -42,6 +44,10 @@ start_engine() {
     sh scripts/engine.sh install || true
     settings=$(sh scripts/engine.sh start) || return 0
     eval "$settings"
+}
+
+build_images() {
+    [ -n "${DOCKER_HOST:-}" ] || return 0
     base=
     if sh scripts/make_base_image.sh; then base=BASE=absolute-zero-base:local; fi
     printf 'test: building the guest image\n' >&2
@@ -51,7 +57,11 @@ start_engine() {
 }
 
 ENGINE_STARTED=
-stop_engine() { [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop; }
+images=
+stop_engine() {
+    [ -z "$images" ] || kill "$images" 2>/dev/null || true
+    [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop
+}
 trap stop_engine EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -59,9 +69,14 @@ trap 'exit 143' TERM
 mkdir -p build
 install_tools
 start_engine
+build_images & # while pip waits for the network
+images=$!
+sh scripts/setup.sh trainer
+wait "$images" || true
+images=
 check ruff check .
 check ruff format --check .
 check mypy
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'
-check pytest "$@"
+check pytest -n "$processes" --dist loadgroup --no-loadscope-reorder "$@"
 exit "$failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,29 @@ import pytest
 from support import OPEN_RULES
 
 from executor import Limits, SyncExecutor
+
+# Shells start background jobs with SIGINT ignored, which every child of a test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_LONGEST_FIRST = ("tests/trainer", "tests/deployment", "tests/conformance", "tests/security")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, modules stay whole, and so do those with veRL:
+    two Ray clusters at once would be too much. Nothing long comes last."""
+
+    def group(item: pytest.Item) -> str:
+        return "verl" if item.get_closest_marker("verl") else item.nodeid.partition("::")[0]
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("verl"):
+            return -1
+        found = [n for n, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)]
+        return found[0] if found else len(_LONGEST_FIRST)
+
+    items.sort(key=rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")

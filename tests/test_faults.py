@@ -75,7 +75,7 @@ async def test_jails_killed_during_a_batch_change_no_verdict() -> None:
     outcome = await kills.run(5, every_s=0.3)
     assert outcome.wrong == []
     assert set(outcome.statuses) == {Status.OK}
-    assert outcome.kills >= 8
+    assert outcome.kills >= 3
     assert outcome.restarts >= outcome.kills // 4  # some strike a jail that is ending already
 
 
@@ -117,7 +117,7 @@ def kill_runs() -> int:
 
 async def test_a_run_killed_from_outside_is_repeated() -> None:
     """The kernel's memory killer may strike for the host's sake: that says nothing of a program."""
-    program = body("import time", "time.sleep(1)", "return 7")
+    program = body("import time", "time.sleep(3)", "return 7")
     async with Executor(workers=2, rules=OPEN_RULES, cache=False) as executor:
         running = asyncio.create_task(executor.validate(triplet(program)))
         while not kill_runs():
@@ -204,7 +204,8 @@ async def test_a_cancelled_call_frees_its_guests(what: str) -> None:
 async def test_a_cancelled_script_leaves_no_jail(temporary: Path) -> None:
     async with Executor(workers=1, limits=PATIENT) as executor:
         with nothing_left(temporary):
-            running = asyncio.create_task(executor.run(Script(source=SLEEP)))
+            # In bash: a script in Python may go to a warm guest, and those stay.
+            running = asyncio.create_task(executor.run(Script(source="sleep 60", language="bash")))
             before = children()
             await asyncio.sleep(0.5)
             assert children() > before

@@ -39,7 +39,8 @@ Entry = str
 _PACKAGES = ("executor", "executor.guest", "executor.grammar", "executor.screening")
 _MODULES = {
     "zygote": (
-        "guest.packed", "guest.program", "guest.seccomp", "grammar.encode", "grammar.decode",
+        "guest.packed", "guest.names", "guest.program", "guest.seccomp", "grammar.encode",
+        "grammar.decode",
     ),
     "parser": (
         "guest.packed", "guest.program", "guest.seccomp", "guest.wire", "guest.parser",

@@ -13,7 +13,7 @@ from executor.cli.rows import Fields, Row
 from executor.cli.sink import Sink
 from executor.cli.source import Line, Source
 from executor.errors import MalformedRow
-from executor.models import Usage
+from executor.models import Signals, Usage
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False).encode
 
@@ -125,6 +125,11 @@ def disagreement_fields(result: object) -> Fields:
     if not hasattr(result, "disagreement"):
         return {}
     return {"disagreement": result.disagreement}
+
+
+def signal_fields(signals: Signals) -> Fields:
+    """The signs of cheating, if there are any."""
+    return {"signals": signals} if signals else {}
 
 
 def usage_fields(usage: Usage) -> Fields:

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from executor.models import Judgement, JudgeTask, Status, Usage, Verdict
+from executor.models import Judgement, JudgeTask, Signal, Signals, Status, Usage, Verdict
 
 if TYPE_CHECKING:
     from executor.api import ExecutorInfo
@@ -29,6 +29,8 @@ class Tally:
         """Of the input, done with."""
         self.cpu_ms = 0.0
         self.statuses: Counter[Status] = Counter()
+        self.signals: Counter[Signal] = Counter()
+        """Signs of cheating."""
         self.compared = 0
         """Rows that several backends did."""
         self.disagreements = 0
@@ -67,9 +69,10 @@ class Tally:
             self.compared += 1
             self.disagreements += result.disagreement is not None
 
-    def _count_row(self, size: int, usage: Usage) -> None:
+    def _count_row(self, size: int, usage: Usage, signals: Signals | None = None) -> None:
         self.rows += 1
         self.bytes += size
+        self.signals.update(signals or {})
         self.cpu_ms += usage.cpu_ms
 
 
@@ -82,7 +85,7 @@ class VerifyTally(Tally):
 
     def note(self, size: int, verdict: Verdict) -> None:
         """Count one row."""
-        self._count_row(size, verdict.usage)
+        self._count_row(size, verdict.usage, verdict.signals)
         self._compare(verdict)
         self.statuses[verdict.status] += 1
         self.valid += verdict.valid
@@ -125,7 +128,7 @@ class JudgeTally(Tally):
 
     def note(self, size: int, task: JudgeTask, judgement: Judgement) -> None:
         """Count one row and its answers."""
-        self._count_row(size, judgement.usage)
+        self._count_row(size, judgement.usage, judgement.signals)
         self._compare(judgement)
         self.statuses.update(judgement.statuses)
         self._all.add(judgement.scores)
@@ -162,6 +165,9 @@ def print_summary(
         f"backend {info.backend}, {info.interpreter}, {info.workers} workers"
     )
     parts: list[RenderableType] = [*tally.tables(), Text(took, style="bold"), Text(cost)]
+    if tally.signals:
+        seen = ", ".join(f"{signal} {count:,}" for signal, count in tally.signals.most_common())
+        parts.append(Text(f"signs of cheating: {seen}", style="yellow"))
     if tally.compared:
         text = f"disagreement on {tally.disagreements:,} of {tally.compared:,} rows"
         parts.append(Text(text, style="bold red" if tally.disagreements else "bold green"))

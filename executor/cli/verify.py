@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from executor.cli import options as opt
-from executor.cli.batch import disagreement_fields, usage_fields
+from executor.cli.batch import disagreement_fields, signal_fields, usage_fields
 from executor.cli.engine import EngineOptions
 from executor.cli.rows import Fields, Row, read_triplet
 from executor.cli.session import BatchOptions, process
@@ -109,6 +109,7 @@ def _fields(verdict: Verdict) -> Fields:
         "outputs": verdict.outputs,
         "matches": verdict.matches,
         "detail": verdict.detail,
+        **signal_fields(verdict.signals),
         "usage": usage_fields(verdict.usage),
         "key": verdict.key,
     }

@@ -49,6 +49,7 @@ _str, _bytes, _list, _tuple, _dict = str, bytes, list, tuple, dict
 _set, _frozenset, _range, _ellipsis = set, frozenset, range, type(...)
 _object_getattr = object.__getattribute__
 _type_name = type.__dict__["__name__"].__get__
+_type_dict = type.__dict__["__dict__"].__get__
 _MemoryError = MemoryError
 _FACTORIES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 _factory_names = {id(kind): kind.__name__ for kind in _FACTORIES}
@@ -56,6 +57,9 @@ _factory_names = {id(kind): kind.__name__ for kind in _FACTORIES}
 
 class Unserializable(Exception):
     """The value is outside the grammar; the text says why."""
+
+    own_class = False
+    """Whether it is an instance of a class of the program: a hint, a class can lie about it."""
 
 
 class TooLarge(Exception):
@@ -170,7 +174,9 @@ def _payload(item: object, kind: type, extensions: dict[int, tuple[bytes, object
                 known = extensions[_id(item)] = (head, convert(item, kind))
                 break
         else:
-            raise Unserializable(f"a value of type {_name(kind)}")
+            refusal = Unserializable(f"a value of type {_name(kind)}")
+            refusal.own_class = _is_own(kind)
+            raise refusal
     return known[1]
 
 
@@ -178,6 +184,12 @@ def _name(kind: type) -> str:
     """Return a type's own name, past any metaclass."""
     name = _type_name(kind)
     return name[:80] if _type(name) is _str else "unknown"
+
+
+def _is_own(kind: type) -> bool:
+    """Whether a type says that the program defined it."""
+    module = _type_dict(kind).get("__module__")
+    return _type(module) is _str and module == "program"
 
 
 def _known_kinds() -> _Rows:

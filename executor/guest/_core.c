@@ -990,13 +990,13 @@ static PyObject *immortalize(PyObject *module, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
-/* ---- sources of nondeterminism ------------------------------------------------------------------
+/* ---- sources of nondeterminism, and tampering ----------------------------------------------------
  * Two runs with different hash seeds still agree by chance: a set of two strings has two orders. So
  * the interpreter notes when a program could have seen such an order, and can show it other ones:
  * rotated by one, every element stands elsewhere; reversed, every two elements change sides. Notes:
  * bits of `seen`. */
 
-enum { SAW_HASH_ORDER = 1, SAW_ENTROPY = 2, SAW_CLOCK = 4 };
+enum { SAW_HASH_ORDER = 1, SAW_ENTROPY = 2, SAW_CLOCK = 4, SAW_TAMPERING = 8 };
 enum { NATURAL, ROTATED, REVERSED };
 
 static unsigned seen;
@@ -1120,11 +1120,33 @@ static PyObject *watch_order(PyObject *module, PyObject *ignored)
     Py_RETURN_TRUE;
 }
 
-/* show_order(order): start a run with no notes: 0 natural, 1 rotated, 2 reversed order. */
+/* Watches cost nothing until a name is changed, and putting it back does not undo the note. New names
+ * shadow nothing. */
+static int note_tampering(PyDict_WatchEvent event, PyObject *dict, PyObject *name, PyObject *value)
+{
+    if (event == PyDict_EVENT_MODIFIED || event == PyDict_EVENT_DELETED ||
+        event == PyDict_EVENT_CLEARED)
+        seen |= SAW_TAMPERING;
+    return 0;
+}
+
+/* watch_names(namespaces): from now on note it when a name of one of these dicts is changed. */
+static PyObject *watch_names(PyObject *module, PyObject *namespaces)
+{
+    int watcher = PyDict_AddWatcher(note_tampering);
+    if (watcher < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(namespaces); i++)
+        if (PyDict_Watch(watcher, PyTuple_GET_ITEM(namespaces, i)) < 0)
+            return NULL;
+    Py_RETURN_NONE;
+}
+
+/* show_order(order): start a run with no notes on sources: 0 natural, 1 rotated, 2 reversed order. */
 static PyObject *show_order(PyObject *module, PyObject *order)
 {
     order_shown = (int)PyLong_AsLong(order);
-    seen = 0;
+    seen &= SAW_TAMPERING;
     if (PyErr_Occurred())
         return NULL;
     Py_RETURN_NONE;
@@ -1198,7 +1220,9 @@ static PyMethodDef methods[] = {
     {"immortalize", immortalize, METH_NOARGS, "Stop counting references to what there is."},
     {"watch_order", watch_order, METH_NOARGS, "Note from now on that a set's order was seen."},
     {"show_order", show_order, METH_O, "show_order(order): begin a run."},
-    {"sources_seen", sources_seen, METH_NOARGS, "Bits: 1 hash order, 2 entropy, 4 clock."},
+    {"sources_seen", sources_seen, METH_NOARGS,
+     "Bits: 1 hash order, 2 entropy, 4 clock; 8 tampering."},
+    {"watch_names", watch_names, METH_O, "Note from now on that a name of these was changed."},
     {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
     {"confine", confine, METH_O, "confine(filter): install a filter in this process."},
     {"serve", serve, METH_O, "serve(base): answer jobs; returns in the children."},

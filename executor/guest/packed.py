@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
+    from executor.guest.names import Names
+
 END = -1
 """Number of the last line."""
 OVERFLOW = "executor.frames"
@@ -50,6 +52,7 @@ _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _CAPABILITY_VERSION = 0x20080522
 _SLACK = 1 << 16
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
+_TAMPERING = 8
 _ENDING_S = 0.25
 """How long a child that has closed its channel may take to end: machines may be busy."""
 
@@ -79,17 +82,19 @@ class Printer:
 
 
 class Sources:
-    """Stands in for the compiled core: says which sources of nondeterminism a job may have used."""
+    """Stands in for the compiled core: says which sources of nondeterminism a job may have used,
+    and whether it tampered with names."""
 
-    def __init__(self, seen: int) -> None:
+    def __init__(self, seen: int, names: Names) -> None:
         self._seen = seen
+        self._names = names
 
     def show_order(self, _order: int) -> None:
         """Begin a run. Another order is shown by another hash seed."""
 
     def sources_seen(self) -> int:
-        """The sources that cannot be ruled out."""
-        return self._seen
+        """The sources that cannot be ruled out, and tampering."""
+        return self._seen | (_TAMPERING if self._names.changed() else 0)
 
 
 def serve(key: bytearray, read: Callable[[int], bytearray], head: int, bodies: int) -> None:
@@ -128,13 +133,14 @@ def _parse_job(_key: bytearray, pack: bytearray, start: int, end: int, _job: lis
 
 def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes]:
     """Warm up; returns what does one job in a child."""
-    from executor.guest import program  # noqa: PLC0415
+    from executor.guest import names, program  # noqa: PLC0415
 
     _scrub_environment(options["token"])
     for name in options["preload"]:
         __import__(name)
     install_filter = _filter() if options["filter"] else None
     shape = Shape()
+    watched = names.Names(names.watched())
     sys.argv = ["program"]
     for name in [name for name in sys.modules if name.startswith("executor.guest")]:
         del sys.modules[name]
@@ -153,7 +159,7 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
             _become_child(writer, null, cpu_s, memory)
             body = zlib.decompress(binascii.a2b_base64(packed))
             code, calls = program.split_job(body)
-            sources = Sources(shape.possible(code, calls, program.EXPRESSION))
+            sources = Sources(shape.possible(code, calls, program.EXPRESSION), watched)
             if install_filter is not None:
                 install_filter()
             result = program.run(sources, body, flags, output)

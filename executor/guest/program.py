@@ -10,7 +10,8 @@ value grammar, for values that marshal does not know; EXPRESSION, marshalled cod
 in the program's namespace.
 
 The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
-of randomly hashed elements, 2 entropy, 4 clock), then one record for each call: u8 kind, u32 size,
+of randomly hashed elements, 2 entropy, 4 clock) and bit 8 for names that were tampered with (see
+names.py), then one record for each call: u8 kind, u32 size,
 payload. The host treats it as hostile.
 """
 
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
             """Begin a run."""
 
         def sources_seen(self) -> int:
-            """The sources of nondeterminism that the run has used."""
+            """The sources of nondeterminism that the run has used, and tampering."""
             ...
 
 
 VALUES, ENCODED, EXPRESSION = range(3)
-VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR = range(6)
+VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7)
 
 FRESH_NAMESPACE = 1
 """Flag of a job: execute the program anew, in a new namespace, before each call."""
@@ -47,7 +48,12 @@ ORDER_SHIFT = 1
 as it is, 1 one element further on, 2 backwards."""
 
 _MESSAGE_LIMIT = 500
+_loads = marshal.loads  # bound now, as all that a program can reach and the harness needs later
+_type_name = type.__dict__["__name__"].__get__
+_traceback = BaseException.__dict__["__traceback__"].__get__
 _builtins = builtins.__dict__
+# The functions below look up builtins here, whatever a program makes of the interpreter's.
+__builtins__ = dict(_builtins)  # type: ignore[assignment]
 
 
 def _record(kind: int, payload: bytes) -> bytes:
@@ -59,18 +65,27 @@ def _failure(kind: int, error: BaseException) -> bytes:
     if type(error) is MemoryError:
         return _record(NO_MEMORY, b"")
     try:
-        message = str(error)[:_MESSAGE_LIMIT]
+        text = f"{_type_name(type(error))}\0{_line(error)}\0{_message(error)}"
+    except BaseException:  # names can be of a class of the program, too
+        text = "BaseException\00\0"
+    return _record(kind, text.encode("utf-8", "surrogatepass"))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:_MESSAGE_LIMIT]
     except BaseException:
-        message = ""
+        return ""
+
+
+def _line(error: BaseException) -> int:
     line = 0
-    trace = error.__traceback__
+    trace = _traceback(error)
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == "<program>":
             line = trace.tb_lineno
         trace = trace.tb_next
-    name = type.__dict__["__name__"].__get__(type(error))
-    text = f"{name}\0{line}\0{message}"
-    return _record(kind, text.encode("utf-8", "surrogatepass"))
+    return line
 
 
 def _load(code: CodeType) -> dict[str, object]:
@@ -81,13 +96,13 @@ def _load(code: CodeType) -> dict[str, object]:
 
 def _call(namespace: dict[str, object], how: int, data: bytes) -> object:
     if how == EXPRESSION:
-        return eval(marshal.loads(data), namespace)
+        return eval(_loads(data), namespace)
     if how == ENCODED:
         from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
 
         args, kwargs = decode(data)  # type: ignore[misc]
     else:
-        args, kwargs = marshal.loads(data)
+        args, kwargs = _loads(data)
     return namespace["f"](*args, **kwargs)  # type: ignore[operator]
 
 
@@ -99,7 +114,8 @@ def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> 
         job.core.show_order(job.order)
         return record
     except Unserializable as error:
-        return _record(UNSERIALIZABLE, str(error).encode("utf-8", "replace"))
+        kind = OBJECT if error.own_class else UNSERIALIZABLE
+        return _record(kind, str(error).encode("utf-8", "replace"))
     except TooLarge as error:
         return _record(TOO_LARGE, str(error).encode("utf-8", "replace"))
     except BaseException as error:
@@ -109,7 +125,7 @@ def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> 
 def split_job(body: bytes) -> tuple[CodeType, list[tuple[int, bytes]]]:
     """The code of a job's program, and its calls."""
     at = 4 + int.from_bytes(body[:4], "little")
-    code = marshal.loads(body[4:at])
+    code = _loads(body[4:at])
     count = int.from_bytes(body[at : at + 2], "little")
     at += 2
     calls = []

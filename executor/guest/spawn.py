@@ -16,6 +16,7 @@ import sys
 import time
 
 from executor.guest import seccomp
+from executor.guest.names import Names
 from executor.guest.wire import Input, write_frame
 
 RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED, CPU_LIMIT = range(8)
@@ -27,6 +28,7 @@ _REPORT = struct.Struct("<IBiIQQQI")
 _SLACK = 1 << 16  # what records and messages may add to the values
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
+_TAMPERING = 8
 
 _Spawned = tuple[int, int, int, int, int, int, int, bytes]
 
@@ -38,6 +40,7 @@ class _State:
     libc: ctypes.CDLL | None = None
     filter_buffer: object = None
     filter_program: object = None
+    names = Names(())
 
 
 def prepare() -> None:
@@ -68,9 +71,14 @@ def show_order(_order: int) -> None:
     """Begin a run. Without the compiled core there is one order to show."""
 
 
+def watch_names(namespaces: tuple[dict[str, object], ...]) -> None:
+    """From now on :func:`sources_seen` tells whether a name of these has another value."""
+    _State.names = Names(namespaces)
+
+
 def sources_seen() -> int:
-    """All sources: what is not known must be assumed."""
-    return 7
+    """All sources: what is not known must be assumed. Tampering (8) if it is seen."""
+    return 7 | (_TAMPERING if _State.names.changed() else 0)
 
 
 def lock(_filter: bytes, _patches: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ import marshal
 import posix
 import sys
 
-from executor.guest import program, seccomp
+from executor.guest import names, program, seccomp
 from executor.guest.core import core
 from executor.guest.wire import READY, write
 
@@ -88,6 +88,7 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     base = core.address_space()
     sys.path[:] = [entry for entry in sys.path if entry != root]
     _rehearse()
+    core.watch_names(names.watched())
     gc.collect()
     core.immortalize()
     gc.freeze()  # children collect their own garbage only, and leave these pages alone

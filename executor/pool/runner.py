@@ -24,11 +24,11 @@ from executor.frames import (
     encode_job,
     encode_parse_request,
 )
-from executor.models import Limits, Status, Usage
+from executor.models import Limits, Signal, Status, Usage
 from executor.pool.front import Front
 from executor.pool.pool import MAX_ATTEMPTS, Pool
 from executor.pool.worker import Answer
-from executor.verification.engine import CallOutcome, Run
+from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
 
 _GRACE_S = 2.0
 """How long after its wall limit a guest may take to report it."""
@@ -38,6 +38,14 @@ _CPU_LIMIT_SHARE = 0.4
 """RLIMIT_CPU counts ticks: on a busy machine it strikes as early as at 0.6 of the limit."""
 _HARMLESS: list[ParseItem] = [("value", "0", None)]
 """What a working parser can parse."""
+
+_TAMPERING = frozenset({Signal.TAMPERING})
+_FORGED_FRAME = frozenset({Signal.FORGED_FRAME})
+_EARLY_EXIT = frozenset({Signal.EARLY_EXIT})
+_FORBIDDEN_CALL = frozenset({Signal.FORBIDDEN_CALL})
+_OBJECT_RESULT = frozenset({Signal.OBJECT_RESULT})
+_EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
+"""Exceptions that are meant to end more than the call."""
 
 _INFRA = CallOutcome(Status.INFRA, detail="the platform failed in spite of retries")
 
@@ -137,8 +145,11 @@ class PoolEngine:
         if reply.outcome is Outcome.RESULT:
             result = decode_result(reply.records, calls)
             if result is not None:
-                sources, records = result
-                return Run(tuple(map(self._record_outcome, records)), usage, sources)
+                sources, tampering, records = result
+                outcomes = tuple(map(self._record_outcome, records))
+                if tampering:
+                    outcomes = tuple(map(_tampered, outcomes))
+                return Run(outcomes, usage, sources)
         end = self._end(reply, answer)
         return Run((end,) * calls, usage, whole=False) if end is not None else None
 
@@ -150,20 +161,25 @@ class PoolEngine:
         if reply.outcome is Outcome.OUTPUT_LIMIT:
             return _output_limit(self._limits)
         if reply.outcome is Outcome.CLOSED:
-            return CallOutcome(Status.CRASHED, detail="closed its result channel")
+            detail = "closed its result channel"
+            return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
         if reply.outcome is not Outcome.NO_RESULT:
-            return CallOutcome(Status.CRASHED, detail="wrote to the result channel itself")
+            detail = "wrote to the result channel itself"
+            return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
         return self._death(reply, answer)
 
     def _death(self, reply: Reply, answer: Answer) -> CallOutcome | None:
         """What ended a run; ``None`` if somebody outside did, so that it says nothing."""
         number = reply.wait_status & 0x7F
         limits = self._limits
+        signals = NO_SIGNALS
         if number == 0:
             code = reply.wait_status >> 8
             status, detail = Status.CRASHED, f"ended its process (exit code {code}) in the run"
+            signals = _EARLY_EXIT
         elif number == signal.SIGSYS:
             status, detail = Status.FORBIDDEN, "made a system call that is not allowed"
+            signals = _FORBIDDEN_CALL
         elif number not in (signal.SIGXCPU, signal.SIGKILL):
             status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
         elif answer.memory_killed():
@@ -173,15 +189,19 @@ class PoolEngine:
             detail = f"used more than {limits.cpu_s} s of processor time"
         else:
             return None
-        return CallOutcome(status, detail=detail)
+        return CallOutcome(status, detail=detail, signals=signals)
 
     def _record_outcome(self, record: Record) -> CallOutcome:
         kind, payload = record
         if kind is Kind.VALUE:
             return CallOutcome(Status.OK, payload)
-        if kind is Kind.UNSERIALIZABLE:
+        if kind in (Kind.UNSERIALIZABLE, Kind.OBJECT):
             reason = payload[:500].decode("utf-8", "replace")
-            return CallOutcome(Status.UNSERIALIZABLE, detail=f"returned no plain value: {reason}")
+            return CallOutcome(
+                Status.UNSERIALIZABLE,
+                detail=f"returned no plain value: {reason}",
+                signals=_OBJECT_RESULT if kind is Kind.OBJECT else NO_SIGNALS,
+            )
         if kind is Kind.TOO_LARGE:
             return _output_limit(self._limits)
         if kind is Kind.NO_MEMORY:
@@ -210,7 +230,16 @@ def _error(payload: bytes, *, loading: bool) -> CallOutcome:
     where = f" (line {line})" if line.isdecimal() and line != "0" else ""
     when = " while the program was loaded" if loading else ""
     detail = f"{name}: {message}" if message else name
-    return CallOutcome(Status.ERROR, detail=f"{detail}{where}{when}", error_type=name)
+    return CallOutcome(
+        Status.ERROR,
+        detail=f"{detail}{where}{when}",
+        error_type=name,
+        signals=_EARLY_EXIT if name in _EXITS else NO_SIGNALS,
+    )
+
+
+def _tampered(outcome: CallOutcome) -> CallOutcome:
+    return outcome._replace(signals=outcome.signals | _TAMPERING)
 
 
 def _output_limit(limits: Limits) -> CallOutcome:

@@ -81,7 +81,7 @@ class Gateway:
             background,
         )
 
-    async def _admitted[R](
+    async def _admitted[R: (Verdict, Judgement, ScriptResult)](
         self,
         lane_name: LaneName,
         task: str,
@@ -101,6 +101,11 @@ class Gateway:
             lane.leave(background=background, ran_s=ran_s)
         statuses, usage = account(result)
         self._metrics.item(
-            task, statuses, queued_s=queued_s, ran_s=ran_s, cpu_s=usage.cpu_ms / 1000
+            task,
+            statuses,
+            result.signals,
+            queued_s=queued_s,
+            ran_s=ran_s,
+            cpu_s=usage.cpu_ms / 1000,
         )
         return result

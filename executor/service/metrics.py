@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from executor.api import Executor
-from executor.models import Status
+from executor.models import Signals, Status
 from executor.service.admission import Admission
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -66,6 +66,12 @@ class Metrics:
             ["task"],
             registry=self._registry,
         )
+        self._signals = Counter(
+            "executor_signals",
+            "Signs of cheating, by task type: inputs, answers and scripts that showed each.",
+            ["task", "signal"],
+            registry=self._registry,
+        )
         self._rejected = Counter(
             "executor_rejected",
             "Requests that were refused because of load or state, by error code.",
@@ -87,11 +93,20 @@ class Metrics:
         )
 
     def item(
-        self, task: str, statuses: Iterable[Status], *, queued_s: float, ran_s: float, cpu_s: float
+        self,
+        task: str,
+        statuses: Iterable[Status],
+        signals: Signals,
+        *,
+        queued_s: float,
+        ran_s: float,
+        cpu_s: float,
     ) -> None:
         """Count one item: a triplet, the answers of a task, or a script."""
         for status in statuses:
             self._runs.labels(task, status.value).inc()
+        for signal, count in signals.items():
+            self._signals.labels(task, signal.value).inc(count)
         self._run_seconds.labels(task).observe(ran_s)
         self._queue_seconds.labels(task).observe(queued_s)
         self._cpu_seconds.labels(task).inc(cpu_s)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from executor.models import Limits, Model
+from executor.models import Limits, Model, Signals
 from executor.service.endpoints import JSON, get, to_json
 from executor.service.metrics import CONTENT_TYPE, version
 from executor.service.state import service_of
@@ -48,6 +48,8 @@ class Stats(Model):
     """Items that wait for their admission, by lane."""
     items_running: dict[str, int]
     batches: int
+    signals: Signals
+    """Signs of cheating in all results so far."""
 
 
 class Info(Model):
@@ -112,6 +114,7 @@ async def info(request: Request) -> Response:
                     queue_depth={name: lane.waiting for name, lane in lanes.items()},
                     items_running={name: lane.running for name, lane in lanes.items()},
                     batches=service.admission.batches,
+                    signals=dict(stats.signals),
                 ),
             )
         ),

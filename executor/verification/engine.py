@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from executor.frames import Call, Order, Parsed, ParseItem, Source
-from executor.models import Status, Usage
+from executor.models import Signal, Status, Usage
+
+NO_SIGNALS: frozenset[Signal] = frozenset()
 
 
 class CallOutcome(NamedTuple):
@@ -18,6 +20,8 @@ class CallOutcome(NamedTuple):
     detail: str = ""
     error_type: str = ""
     """Name of the exception's type if the status is ``error``."""
+    signals: frozenset[Signal] = NO_SIGNALS
+    """What looked like cheating in this call, or in the process that it shared."""
 
 
 class Run(NamedTuple):

@@ -16,12 +16,13 @@ from executor.frames import Call, How, Parsed, ParseItem
 from executor.models import (
     Judgement,
     JudgeTask,
+    Signal,
     Status,
     TaskType,
     Triplet,
     Usage,
 )
-from executor.verification.engine import CallOutcome, Engine, Run
+from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import (
     Program,
     argument_items,
@@ -31,7 +32,8 @@ from executor.verification.prepare import (
     read_value,
     value_items,
 )
-from executor.verification.runs import evaluate_alone, run_apart, run_calls
+from executor.verification.runs import Evaluated, evaluate_alone, run_apart, run_calls
+from executor.verification.signals import count_signals, signals_in_answer, signals_of
 from executor.verification.source import with_imports
 from executor.verification.validation import Validator, error_name, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
@@ -46,10 +48,16 @@ class Scored(NamedTuple):
     score: float | None
     status: Status
     detail: str
+    signals: frozenset[Signal] = NO_SIGNALS
 
 
-_Judged = Call | Value | CallOutcome
-"""An answer on its way: to be run, already run, or refused."""
+class _Judged(NamedTuple):
+    """An answer on its way: to be run, already run, or refused."""
+
+    entry: Call | Value | CallOutcome
+    usage: Usage = Usage()
+    signals: frozenset[Signal] = NO_SIGNALS
+    """Seen when its expression was evaluated."""
 
 
 class _Broken(Exception):
@@ -95,6 +103,7 @@ class Judge:
             scores=tuple(result.score for result in results),
             statuses=tuple(result.status for result in results),
             details=tuple(result.detail for result in results),
+            signals=count_signals(result.signals for result in results),
             usage=usage,
             key=self._key(task),
             backend=self._context.backend,
@@ -121,18 +130,24 @@ class Judge:
         expected, usage = await self._expected(task)
         parsed = await self._engine.parse(value_items(answers))
         values = await self._values(task.imports, parsed)
-        scored = [_compare(value, expected, strict=task.strict) for value, _ in values]
-        return scored, sum((used for _, used in values), usage)
+        scored = [
+            _with_signals(
+                _compare(evaluated.value, expected, strict=task.strict),
+                evaluated.signals | _signals_in(answer, text),
+            )
+            for text, answer, evaluated in zip(answers, parsed, values, strict=True)
+        ]
+        return scored, sum((evaluated.usage for evaluated in values), usage)
 
     async def _expected(self, task: JudgeTask) -> tuple[Value, Usage]:
         """The gold output: as given, or what the program gives for the gold input."""
         if not task.outputs:
             return await self._computed_output(task)
         parsed = await self._engine.parse(value_items(task.outputs[:1]))
-        ((value, usage),) = await self._values(task.imports, parsed)
-        if not isinstance(value, Value):
-            raise _Broken(value)
-        return value, usage
+        (evaluated,) = await self._values(task.imports, parsed)
+        if not isinstance(evaluated.value, Value):
+            raise _Broken(evaluated.value)
+        return evaluated.value, evaluated.usage
 
     async def _computed_output(self, task: JudgeTask) -> tuple[Value, Usage]:
         if task.program is None or not task.inputs:
@@ -145,20 +160,18 @@ class Judge:
         assert isinstance(result, Value)
         return result, computed.usage
 
-    async def _values(
-        self, imports: Sequence[str], parsed: Sequence[Parsed]
-    ) -> list[tuple[Value | CallOutcome, Usage]]:
+    async def _values(self, imports: Sequence[str], parsed: Sequence[Parsed]) -> list[Evaluated]:
         """The values of expressions; those that are no literals are evaluated, each alone."""
         context: Program | CallOutcome | None = None
         if any(answer.outcome == "expression" for answer in parsed):
             context = await import_context(self._engine, imports)
 
-        async def value(answer: Parsed) -> tuple[Value | CallOutcome, Usage]:
+        async def value(answer: Parsed) -> Evaluated:
             read = read_value(answer)
             if isinstance(read, bytes):
-                return decoded(read), Usage()
+                return Evaluated(decoded(read))
             if isinstance(read, CallOutcome):
-                return read, Usage()
+                return Evaluated(read)
             if not isinstance(context, Program):
                 raise _Broken(context or FORGED)
             return await evaluate_alone(self._engine, context, read)
@@ -172,24 +185,23 @@ class Judge:
     ) -> tuple[list[Scored], Usage]:
         program, parsed = await self._program_and(task, argument_items(answers))
         expected, usage = await self._expected(task)
-        read, used = await self._calls(task, program, parsed)
-        usage += used
-        arguments, used = await self._with_gold_input(task, answers, read)
-        usage += used
-        calls = [call for call in arguments if isinstance(call, Call)]
+        judged = await self._calls(task, program, parsed)
+        usage = sum((one.usage for one in judged), usage)
+        judged, used = await self._with_gold_input(task, answers, judged)
+        calls = [one.entry for one in judged if isinstance(one.entry, Call)]
         run = await self._run_answers(task, program, calls)
         outcomes = iter(run.outcomes)
         scored = []
-        for entry in arguments:
-            if isinstance(entry, CallOutcome):
-                scored.append(_failed(entry))
-                continue
-            value = entry if isinstance(entry, Value) else value_of(next(outcomes))
-            scored.append(_compare(value, expected, strict=task.strict))
-        return scored, usage + run.usage
+        for text, answer, (entry, _, signals) in zip(answers, parsed, judged, strict=True):
+            outcome = next(outcomes) if isinstance(entry, Call) else entry
+            value = value_of(outcome) if isinstance(outcome, CallOutcome) else outcome
+            score = _compare(value, expected, strict=task.strict)
+            seen = signals | signals_of(outcome, value) | _signals_in(answer, text)
+            scored.append(_with_signals(score, seen))
+        return scored, usage + used + run.usage
 
     async def _with_gold_input(
-        self, task: JudgeTask, answers: Sequence[str], arguments: Sequence[Call | CallOutcome]
+        self, task: JudgeTask, answers: Sequence[str], judged: Sequence[_Judged]
     ) -> tuple[list[_Judged], Usage]:
         """Let an answer that repeats the gold input word for word have the gold input's outcome.
 
@@ -198,18 +210,18 @@ class Judge:
         """
         usage = Usage()
         gold = task.inputs[0].strip() if task.inputs else None
-        judged: list[_Judged] = list(arguments)
-        for number, (answer, entry) in enumerate(zip(answers, arguments, strict=True)):
-            unserializable = isinstance(entry, CallOutcome) and (
-                entry.status is Status.UNSERIALIZABLE
+        results = list(judged)
+        for number, (answer, one) in enumerate(zip(answers, judged, strict=True)):
+            unserializable = isinstance(one.entry, CallOutcome) and (
+                one.entry.status is Status.UNSERIALIZABLE
             )
             if unserializable and answer.strip() == gold:
                 computed = await self._validator.compute(_gold(task, "value"))
                 (result,) = computed.results
                 assert not isinstance(result, str)
-                judged[number] = result
+                results[number] = _Judged(result)
                 usage += computed.usage
-        return judged, usage
+        return results, usage
 
     async def _program_and(
         self, task: JudgeTask, items: Sequence[ParseItem]
@@ -225,23 +237,20 @@ class Judge:
 
     async def _calls(
         self, task: JudgeTask, program: Program | None, parsed: Sequence[Parsed]
-    ) -> tuple[list[Call | CallOutcome], Usage]:
+    ) -> list[_Judged]:
         """Calls with values for arguments; expressions are evaluated, each by itself."""
 
-        async def call(answer: Parsed) -> tuple[Call | CallOutcome, Usage]:
+        async def call(answer: Parsed) -> _Judged:
             read = read_arguments(answer)
             if isinstance(read, CallOutcome):
-                return read, Usage()
+                return _Judged(read)
             if read.collect is None:
-                return read.call, Usage()
+                return _Judged(read.call)
             return await self._collect(task, program, read.collect)
 
-        results = await asyncio.gather(*map(call, parsed))
-        return [entry for entry, _ in results], sum((used for _, used in results), Usage())
+        return await asyncio.gather(*map(call, parsed))
 
-    async def _collect(
-        self, task: JudgeTask, program: Program | None, expression: Call
-    ) -> tuple[Call | CallOutcome, Usage]:
+    async def _collect(self, task: JudgeTask, program: Program | None, expression: Call) -> _Judged:
         """Evaluate arguments that are no literals to values, before and apart from the run.
 
         Alone at first; if they need a name of the program (a class, ``f`` itself), in a process
@@ -249,7 +258,7 @@ class Judge:
         """
         context = await import_context(self._engine, task.imports)
         if isinstance(context, CallOutcome):
-            return context, Usage()
+            return _Judged(context)
         run = await self._engine.run(context.code, [expression], colour=None, imports=True)
         outcome, usage = run.outcomes[0], run.usage
         if outcome.error_type == "NameError" and program is not None:
@@ -258,11 +267,10 @@ class Judge:
             )
             outcome, usage = run.outcomes[0], usage + run.usage
         value = value_of(outcome)
-        if not isinstance(value, Value):
-            return value, usage
-        if not _are_arguments(value.decoded):
-            return FORGED, usage
-        return Call(How.ENCODED, value.data), usage
+        if isinstance(value, Value) and not _are_arguments(value.decoded):
+            value = FORGED
+        entry = Call(How.ENCODED, value.data) if isinstance(value, Value) else value
+        return _Judged(entry, usage, signals_of(outcome, value))
 
     async def _run_answers(self, task: JudgeTask, program: Program, calls: Sequence[Call]) -> Run:
         """Run the program on each answer.
@@ -311,11 +319,13 @@ class Judge:
             if isinstance(program, CallOutcome):
                 return _failed(program), Usage()
             run = await run_calls(self._engine, program, calls, colour=None)
+            found = list(map(value_of, run.outcomes))
             pairs = [
-                _compare(value_of(outcome), value, strict=task.strict)
-                for outcome, value in zip(run.outcomes, expected, strict=True)
+                _compare(value, wanted, strict=task.strict)
+                for value, wanted in zip(found, expected, strict=True)
             ]
-            return _combine(pairs, task.scoring), run.usage
+            scored = _combine(pairs, task.scoring)
+            return _with_signals(scored, signals_of(*run.outcomes, *found)), run.usage
 
         results = await asyncio.gather(*map(score, parsed))
         return [scored for scored, _ in results], sum((used for _, used in results), usage)
@@ -332,10 +342,13 @@ class Judge:
         else:
             parsed = await self._engine.parse(items)
         # As values: a solver's program never shares its process with an expression of the task.
-        read, usage = await self._calls(task, gold, parsed[:count])
+        read = await self._calls(task, gold, parsed[:count])
         values = await self._values(task.imports, parsed[count:])
-        usage = sum((used for _, used in values), usage)
-        return _usable(read), _usable([value for value, _ in values]), usage
+        usage = sum((one.usage for one in read), Usage())
+        usage = sum((evaluated.usage for evaluated in values), usage)
+        usable = _usable([one.entry for one in read])
+        calls = [entry for entry in usable if isinstance(entry, Call)]
+        return calls, _usable([evaluated.value for evaluated in values]), usage
 
     # ---- error deduction -----------------------------------------------------------------------
 
@@ -355,11 +368,22 @@ class Judge:
         right = Scored(1.0, Status.OK, "the answer is right")
         wrong = Scored(0.0, Status.MISMATCH, "the outcome is another one")
         empty = Scored(0.0, Status.MALFORMED, "the answer is empty")
-        scored = [
-            (right if name == expected else wrong) if (name := error_name(answer)) else empty
-            for answer in answers
-        ]
+        scored = []
+        for answer in answers:
+            name = error_name(answer)
+            score = (right if name == expected else wrong) if name else empty
+            seen = signals_in_answer(answer, literal=name.isidentifier())
+            scored.append(_with_signals(score, seen))
         return scored, usage
+
+
+def _signals_in(answer: Parsed, text: str) -> frozenset[Signal]:
+    outcome = answer.outcome
+    return signals_in_answer(text, literal=outcome == "literal", readable=outcome == "expression")
+
+
+def _with_signals(scored: Scored, signals: frozenset[Signal]) -> Scored:
+    return scored._replace(signals=signals) if signals else scored
 
 
 def _usable[Wanted](parts: Sequence[Wanted | CallOutcome]) -> list[Wanted]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from executor.frames import Call, Order, Source
-from executor.models import Status, Usage
-from executor.verification.engine import CallOutcome, Engine, Run
+from executor.models import Signal, Status, Usage
+from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import Program
+from executor.verification.signals import signals_of
 from executor.verification.values import Value, value_of
 
 _LIMITS = frozenset(
@@ -55,7 +57,11 @@ async def run_calls(
 
 def _depends_on_company(outcome: CallOutcome) -> bool:
     """Whether earlier calls in the same process may have had a part in an outcome."""
-    return outcome.status in _LIMITS or outcome.error_type in ("RecursionError", "MemoryError")
+    return (
+        outcome.status in _LIMITS
+        or outcome.error_type in ("RecursionError", "MemoryError")
+        or Signal.TAMPERING in outcome.signals
+    )
 
 
 async def run_apart(
@@ -136,9 +142,19 @@ def _differs(detail: str) -> CallOutcome:
     return CallOutcome(Status.NONDETERMINISTIC, detail=detail)
 
 
+class Evaluated(NamedTuple):
+    """An expression's value, or why there is none."""
+
+    value: Value | CallOutcome
+    usage: Usage = Usage()
+    signals: frozenset[Signal] = NO_SIGNALS
+
+
 async def evaluate_alone(
     engine: Engine, imports: Program, expression: Call, *, colour: int | None = None
-) -> tuple[Value | CallOutcome, Usage]:
+) -> Evaluated:
     """Evaluate an expression in a process that holds nothing but the imports of its task."""
     run = await engine.run(imports.code, [expression], colour=colour, imports=True)
-    return value_of(run.outcomes[0]), run.usage
+    outcome = run.outcomes[0]
+    value = value_of(outcome)
+    return Evaluated(value, run.usage, signals_of(outcome, value))

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from executor.frames import Call, Order, Source
-from executor.models import Status, Triplet, Usage, Verdict
+from executor.models import Signal, Status, Triplet, Usage, Verdict
 from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.prepare import (
@@ -28,6 +28,7 @@ from executor.verification.prepare import (
     value_items,
 )
 from executor.verification.runs import agree, evaluate_alone, run_calls
+from executor.verification.signals import count_signals, signals_of
 from executor.verification.source import with_imports
 from executor.verification.values import Value, decoded
 
@@ -47,6 +48,8 @@ class Computed(NamedTuple):
     usage: Usage
     runs: int = 0
     """Fresh processes that each input was run in."""
+    signals: tuple[frozenset[Signal], ...] = ()
+    """What looked like cheating, per input, over all runs."""
 
     @property
     def sound(self) -> bool:
@@ -193,12 +196,15 @@ class Validator:
         calls = [entry.call for entry in arguments if isinstance(entry, Arguments)]
         runs = await self._independent_runs(program, calls) if calls else []
         by_call = zip(*(run.outcomes for run in runs), strict=True)
-        results = tuple(
-            self._result(triplet, next(by_call)) if isinstance(entry, Arguments) else entry
-            for entry in arguments
-        )
+        results: list[Value | str | CallOutcome] = []
+        signals = []
+        for entry in arguments:
+            outcomes = next(by_call) if isinstance(entry, Arguments) else ()
+            result = self._result(triplet, outcomes) if isinstance(entry, Arguments) else entry
+            results.append(result)
+            signals.append(signals_of(*outcomes, result))
         usage = sum((run.usage for run in runs), Usage())
-        computed = Computed(results, usage, len(runs))
+        computed = Computed(tuple(results), usage, len(runs), tuple(signals))
         if computed.sound:
             self._proven.add(program.source)
         return computed
@@ -257,6 +263,7 @@ class Validator:
             outputs=tuple(map(_text, computed.results)),
             matches=matches,
             detail=detail,
+            signals=count_signals(computed.signals),
             usage=computed.usage,
             key=key,
             backend=self.context.backend,
@@ -309,8 +316,8 @@ class Validator:
         context = await import_context(self._engine, imports)
         if isinstance(context, CallOutcome):
             return context
-        value, _ = await evaluate_alone(self._engine, context, expression)  # type: ignore[arg-type]
-        return value
+        evaluated = await evaluate_alone(self._engine, context, expression)  # type: ignore[arg-type]
+        return evaluated.value
 
 
 async def import_context(engine: Engine, imports: Sequence[str]) -> Program | CallOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from executor.grammar.compare import equal, first_difference
 from executor.grammar.decode import DecodeError, decode
 from executor.grammar.text import literal_text
-from executor.models import Status
+from executor.models import Signal, Status
 from executor.verification.engine import CallOutcome
 
 
@@ -35,7 +35,11 @@ class Value:
         return first_difference(self.decoded, other.decoded)
 
 
-FORGED = CallOutcome(Status.UNSERIALIZABLE, detail="sent what is not a well-formed value")
+FORGED = CallOutcome(
+    Status.UNSERIALIZABLE,
+    detail="sent what is not a well-formed value",
+    signals=frozenset({Signal.FORGED_FRAME}),
+)
 
 
 def value_of(outcome: CallOutcome) -> Value | CallOutcome:

@@ -109,6 +109,9 @@ def test_judge_scores_every_task_type() -> None:
     scores = [row["scores"] for row in rows_of(done.stdout)]
     assert scores == [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 0.5], [1.0, 0.0]]
     assert b"abduction" in done.stderr
+    signals = [row.get("signals") for row in rows_of(done.stdout)]
+    assert signals == [None, {"injection": 1}, None, None]
+    assert b"signs of cheating: injection 1" in done.stderr
 
 
 def test_process_backend_says_in_every_line_that_it_is_unsafe() -> None:

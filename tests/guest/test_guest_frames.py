@@ -73,6 +73,7 @@ def test_flags_and_sources_have_the_same_bits() -> None:
     assert "enum { NATURAL, ROTATED, REVERSED };" in CORE
     assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED"]
     sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d)", CORE)}
+    assert sources.pop("TAMPERING") == frames._TAMPERING == spawn._TAMPERING
     assert sources == {each.name: each.value for each in Source}
     assert spawn.sources_seen() == sum(Source)
 
@@ -131,22 +132,25 @@ def test_any_bytes_are_a_reply_or_a_protocol_error(data: bytes) -> None:
 def test_any_bytes_are_a_result_or_none(data: bytes, expected: int) -> None:
     result = decode_result(data, expected)
     if result is not None:
-        sources, records = result
+        sources, tampering, records = result
         assert len(records) == expected
-        whole = bytes((sources,)) + b"".join(record(*each) for each in records)
+        flags = sources | frames._TAMPERING * tampering
+        whole = bytes((flags,)) + b"".join(record(*each) for each in records)
         assert whole == data
 
 
 @given(
     sources=st.integers(0, 7),
+    tampering=st.booleans(),
     records=st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=30)), max_size=5),
 )
 def test_a_well_formed_result_is_read_whole(
-    sources: int, records: list[tuple[Kind, bytes]]
+    sources: int, tampering: bool, records: list[tuple[Kind, bytes]]
 ) -> None:
-    data = bytes((sources,)) + b"".join(record(*each) for each in records)
+    flags = sources | frames._TAMPERING * tampering
+    data = bytes((flags,)) + b"".join(record(*each) for each in records)
     expected = [Record(kind, payload) for kind, payload in records]
-    assert decode_result(data, len(records)) == (Source(sources), expected)
+    assert decode_result(data, len(records)) == (Source(sources), tampering, expected)
 
 
 @given(
@@ -163,7 +167,7 @@ def test_a_result_that_is_cut_longer_or_miscounted_is_none(
     assert decode_result(data, len(records) + 1) is None
     assert decode_result(data, len(records) - 1) is None
     assert decode_result(data + extra, len(records)) is None
-    assert decode_result(b"\x08" + data[1:], len(records)) is None
+    assert decode_result(b"\x10" + data[1:], len(records)) is None
     assert decode_result(b"", 0) is None
 
 

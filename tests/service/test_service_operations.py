@@ -51,6 +51,7 @@ def test_work_is_counted(client: httpx.Client) -> None:
     client.post("/v1/validate", json=GOOD)
     client.post("/v1/judge", json={"task": "deduction", "outputs": ["1"], "answers": ["1", "2"]})
     client.post("/v1/run", json={"source": "raise SystemExit(3)"})
+    client.post("/v1/judge", json={"task": "deduction", "outputs": ["1"], "answers": ["1) or (1"]})
     client.post("/v1/run", json={})
     client.get("/some/thing")
     after = samples(client)
@@ -62,13 +63,14 @@ def test_work_is_counted(client: httpx.Client) -> None:
     assert grown("executor_runs_total", task="deduction", status="ok") == 1
     assert grown("executor_runs_total", task="deduction", status="mismatch") == 1
     assert grown("executor_runs_total", task="run", status="error") == 1
+    assert grown("executor_signals_total", task="deduction", signal="injection") == 1
     assert grown("executor_run_seconds_count", task="run") == 1
     assert grown("executor_queue_seconds_count", task="run") == 1
     requests = "executor_http_requests_total"
     assert grown(requests, route="/v1/run", method="POST", code="200") == 1
     assert grown(requests, route="/v1/run", method="POST", code="422") == 1
     assert grown(requests, route="unmatched", method="GET", code="404") == 1
-    assert grown("executor_http_request_seconds_count", route="/v1/judge") == 1
+    assert grown("executor_http_request_seconds_count", route="/v1/judge") == 2
 
 
 def test_labels_are_few_whatever_clients_send(client: httpx.Client) -> None:

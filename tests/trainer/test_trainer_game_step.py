@@ -373,6 +373,7 @@ def test_metrics_are_those_worked_by_hand(
         "executor/validate/infra": 1,
         "executor/judge/infra": 6,
         "executor/suspicious/forbidden": 1 + 1 + 2,  # a proposal, an answer, two estimates
+        "executor/signals/forged_frame": 0,
         "types/error_types/exception/unique_count": 2,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)

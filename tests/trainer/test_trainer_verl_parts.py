@@ -58,7 +58,8 @@ def test_estimator_gives_the_games_advantages_and_leaves_padding_out() -> None:
         for i, n in enumerate(lengths):
             scores[i, max(n - 1, 0)] = rewards[i]
         for weighting in ("token", "sequence"):
-            got, returns = trrpp_advantages(scores, mask, uids, {"trrpp_weighting": weighting})
+            config = {"trrpp_weighting": weighting, "trrpp_baseline": "task_relative"}
+            got, returns = trrpp_advantages(scores, mask, uids, config)
             real = [0, 1, 2, 4, 5]
             wanted = advantages([rewards[i] for i in real], [lengths[i] for i in real],
                                 [uids[i].rsplit("-", 1)[0] for i in real], weighting=weighting)
@@ -66,6 +67,11 @@ def test_estimator_gives_the_games_advantages_and_leaves_padding_out() -> None:
             assert (got * (1 - mask) == 0).all() and (got[3] == 0).all()
             assert torch.equal(returns[:, 0], torch.tensor([1.0, 0.5, -0.5, 0.0, -1.0, 1.0]))
             assert got.abs().sum() > 1
+            config["trrpp_baseline"] = "global"
+            got, _ = trrpp_advantages(scores, mask, uids, config)
+            wanted = advantages([rewards[i] for i in real], [lengths[i] for i in real],
+                                ["all"] * len(real), weighting=weighting)
+            assert torch.allclose(got[real, 0].double(), torch.tensor(wanted), atol=1e-6), got
         print("equal")
         """
     )

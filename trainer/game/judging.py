@@ -38,13 +38,15 @@ from executor import (
 )
 from trainer.game.cleaning import Program, Refused
 from trainer.game.errors import ExecutorLost
+from trainer.game.held_out import read_programs
 from trainer.game.literal_types import type_of_arguments, type_of_value
 from trainer.game.parsing import InductionProposal, ProgramProposal
 from trainer.game.settings import AzrSettings
-from trainer.game.tasks import InductionTask, ProgramTask, Task
+from trainer.game.tasks import InductionTask, ProgramTask, Task, normal_source
 from trainer.game.workshop import Workshop
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
+HELD_OUT = "held_out"
 EXCEPTION_TYPE = "exception"
 """The type that statistics give to the answers of error deduction."""
 
@@ -84,8 +86,8 @@ class Examined:
     """What became of a proposal."""
 
     status: str
-    """``valid``, ``malformed`` (it never reached the executor), ``too_long`` (its output), or a
-    status of the executor."""
+    """``valid``, ``malformed`` (it never reached the executor), ``too_long`` (its output),
+    ``held_out`` (the model is to be tested on it), or a status of the executor."""
     detail: str
     """A sentence for people."""
     task: Task | None = None
@@ -93,8 +95,8 @@ class Examined:
 
     @property
     def masked(self) -> bool:
-        """The platform failed: the proposal has no score."""
-        return self.status == Status.INFRA
+        """The platform failed, or the program is held out: the proposal has no score."""
+        return self.status in (Status.INFRA, HELD_OUT)
 
 
 @dataclass(slots=True)
@@ -105,6 +107,8 @@ class Tally:
     """Verdicts by status."""
     answers: Counter[str] = field(default_factory=Counter)
     """Judged answers by status."""
+    signals: Counter[str] = field(default_factory=Counter)
+    """Signs of cheating: inputs of proposals and answers that showed each."""
     usage: Usage = field(default_factory=Usage)
     """Sum of wall and CPU time over all runs, and the peak of memory."""
     retries: int = 0
@@ -120,6 +124,7 @@ class TaskJudge:
         settings: Bans, limits of outputs, patience.
 
     Raises:
+        SeedError: the file of held-out tasks cannot be used.
         ExecutorError: on entering, if the executor cannot be opened.
     """
 
@@ -127,6 +132,7 @@ class TaskJudge:
         self._verifier = verifier
         self._workshop = workshop
         self._settings = settings
+        self._held_out = read_programs(settings.held_out_tasks)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="task-judge", daemon=True)
         self._tally = Tally()
@@ -241,6 +247,8 @@ class TaskJudge:
         program = await asyncio.wrap_future(self._workshop.prepare(proposal.code, functions))
         if isinstance(program, Refused):
             return Examined("malformed", program.reason)
+        if normal_source(program.source) in self._held_out:
+            return Examined(HELD_OUT, "the model is to be tested on this program")
         task = ProgramTask(
             snippet=program.source,
             input=proposal.input,
@@ -263,6 +271,7 @@ class TaskJudge:
         stream = self._validate_errors if task_type is TaskType.ERROR else self._validate_values
         verdict = await stream.result(triplet(task_type, task))
         self._tally.validations[verdict.status.value] += 1
+        self._tally.signals.update(verdict.signals)
         self._tally.usage += verdict.usage
         if not verdict.valid:
             return Examined(verdict.status.value, verdict.detail)
@@ -278,6 +287,7 @@ class TaskJudge:
     async def _judge(self, task: JudgeTask) -> Judgement:
         judgement = await self._judgements.result(task)
         self._tally.answers.update(status.value for status in judgement.statuses)
+        self._tally.signals.update(judgement.signals)
         self._tally.usage += judgement.usage
         return judgement
 

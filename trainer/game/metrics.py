@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from executor import Status
+from executor import Signal, Status
 from trainer.game import measures
 from trainer.game.buffers import Buffers
 from trainer.game.drawing import TokenCounter
@@ -201,6 +201,8 @@ def _executor_metrics(tally: Tally, numbers: StepNumbers) -> Metrics:
         found[f"executor/suspicious/{status.value}"] = (
             tally.validations[status.value] + tally.answers[status.value]
         )
+    for signal in Signal:
+        found[f"executor/signals/{signal.value}"] = tally.signals[signal.value]
     return found
 
 

@@ -39,6 +39,8 @@ class ProposalRecord:
     values: dict[str, float] = field(default_factory=dict)
     """Intrinsic rewards, before coefficient and bound."""
     reward: float = 0.0
+    trained_reward: float = 0.0
+    """The reward, unless rewards are shuffled for a control experiment."""
     masked: bool = False
     advantage: float = 0.0
     storable: bool = True
@@ -60,6 +62,8 @@ class AnswerRecord:
     well_formed: bool
     scored: Scored
     reward: float = 0.0
+    trained_reward: float = 0.0
+    """The reward, unless rewards are shuffled for a control experiment."""
     masked: bool = False
     advantage: float = 0.0
 

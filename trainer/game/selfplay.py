@@ -32,7 +32,7 @@ from trainer.game.records import AnswerRecord, ProposalRecord, Record, Scored
 from trainer.game.settings import GameSettings
 from trainer.game.tables import step_tables
 from trainer.game.tasks import ALL_KINDS, InductionTask, Kind, Role, Task, TaskType
-from trainer.game.trrpp import advantages
+from trainer.game.trrpp import advantages, grouping
 
 __all__ = ["Message", "Policy", "Request", "Response", "Sample", "SelfPlay", "StepResult"]
 
@@ -179,6 +179,7 @@ class SelfPlay:
         for answer in answers:
             _reward_answer(answer)
         records = _in_order(proposals, answers)
+        self._set_trained_rewards(records)
         self._set_advantages(records)
         self._store(proposals, step)
         numbers = StepNumbers(
@@ -382,14 +383,28 @@ class SelfPlay:
 
     def _set_advantages(self, records: Sequence[Record]) -> None:
         values = advantages(
-            [record.reward for record in records],
+            [record.trained_reward for record in records],
             [record.response.tokens for record in records],
-            [record.prompt.kind for record in records],
+            grouping([record.prompt.kind for record in records], self._azr.advantage.baseline),
             weighting=self._azr.advantage.weighting,
             counted=[not record.masked for record in records],
         )
         for record, value in zip(records, values, strict=True):
             record.advantage = float(value)
+
+    def _set_trained_rewards(self, records: Sequence[Record]) -> None:
+        """The rewards themselves; for a control experiment shuffled within each kind."""
+        for record in records:
+            record.trained_reward = record.reward
+        if not self._azr.advantage.shuffle_rewards:
+            return
+        for kind in ALL_KINDS:
+            own = [record for record in records if record.prompt.kind == kind]
+            scored = [record for record in own if not record.masked]
+            rewards_of = [record.reward for record in scored]
+            self._rng.shuffle(rewards_of)
+            for record, reward in zip(scored, rewards_of, strict=True):
+                record.trained_reward = reward
 
     def _store(self, proposals: Sequence[ProposalRecord], step: int) -> None:
         """Add the valid proposals to the buffers, in the order of their prompts."""
@@ -523,7 +538,7 @@ def _sample(record: Record) -> Sample:
     return Sample(
         response=record.response,
         kind=record.prompt.kind,
-        reward=record.reward,
+        reward=record.trained_reward,
         masked=record.masked,
         advantage=record.advantage,
         details={**details, "well_formed": record.well_formed},

@@ -184,6 +184,12 @@ class AdvantageSettings(Settings):
     weighting: Literal["token", "sequence"] = "token"
     """What a baseline averages over: ``token`` weighs a response by its length, as the code that
     made the paper's results; ``sequence`` weighs all alike, as the paper's equation."""
+    baseline: Literal["task_relative", "global"] = "task_relative"
+    """A baseline for each role and task type (TRR++), or one for all responses of a step
+    (REINFORCE++)."""
+    shuffle_rewards: bool = False
+    """Train on rewards that are shuffled among the responses of the same role and task type: a
+    control, with which nothing can be learnt. Metrics show the true rewards."""
 
 
 class AzrSettings(Settings):
@@ -242,6 +248,9 @@ class AzrSettings(Settings):
     """Train on proposals; else they are made, scored and stored, but not trained on."""
     random_print_max_programs: int = Field(3, ge=0)
     """Sample proposals and answers per kind that a step reports."""
+    held_out_tasks: str | None = None
+    """New. Tasks (jsonl) whose programs the model is to be tested on: proposals of the same
+    programs are masked and not stored."""
     prompts_dir: str | None = None
     """New. A folder of templates that take the place of those of the same name."""
     data_selection_strategy: DataSelectionStrategy = DataSelectionStrategy()

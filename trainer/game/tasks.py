@@ -27,6 +27,7 @@ __all__ = [
     "Role",
     "Task",
     "TaskType",
+    "normal_source",
     "task_from_json",
 ]
 
@@ -124,7 +125,7 @@ class ProgramTask:
     @property
     def key(self) -> str:
         """Equal for tasks that are duplicates of each other: same program and input."""
-        return _digest(_normal(self.snippet), self.input.strip())
+        return _digest(normal_source(self.snippet), self.input.strip())
 
     def at_step(self, step: int) -> Self:
         """The same task, made at another step."""
@@ -165,7 +166,7 @@ class InductionTask:
     def key(self) -> str:
         """Equal for tasks that are duplicates: same program, inputs and message."""
         inputs = (text.strip() for text in self.inputs)
-        return _digest(_normal(self.snippet), self.message.strip(), *inputs)
+        return _digest(normal_source(self.snippet), self.message.strip(), *inputs)
 
     @property
     def given(self) -> tuple[tuple[str, str], ...]:
@@ -268,7 +269,7 @@ def _what(row: Mapping[str, Json], key: str) -> str:
     return type(row[key]).__name__ if key in row else "missing"
 
 
-def _normal(source: str) -> str:
+def normal_source(source: str) -> str:
     """The source without what nobody sees: spaces at the ends of lines, empty lines around."""
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 

@@ -59,6 +59,13 @@ def advantages(
     return result
 
 
+def grouping(
+    kinds: Sequence[Hashable], baseline: Literal["task_relative", "global"]
+) -> list[Hashable]:
+    """What :func:`advantages` groups by: the kinds, or one group of all (REINFORCE++)."""
+    return list(kinds) if baseline == "task_relative" else ["all"] * len(kinds)
+
+
 def _normalised(r: Floats, w: Floats) -> Floats:
     """(r - mu) / sigma for the rewards r of one group, weighted by w."""
     n = w.sum()

@@ -139,6 +139,11 @@ SECTIONS: dict[str, tuple[Chart, ...]] = {
             "Which honest programs hardly have: attempts on the sandbox or the verdict.",
             r"executor/suspicious/(\w+)",
         ),
+        Chart(
+            "Signs of cheating",
+            "Inputs of proposals and answers that showed each; hints, not verdicts.",
+            r"executor/signals/(\w+)",
+        ),
         Chart("Masked samples", "Platform faults: never scored.", r"(\w+)/masked"),
     ),
     "Time": (

@@ -10,12 +10,14 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
 from trainer.game.tasks import Kind
 from trainer.game.trrpp import advantages as trrpp
+from trainer.game.trrpp import grouping
 
 NAME: Final = "trrpp"
 
 WEIGHTING_KEY: Final = "trrpp_weighting"
-"""Where :mod:`trainer.verl_adapter.wiring` puts ``azr.advantage.weighting``: veRL hands estimators
-its ``algorithm`` configuration only."""
+BASELINE_KEY: Final = "trrpp_baseline"
+"""Where :mod:`trainer.verl_adapter.wiring` puts ``azr.advantage.weighting`` and ``.baseline``: veRL
+hands estimators its ``algorithm`` configuration only."""
 
 
 @register_adv_est(NAME)
@@ -29,8 +31,8 @@ def trrpp_advantages(
     """Advantages and returns, both (sequence, token), 0 outside the mask.
 
     A sequence's reward is the sum of its tokens' rewards, its group the (role, task type) that its
-    uid in ``index`` starts with. Sequences without a token in the mask (veRL's padding) belong to
-    no group.
+    uid in ``index`` starts with; with the global baseline there is one group. Sequences without a
+    token in the mask (veRL's padding) belong to no group.
     """
     mask = response_mask.to(torch.float64)
     rewards = (token_level_rewards.to(torch.float64) * mask).sum(-1)
@@ -42,7 +44,7 @@ def trrpp_advantages(
             trrpp(
                 rewards[real].numpy(),
                 lengths[real].numpy(),
-                [Kind.of(str(index[i])).name for i in real],
+                grouping([Kind.of(str(index[i])) for i in real], config[BASELINE_KEY]),
                 weighting=config[WEIGHTING_KEY],
             )
         )

@@ -75,6 +75,7 @@ def _game(config: DictConfig) -> None:
     config.trainer.default_local_dir = str(run_directory(config))
     config.algorithm.adv_estimator = "trrpp"
     config.algorithm.trrpp_weighting = config.azr.advantage.weighting
+    config.algorithm.trrpp_baseline = config.azr.advantage.baseline
     for key, name in _SEED_FILES.items():
         if config.azr[key] == BUILT_IN:
             config.azr[key] = str(_SEEDS / name)

@@ -1,0 +1,38 @@
+"""Every attack has one of its outcomes on every backend, and its neighbours notice nothing."""
+
+from __future__ import annotations
+
+import pytest
+from security_backends import BACKENDS
+from security_cases import Case, all_cases
+from security_records import Records
+
+pytestmark = pytest.mark.timeout(500)  # the first test of a backend runs all its attacks
+
+
+def pairs() -> list[object]:
+    """Each backend with each case that it runs."""
+    return [
+        pytest.param(backend, case, id=f"{backend}-{case.category}-{case.name}")
+        for backend, attacked in BACKENDS.items()
+        for case in all_cases()
+        if attacked.takes(case)
+    ]
+
+
+@pytest.mark.parametrize(("backend", "case"), pairs())
+def test_attack_gains_nothing(backend: str, case: Case, records: Records) -> None:
+    BACKENDS[backend].require()
+    record = records.of(backend).records[case.name]
+    if case.refused:
+        assert case.refused in record.failure, record
+    else:
+        assert record.result is not None, record.failure
+        case.verify(backend, record.result)
+    assert record.disturbed == ()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_is_left_after_the_attacks(backend: str, records: Records) -> None:
+    BACKENDS[backend].require()
+    assert records.of(backend).left == ()

@@ -1,0 +1,94 @@
+"""Examples of supervised learning: prompts exactly as in self-play, and right responses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from trainer.game.policy import Message
+from trainer.game.prompts import PromptBook
+from trainer.game.tasks import Kind, ProgramTask, Role, TaskType
+from trainer.warmstart.corpus import TASK_TYPES, Sound
+from trainer.warmstart.programs import LEVELS
+from trainer.warmstart.settings import WarmStart, game_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and the response to learn."""
+
+    kind: Kind
+    messages: tuple[Message, ...]
+    response: str
+
+
+def examples(programs: Sequence[Sound], settings: WarmStart, seed: int) -> Iterator[Example]:
+    """Examples for ever: task types and levels alike, proposals as often as the settings say."""
+    book = PromptBook(game_settings(settings))
+    rng = random.Random(seed)
+    by_level = [[one for one in programs if one.level == level] for level in LEVELS]
+
+    def draw() -> Sound:
+        return rng.choice(rng.choice(by_level))
+
+    while True:
+        task_type = rng.choice(TASK_TYPES)
+        if rng.random() < settings.training.proposer_share:
+            yield _proposal(task_type, draw, book, settings, rng)
+        else:
+            yield _answer(task_type, draw(), book, settings, rng)
+
+
+def _answer(
+    task_type: TaskType, one: Sound, book: PromptBook, settings: WarmStart, rng: random.Random
+) -> Example:
+    kind = Kind(Role.SOLVE, task_type)
+    if task_type is TaskType.INDUCTION:
+        task = one.induction_task(_choose(one, settings.training.num_inputs, rng))
+        return Example(kind, book.solve(task_type, task), answered(fence("python", one.source)))
+    at = rng.randrange(len(one.inputs))
+    label, text = ("input", one.inputs[at]) if task_type is TaskType.ABDUCTION else (
+        "output", one.outputs[at]
+    )  # fmt: skip
+    prompt = book.solve(task_type, one.program_task(at))
+    return Example(kind, prompt, answered(fence(label, text)))
+
+
+def _proposal(
+    task_type: TaskType,
+    draw: Callable[[], Sound],
+    book: PromptBook,
+    settings: WarmStart,
+    rng: random.Random,
+) -> Example:
+    kind = Kind(Role.PROPOSE, task_type)
+    one = draw()
+    if task_type is TaskType.INDUCTION:
+        prompt = book.propose(task_type, [one.program_task(0)])
+        chosen = _choose(one, settings.training.num_inputs, rng)
+        inputs = [fence("input", one.inputs[at]) for at in chosen]
+        return Example(kind, prompt, answered("\n".join([*inputs, fence("message", one.hint)])))
+    shown = [_any_task(draw(), rng) for _ in range(settings.training.references)]
+    prompt = book.propose(task_type, shown)
+    given = one.inputs[rng.randrange(len(one.inputs))]
+    text = f"{fence('python', one.source)}\n{fence('input', given)}"
+    return Example(kind, prompt, answered(text))
+
+
+def _any_task(one: Sound, rng: random.Random) -> ProgramTask:
+    return one.program_task(rng.randrange(len(one.inputs)))
+
+
+def _choose(one: Sound, count: int, rng: random.Random) -> list[int]:
+    return rng.sample(range(len(one.inputs)), min(count, len(one.inputs)))
+
+
+def fence(label: str, text: str) -> str:
+    """A fenced block."""
+    return f"```{label}\n{text}\n```"
+
+
+def answered(text: str) -> str:
+    """A response: the prompt has opened the thoughts; a small model has none."""
+    return f"</think><answer>{text}</answer>"

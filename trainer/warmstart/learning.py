@@ -1,0 +1,172 @@
+"""A Qwen2 of a few million parameters, and plain supervised learning."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trainer.warmstart.corpus import Corpus
+from trainer.warmstart.examples import Example, examples
+from trainer.warmstart.settings import ModelSettings, TrainingSettings, WarmStart
+from trainer.warmstart.tokens import train_tokenizer
+
+_TOKENIZER_EXAMPLES = 4000
+_POOL = 1024
+"""Examples that are drawn together; batches are made of those of like length."""
+_WARM_UP = 0.04
+_CLIP = 1.0
+
+
+class Encoded(NamedTuple):
+    """An example as tokens."""
+
+    tokens: list[int]
+    prompt: int
+    """Tokens of the prompt, which come first."""
+
+
+class Progress(NamedTuple):
+    """How far training is."""
+
+    tokens: int
+    wanted: int
+    loss: float
+    """Mean over the responses' tokens of the last batches, in nats."""
+    seconds: float
+
+
+def train(
+    corpus: Corpus, settings: WarmStart, folder: Path, say: Callable[[Progress], None]
+) -> None:
+    """Train a model from nothing and write it with its tokenizer, in Hugging Face format.
+
+    The same corpus, settings, libraries, machine and number of threads give the same weights.
+    """
+    import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
+
+    drawn = examples(corpus.training, settings, settings.training.seed)
+    first = list(islice(drawn, _TOKENIZER_EXAMPLES))
+    tokenizer = train_tokenizer(map(_text, first), settings.model.vocabulary)
+    torch.manual_seed(settings.training.seed)
+    model = make_model(settings.model, tokenizer)
+    _learn(model, _batches(drawn, tokenizer, settings.training), settings.training, say)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def make_model(settings: ModelSettings, tokenizer: Any) -> Any:
+    """The model with random weights; as many entries as the tokenizer has."""
+    import torch  # noqa: PLC0415
+    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        intermediate_size=settings.feed_forward,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=1,
+        head_dim=settings.hidden // settings.heads,
+        max_position_embeddings=settings.max_positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation="sdpa",
+        dtype="float32",
+    )
+    return Qwen2ForCausalLM(config).to(torch.float32)
+
+
+def encode(example: Example, tokenizer: Any) -> Encoded:
+    """Tokens of the prompt as the chat template has it, of the response, and of its end."""
+    messages = [{"role": m.role, "content": m.content} for m in example.messages]
+    prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(example.response, add_special_tokens=False)["input_ids"]
+    return Encoded([*ids, *answer, tokenizer.eos_token_id], len(ids))
+
+
+def _text(example: Example) -> str:
+    return "".join(message.content for message in example.messages) + example.response
+
+
+def _batches(
+    drawn: Iterator[Example], tokenizer: Any, settings: TrainingSettings
+) -> Iterator[list[Encoded]]:
+    """Batches of like length, of at most ``batch_tokens`` tokens with padding, in random order."""
+    import torch  # noqa: PLC0415
+
+    while True:
+        pool = sorted(
+            (encode(one, tokenizer) for one in islice(drawn, _POOL)), key=lambda e: len(e.tokens)
+        )
+        batches: list[list[Encoded]] = [[]]
+        for one in pool:
+            if (len(batches[-1]) + 1) * len(one.tokens) > settings.batch_tokens:
+                batches.append([])
+            batches[-1].append(one)
+        for at in torch.randperm(len(batches)).tolist():
+            yield batches[at]
+
+
+def _learn(
+    model: Any,
+    batches: Iterator[list[Encoded]],
+    settings: TrainingSettings,
+    say: Callable[[Progress], None],
+) -> None:
+    import torch  # noqa: PLC0415
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    started, seen = time.monotonic(), 0
+    losses: list[float] = []
+    model.train()
+    while seen < settings.tokens:
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(seen / settings.tokens)
+        batch = next(batches)
+        loss, of_responses = _loss(model, batch, settings.prompt_weight)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+        optimizer.step()
+        seen += sum(len(one.tokens) for one in batch)
+        losses = [*losses[-49:], of_responses]
+        say(Progress(seen, settings.tokens, sum(losses) / len(losses), time.monotonic() - started))
+    model.eval()
+
+
+def _schedule(share: float) -> float:
+    """Warm up, then a cosine to a twentieth."""
+    if share < _WARM_UP:
+        return max(share, 0.002) / _WARM_UP
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def _loss(model: Any, batch: Sequence[Encoded], prompt_weight: float) -> tuple[Any, float]:
+    """Weighted mean over tokens, and the plain mean over those of responses."""
+    import torch  # noqa: PLC0415
+    from torch.nn.functional import cross_entropy  # noqa: PLC0415
+
+    width = max(len(one.tokens) for one in batch)
+    ids = torch.zeros((len(batch), width), dtype=torch.long)
+    weights = torch.zeros((len(batch), width))
+    for row, one in enumerate(batch):
+        ids[row, : len(one.tokens)] = torch.tensor(one.tokens)
+        weights[row, : one.prompt] = prompt_weight
+        weights[row, one.prompt : len(one.tokens)] = 1.0
+    # Padding is on the right, where a causal model does not look; no mask is needed.
+    logits = model(input_ids=ids).logits[:, :-1]
+    targets, weights = ids[:, 1:], weights[:, 1:]
+    each = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    each = each.view_as(targets)
+    responses = weights == 1.0
+    loss = (each * weights).sum() / weights.sum()
+    return loss, float(each.detach()[responses].mean())

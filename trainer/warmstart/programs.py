@@ -1,0 +1,105 @@
+"""A seeded generator of small typed functions with inputs.
+
+Level 1 is one step, level 2 two steps or a branch, level 3 three steps or a loop.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainer.warmstart.forms import BOOL, INT, LIST, STEPS, STR, WHOLES, Step, constants, value
+
+LEVELS = (1, 2, 3)
+
+_NAMES = {INT: ("n", "a"), STR: ("s", "t"), LIST: ("x", "z")}
+_SECOND_NAMES = {INT: "k", STR: "u", LIST: "y"}
+_WHOLE_SHARE = 0.35
+"""Programs that are one of the whole forms, rather than a chain of steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A function with inputs that it was made for; nothing has run yet."""
+
+    source: str
+    inputs: tuple[str, ...]
+    """Different from each other."""
+    hint: str
+    """What it does, without its constants."""
+    level: int
+
+
+def generate(seed: int, inputs: int) -> Iterator[Generated]:
+    """Programs for ever, all levels alike, each source once; ``inputs`` is the most of each."""
+    rng = random.Random(seed)
+    known: set[str] = set()
+    while True:
+        level = rng.choice(LEVELS)
+        wholes = [form for form in WHOLES if form.level == level]
+        if rng.random() < _WHOLE_SHARE:
+            form = rng.choice(wholes)
+            names = _names(form.takes, rng)
+            body = form.body.format(**_variables(names), **constants(rng))
+            takes, gives, hint = form.takes, form.gives, form.hint
+        else:
+            steps = _chain(level, rng)
+            takes, gives = (steps[0].takes,), steps[-1].gives
+            names = _names(takes, rng)
+            body = _lines(steps, names[0], rng)
+            hint = ", ".join(step.hint for step in steps)
+        source = _function(names, takes, gives, body)
+        if source in known:
+            continue
+        known.add(source)
+        yield Generated(source, _inputs(takes, inputs, rng), hint, level)
+
+
+def _chain(length: int, rng: random.Random) -> list[Step]:
+    chain = [rng.choice(STEPS)]
+    while len(chain) < length:
+        following = [step for step in STEPS if step.takes == chain[-1].gives]
+        if chain[-1].gives == BOOL or not following:
+            chain = [rng.choice(STEPS)]
+            continue
+        chain.append(rng.choice(following))
+    return chain
+
+
+def _lines(steps: list[Step], name: str, rng: random.Random) -> str:
+    """A statement for each step; the type of a variable never changes."""
+    lines: list[str] = []
+    at = name
+    for number, step in enumerate(steps):
+        text = step.text.format(x=at, **constants(rng))
+        if number == len(steps) - 1:
+            lines.append(f"return {text}")
+            continue
+        if step.gives != step.takes or (at == name and rng.random() < 0.3):
+            at = "pqr"[number]
+        lines.append(f"{at} = {text}")
+    return "\n".join(lines)
+
+
+def _names(takes: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
+    return (rng.choice(_NAMES[takes[0]]), *(_SECOND_NAMES[kind] for kind in takes[1:]))
+
+
+def _variables(names: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(("x", "y"), names, strict=False))
+
+
+def _function(names: tuple[str, ...], takes: tuple[str, ...], gives: str, body: str) -> str:
+    parameters = ", ".join(f"{name}: {kind}" for name, kind in zip(names, takes, strict=True))
+    indented = "\n".join(f"    {line}" for line in body.split("\n"))
+    return f"def f({parameters}) -> {gives}:\n{indented}"
+
+
+def _inputs(takes: tuple[str, ...], count: int, rng: random.Random) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for _ in range(4 * count):
+        found[", ".join(value(kind, rng) for kind in takes)] = None
+        if len(found) == count:
+            break
+    return tuple(found)

@@ -1,0 +1,121 @@
+"""What a warm start is made of; all of it decides the cache key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from trainer.game.settings import (
+    AzrSettings,
+    DataSelectionStrategy,
+    GameSettings,
+    RewardSettings,
+)
+
+HERE = Path(__file__).parent
+PROMPTS = HERE / "prompts"
+_TOOLS = ("torch", "transformers", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSettings:
+    """The generated tasks."""
+
+    seed: int = 1
+    programs: int = 9000
+    """Generated; some are refused by the executor."""
+    inputs: int = 6
+    """Most inputs of a program."""
+    held_out_share: float = 0.1
+    """Programs, chosen by their content hash, that training never sees."""
+    held_out: int = 40
+    """Tasks of each type and level in the held-out set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The model: a Qwen2 of about 1.7 million parameters."""
+
+    vocabulary: int = 384
+    """Most entries of the tokenizer."""
+    hidden: int = 192
+    layers: int = 4
+    heads: int = 3
+    feed_forward: int = 512
+    max_positions: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Plain supervised learning."""
+
+    seed: int = 1
+    tokens: int = 2_400_000
+    """Padding left out; decides how long it takes, and how good the model is."""
+    batch_tokens: int = 4096
+    learning_rate: float = 2e-3
+    prompt_weight: float = 0.2
+    """Weight of a prompt's tokens in the loss; those of responses have 1."""
+    proposer_share: float = 0.3
+    """Examples of proposals; the rest are answers."""
+    references: int = 2
+    """Example tasks in a proposer's prompt (``io_n``)."""
+    num_inputs: int = 4
+    """Inputs of an induction task."""
+    max_response: int = 112
+    """Tokens of the longest response."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStart:
+    """Everything."""
+
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+def game_settings(settings: WarmStart, prompts: Path = PROMPTS) -> GameSettings:
+    """The game as the model is to play it: decides what the prompts look like."""
+    return GameSettings(
+        azr=AzrSettings(
+            prompts_dir=str(prompts),
+            data_selection_strategy=DataSelectionStrategy(
+                io_n=settings.training.references,
+                num_inputs=settings.training.num_inputs,
+                banned_words=(),
+            ),
+            reward=RewardSettings(),
+        )
+    )
+
+
+def corpus_key(settings: WarmStart) -> str:
+    """Content hash of what decides the generated tasks."""
+    sources = (HERE / "forms.py", HERE / "programs.py", HERE / "corpus.py")
+    return _digest(asdict(settings.corpus), _contents(sources), settings.training.num_inputs)
+
+
+def model_key(settings: WarmStart) -> str:
+    """Content hash of what decides the model: corpus, prompts, code, settings, and libraries."""
+    sources = (*sorted(HERE.glob("*.py")), *sorted(PROMPTS.glob("*.txt")))
+    tools = {name: version(name) for name in _TOOLS}
+    return _digest(asdict(settings), _contents(sources), tools, corpus_key(settings))
+
+
+def _contents(paths: tuple[Path, ...]) -> dict[str, str]:
+    return dict(_hashes(paths))
+
+
+def _hashes(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        yield path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(*parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
