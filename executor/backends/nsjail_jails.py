@@ -145,8 +145,6 @@ class WarmJails:
         self._rest_until = 0.0
         self._warned = False
         self._closing: set[asyncio.Task[None]] = set()
-        self.tries = 0
-        """How many scripts were given to a warm jail."""
 
     async def run(self, script: Script, limits: Limits) -> tuple[ScriptReply, int] | None:
         """As :meth:`WarmJail.run`; ``None`` if the script must be run in a jail of its own."""
@@ -155,7 +153,6 @@ class WarmJails:
             return None
         sound = False
         try:
-            self.tries += 1
             result = await jail.run(script, limits)
             sound = jail.served < RETIRE_AFTER
         except InputError:

@@ -29,7 +29,7 @@ from executor.guest.wire import READY, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Never
+    from collections.abc import Callable
 
 DIRECTORIES = ("/box", "/tmp", "/dev/shm")
 """What a script can write to: a file system in memory each, gone with the script."""
@@ -37,6 +37,7 @@ _FILES = "mode=1777,nr_inodes=16384"
 _NAMESPACES = os.CLONE_NEWPID | os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS
 """Network: sockets that hold one another can outlive their processes, and the names that they have
 with them."""
+_TRIAL_BYTES = 1 << 20
 _MS_NOSUID, _MS_NODEV = 2, 4
 _CLONE, _CAPSET = 56, 126
 _SIGCHLD = 17
@@ -76,14 +77,27 @@ def serve(code: bytes) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+    _run(_try_one, policy)  # what cannot be done here is found out before there is a script
     write(READY)
     while requests.poll()[0][1] & select.POLLIN:
-        pid = _fork()
-        if not pid:
-            _serve_one(policy)
-        if os.waitpid(pid, 0)[1]:
-            sys.exit("a script's pid 1 failed")
+        _run(_serve_one, policy)
         write(READY)
+
+
+def _run(life: Callable[[Filter], None], policy: Filter) -> None:
+    """Let a child in new namespaces live, and wait until nothing is left of it."""
+    pid = _fork()
+    if not pid:
+        code = 1
+        try:
+            life(policy)
+            code = 0
+        except BaseException:  # nothing may get back into the loop above
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit("a script's pid 1 failed")
 
 
 def _fork() -> int:
@@ -99,23 +113,23 @@ def _fork() -> int:
     return pid
 
 
-def _serve_one(policy: Filter) -> Never:
-    """The rest of a child's life."""
-    code = 1
-    try:
-        script.ignore_signals()
-        os.setsid()
-        request = script.read_request()
-        _mount(request["files_bytes"])
-        request["processes"] += 1  # the parent counts too
-        _drop_capabilities()
-        policy.install()
-        script.serve(request, DIRECTORIES[0])
-        code = 0
-    except BaseException:  # nothing may get back into the loop above
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+def _try_one(policy: Filter) -> None:
+    _confine(_TRIAL_BYTES, policy)
+
+
+def _serve_one(policy: Filter) -> None:
+    script.ignore_signals()
+    os.setsid()
+    request = script.read_request()
+    request["processes"] += 1  # the parent counts too
+    _confine(request["files_bytes"], policy)
+    script.serve(request, DIRECTORIES[0])
+
+
+def _confine(size: int, policy: Filter) -> None:
+    _mount(size)
+    _drop_capabilities()
+    policy.install()
 
 
 def _mount(size: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +19,7 @@ from support import children, nothing_left, wait_until
 from warm_script_support import facts
 
 from executor import Executor, InputError, Limits, Script, Status
-from executor.backends import nsjail_jails
-from executor.backends.nsjail import NsjailBackend
-from executor.errors import BackendUnavailable
+from executor.backends import nsjail, nsjail_jails
 
 LIMITS = Limits(cpu_s=8, wall_s=40, memory_mib=256, output_kib=8192, processes=16, files_mib=16)
 TIGHT = Limits(cpu_s=1, wall_s=20, memory_mib=128, output_kib=64, processes=16, files_mib=16)
@@ -483,24 +483,62 @@ def test_a_reply_that_is_none_is_not_believed(jails: Jails) -> None:
         os.close(descriptor)
 
 
-def test_without_warm_jails_scripts_run_and_a_warning_says_so() -> None:
-    async def unable() -> nsjail_jails.WarmJail:
-        raise BackendUnavailable("not here")
+def test_where_jails_get_no_capabilities_scripts_run_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    monkeypatch.setattr(nsjail, "_JAIL_CAPABILITIES", [])
+    with nothing_left(temporary):
+        jails = Jails(LIMITS)
+        for _ in range(2):
+            assert jails.run(Script(source="print('ran')"), LIMITS).stdout == b"ran\n"
+        assert jails.idle == []
+        (warning,) = [text for text in jails.backend.warnings if "no warm jails" in text]
+        assert "Operation not permitted" in warning
+        jails.close()
 
-    async def main() -> None:
-        backend = NsjailBackend(LIMITS)
-        backend._jails._start = unable  # type: ignore[method-assign]
-        await backend.open()
-        try:
-            for _ in range(2):
-                result = await backend.run_script(Script(source="print('ran')"), LIMITS)
-                assert result.stdout == b"ran\n"
-            (warning,) = [text for text in backend.warnings if "warm jails" in text]
-            assert "not here" in warning
-        finally:
-            await backend.close()
 
-    asyncio.run(main())
+WITHOUT_ROOT = """
+import ctypes, os
+from jail_support import CEILING, Jails
+from executor.models import Script
+jails = Jails(grouped=False)
+scripts = [
+    Script(source="import os\\nprint(os.getuid(), os.getpid(), os.listdir('/box'))\\n"
+                  "print(open('/tmp/a', 'x').write('x'), os.system('echo sub'))"),
+    Script(source="import socket\\nprint(1, flush=True)\\nsocket.socket()"),
+    Script(source="import os, sys\\nsys.stdout.write('x' * 100)\\nos.fork()"),
+    Script(source="echo $$ > /tmp/b; cat /tmp/*", language="bash"),
+]
+for script in scripts:  # as root: all that is needed is loaded, all of the image is there
+    jails.warm(script, CEILING), jails.new(script, CEILING)
+jails.loop.run(jails.backend._jails.close())
+libc = ctypes.CDLL(None)
+for capability in range(41):
+    libc.prctl(24, capability, 0, 0, 0)
+os.setgroups([])
+os.setresgid(1000, 1000, 1000)
+os.setresuid(1000, 1000, 1000)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+for script in scripts * 2:
+    warm, new = (way(script, CEILING) for way in (jails.warm, jails.new))
+    for name in ("status", "exit_code", "signal", "stdout", "stderr", "detail"):
+        assert getattr(warm, name) == getattr(new, name), (warm, new)
+    print(warm.status)
+assert len(jails.idle) == 1
+jails.close()
+"""
+
+
+def test_neither_root_nor_capabilities_are_needed() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root anyway: all tests show it")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ROOT],
+        env={**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}"},
+        capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+    assert done.stdout.split() == ["ok", "forbidden", "ok", "ok"] * 2, done.stderr
 
 
 def test_scripts_at_the_same_time_have_jails_of_their_own(temporary: Path) -> None:
