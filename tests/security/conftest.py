@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ sys.path += [
 ]
 
 from security_guard import Guard  # noqa: E402 - after the path
-from security_records import Records, summary  # noqa: E402
+from security_records import Outcome, Records, save, summary  # noqa: E402
+from security_traps import Traps  # noqa: E402
 
 RECORDS = pytest.StashKey[Records]()
+OUTCOMES: list[Outcome] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +37,14 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.fixture(scope="session")
-def records(request: pytest.FixtureRequest, guard: Guard) -> Records:
+def traps(guard: Guard) -> Iterator[Traps]:
+    """Bait on the host."""
+    with Traps() as set_up:
+        yield set_up
+
+
+@pytest.fixture(scope="session")
+def records(request: pytest.FixtureRequest, traps: Traps) -> Records:
     """What came of the attacks that were selected, by backend."""
     found = request.config.stash[RECORDS]
     found.select(request.session.items)
@@ -43,17 +52,23 @@ def records(request: pytest.FixtureRequest, guard: Guard) -> Records:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    marker = item.get_closest_marker("attack")
-    if marker is not None and report.when == "call":
-        item.config.stash[RECORDS].add_test(item.name, marker.args, report.outcome)
+    if report.when == "call":
+        outcome = item.config.stash[RECORDS].outcome(item, report.outcome)
+        if outcome:  # a property, because tests may run in other processes than the summary
+            report.user_properties.append(("attack", outcome))
     return report
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    OUTCOMES.extend(value for name, value in report.user_properties if name == "attack")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    found = terminalreporter.config.stash[RECORDS]
-    if found:
+    if OUTCOMES:
         terminalreporter.section("attacks")
-        terminalreporter.write(summary(found))
-    found.save()
+        terminalreporter.write(summary(OUTCOMES))
+        save(OUTCOMES)

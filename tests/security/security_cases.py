@@ -141,10 +141,12 @@ def verify(
     *expected: Status,
     inputs: tuple[str, ...] = ("1",),
     outputs: tuple[str | None, ...] | None = None,
+    prelude: str = "",
     **more: Any,
 ) -> Case:
     """A program that is validated; ``more`` are fields of :class:`Case`."""
-    item = Triplet(program=dedent(program).strip("\n"), inputs=inputs, outputs=outputs)
+    source = dedent(prelude) + dedent(program).strip("\n")
+    item = Triplet(program=source, inputs=inputs, outputs=outputs)
     return Case(name, category, number, why, item, frozenset(expected), **more)
 
 
@@ -163,10 +165,12 @@ def script(
     source: str,
     *expected: Status,
     settings: Mapping[str, Any] | None = None,
+    prelude: str = "",
     **more: Any,
 ) -> Case:
     """A general Python script; ``settings`` are other fields of :class:`executor.Script`."""
-    item = Script(source=dedent(source).strip("\n"), **(settings or {}))
+    text = dedent(prelude) + dedent(source).strip("\n")
+    item = Script(source=text, **(settings or {}))
     return Case(name, category, number, why, item, frozenset(expected), **more)
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from engine_support import own_containers
@@ -28,23 +28,23 @@ class Attacked(NamedTuple):
     """Processes, control groups, temporary files and containers that were not there before."""
 
 
+Outcome = dict[str, str | int]
+"""An attack on a backend, for the table: ``category``, ``number``, ``name``, ``why``, ``backend``,
+``outcome``. Plain, so that it can cross processes."""
+
+
 class Records:
     """Runs what was selected, once for each backend, when the first test asks."""
 
     def __init__(self) -> None:
         self._selected: dict[str, dict[str, Case]] = {}
         self._found: dict[str, Attacked] = {}
-        self._tests: dict[str, dict[str, Any]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._found or self._tests)
 
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Note the cases that the session's tests are about."""
         for item in items:
-            parameters = getattr(getattr(item, "callspec", None), "params", {})
-            case, backend = parameters.get("case"), parameters.get("backend")
-            if isinstance(case, Case) and isinstance(backend, str):
+            backend, case = _parameters(item)
+            if case is not None:
                 self._selected.setdefault(backend, {})[case.name] = case
 
     def of(self, backend: str) -> Attacked:
@@ -54,34 +54,41 @@ class Records:
             self._found[backend] = asyncio.run(_attack(BACKENDS[backend], cases))
         return self._found[backend]
 
-    def add_test(self, name: str, marker: Sequence[Any], outcome: str) -> None:
-        """Note a test that is a case by itself."""
-        category, number, why = marker
-        self._tests[name] = {
-            "category": category, "number": number, "why": why,
-            "outcome": "holds" if outcome == "passed" else outcome,
-        }  # fmt: skip
+    def outcome(self, item: pytest.Item, result: str) -> Outcome | None:
+        """What the table says of a test that has ended; None if it is no attack."""
+        backend, case = _parameters(item)
+        marker = item.get_closest_marker("attack")
+        if case is not None and backend in self._found:
+            record = self._found[backend].records[case.name]
+            told = record.outcome if result == "passed" else f"{record.outcome} (failed)"
+            about = case.category, case.number, case.name, case.why
+        elif marker is not None:
+            category, number, why = marker.args
+            backend, told = "service", "holds" if result == "passed" else result
+            about = category, number, item.name.removeprefix("test_").replace("_", "-"), why
+        else:
+            return None
+        names = ("category", "number", "name", "why", "backend", "outcome")
+        return dict(zip(names, (*about, backend, told), strict=True))
 
-    def outcomes(self) -> dict[str, dict[str, str]]:
-        """By backend, by case: the word for the table."""
-        found = {
-            backend: {name: record.outcome for name, record in attacked.records.items()}
-            for backend, attacked in self._found.items()
-        }
-        return found
 
-    def tests(self) -> dict[str, dict[str, Any]]:
-        """The tests that are cases by themselves, by name."""
-        return self._tests
+def _parameters(item: pytest.Item) -> tuple[str, Case | None]:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    case, backend = parameters.get("case"), parameters.get("backend")
+    return str(backend), case if isinstance(case, Case) else None
 
-    def save(self) -> None:
-        """Add to what earlier sessions have found, for ``security_table``."""
-        known = json.loads(SAVED.read_text()) if SAVED.exists() else {"cases": {}, "tests": {}}
-        for backend, outcomes in self.outcomes().items():
-            known["cases"].setdefault(backend, {}).update(outcomes)
-        known["tests"].update(self._tests)
-        SAVED.parent.mkdir(exist_ok=True)
-        SAVED.write_text(json.dumps(known, indent=1))
+
+def save(outcomes: Iterable[Outcome]) -> None:
+    """Add to what earlier sessions have found, for ``security_table``."""
+    known = {(o["name"], o["backend"]): o for o in load()}
+    known |= {(o["name"], o["backend"]): o for o in outcomes}
+    SAVED.parent.mkdir(exist_ok=True)
+    SAVED.write_text(json.dumps(list(known.values()), indent=1))
+
+
+def load() -> list[Outcome]:
+    """What sessions on this machine have found."""
+    return json.loads(SAVED.read_text()) if SAVED.exists() else []
 
 
 async def _attack(backend: AttackedBackend, cases: list[Case]) -> Attacked:
@@ -105,23 +112,25 @@ def _present() -> set[str]:
     return found
 
 
-def summary(records: Records) -> str:
+def by_case(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Outcome]]:
+    """The outcomes by case and backend, cases in the order of categories."""
+    found: dict[str, dict[str, Outcome]] = {}
+    for outcome in sorted(outcomes, key=lambda o: str(o["category"])):
+        found.setdefault(str(outcome["name"]), {})[str(outcome["backend"])] = outcome
+    return found
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
     """Lines for the end of a session: each case with its outcomes, and how many there were."""
-    outcomes = records.outcomes()
-    names = list(dict.fromkeys(name for found in outcomes.values() for name in found))
-    width = max((len(name) for name in (*names, *records.tests())), default=0)
-    columns = {
-        backend: 2 + max(map(len, (*found.values(), backend)))
-        for backend, found in outcomes.items()
-    }
-    lines = ["case".ljust(width + 2) + "".join(b.ljust(n) for b, n in columns.items())]
+    cases = by_case(outcomes)
+    width = max(map(len, cases)) + 2
+    lines = ["case".ljust(width) + "".join(backend.ljust(18) for backend in BACKENDS)]
     lines += [
-        name.ljust(width + 2)
-        + "".join(outcomes[b].get(name, "-").ljust(n) for b, n in columns.items())
-        for name in names
+        name.ljust(width)
+        + "".join(str(on[b]["outcome"] if b in on else "-").ljust(18) for b in BACKENDS)
+        for name, on in cases.items()
     ]
-    lines += [f"{name.ljust(width + 2)}{test['outcome']}" for name, test in records.tests().items()]
-    counts = Counter({backend: len(found) for backend, found in outcomes.items()})
+    counts = Counter(str(outcome["backend"]) for outcome in outcomes)
     told = ", ".join(f"{count} on {backend}" for backend, count in counts.items())
-    lines.append(f"attacks: {told or 'none'}; {len(records.tests())} tests of the service")
+    lines.append(f"{len(cases)} attacks: {told}")
     return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -41,7 +41,7 @@ class Record:
     def outcome(self) -> str:
         """For the table."""
         if self.result is None:
-            return self.failure.partition(":")[0]
+            return "refused" if "InputError" in self.failure else self.failure
         found = dict.fromkeys(map(str, statuses_of(self.result)))
         return ", ".join(found)
 

@@ -6,8 +6,12 @@ import pytest
 from security_backends import BACKENDS
 from security_cases import Case, all_cases
 from security_records import Records
+from security_traps import Traps
 
-pytestmark = pytest.mark.timeout(500)  # the first test of a backend runs all its attacks
+pytestmark = [
+    pytest.mark.timeout(500),  # the first test of a backend runs all its attacks
+    pytest.mark.xdist_group("attacks"),  # one process: attacks are run once, and the bait is there
+]
 
 
 def pairs() -> list[object]:
@@ -36,3 +40,10 @@ def test_attack_gains_nothing(backend: str, case: Case, records: Records) -> Non
 def test_nothing_is_left_after_the_attacks(backend: str, records: Records) -> None:
     BACKENDS[backend].require()
     assert records.of(backend).left == ()
+
+
+def test_no_attack_touches_the_bait(records: Records, traps: Traps) -> None:
+    for backend, attacked in BACKENDS.items():
+        if not attacked.why_not():
+            records.of(backend)
+    assert traps.touched == []

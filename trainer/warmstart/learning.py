@@ -19,6 +19,8 @@ _POOL = 1024
 """Examples that are drawn together; batches are made of those of like length."""
 _WARM_UP = 0.04
 _CLIP = 1.0
+_USUAL_RESPONSE = 16
+"""Tokens of a response whose tokens have weight 1."""
 
 
 class Encoded(NamedTuple):
@@ -150,6 +152,11 @@ def _schedule(share: float) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (share - _WARM_UP) / (1 - _WARM_UP)))
 
 
+def _of_response(tokens: int) -> float:
+    """Weight of a response's token: a response counts by the root of its length."""
+    return (_USUAL_RESPONSE / tokens) ** 0.5
+
+
 def _loss(model: Any, batch: Sequence[Encoded], prompt_weight: float) -> tuple[Any, float]:
     """Weighted mean over tokens, and the plain mean over those of responses."""
     import torch  # noqa: PLC0415
@@ -158,15 +165,17 @@ def _loss(model: Any, batch: Sequence[Encoded], prompt_weight: float) -> tuple[A
     width = max(len(one.tokens) for one in batch)
     ids = torch.zeros((len(batch), width), dtype=torch.long)
     weights = torch.zeros((len(batch), width))
+    responses = torch.zeros((len(batch), width), dtype=torch.bool)
     for row, one in enumerate(batch):
         ids[row, : len(one.tokens)] = torch.tensor(one.tokens)
         weights[row, : one.prompt] = prompt_weight
-        weights[row, one.prompt : len(one.tokens)] = 1.0
+        # Else the few tokens of an answer would hardly count beside a proposal's many.
+        weights[row, one.prompt : len(one.tokens)] = _of_response(len(one.tokens) - one.prompt)
+        responses[row, one.prompt : len(one.tokens)] = True
     # Padding is on the right, where a causal model does not look; no mask is needed.
     logits = model(input_ids=ids).logits[:, :-1]
     targets, weights = ids[:, 1:], weights[:, 1:]
     each = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     each = each.view_as(targets)
-    responses = weights == 1.0
     loss = (each * weights).sum() / weights.sum()
-    return loss, float(each.detach()[responses].mean())
+    return loss, float(each.detach()[responses[:, 1:]].mean())

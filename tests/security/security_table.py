@@ -1,0 +1,73 @@
+"""Writes docs/security-cases.md: every attack, what it tries, and what came of it on each backend.
+
+    python -m pytest tests/security/test_security_attacks.py tests/security/test_security_service.py
+    python tests/security/security_table.py
+
+The outcomes are those that sessions of tests on this machine have left in build/.
+"""
+
+# ruff: noqa: E501 - lines of the document
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+if __name__ == "__main__":
+    sys.path += [str(TESTS), *(str(TESTS / name) for name in ("conformance", "service"))]
+
+from security_backends import BACKENDS  # noqa: E402 - after the path
+from security_cases import CATEGORIES  # noqa: E402
+from security_records import Outcome, by_case, load  # noqa: E402
+
+DOCUMENT = TESTS.parent / "docs" / "security-cases.md"
+_HEAD = """\
+# Attack cases
+
+What `python -m pytest tests/security` tries, and what comes of it. Every attack runs in the real sandbox, with honest
+programs and scripts beside it on the same pool and after it on the same guests; these must get exactly their usual
+verdicts. An outcome is a status of the result. `ok` means that the attack ran to its end and gained nothing: each such
+case has a check of what it found. `refused` means that the call was refused before anything ran, and `-` that the case
+is not run there: gVisor is slow and runs a third of the cases, of every category, and all whose outcome differs there.
+`service` is the HTTP service with nsjail behind it; `holds` is a test of the service by itself.
+
+Written by `python tests/security/security_table.py` from a run of the suite. No. is the case's number in the survey of
+known attacks that the suite began with; cases without one were added.
+"""
+
+
+def document(outcomes: list[Outcome]) -> str:
+    """The text of the document."""
+    cases = by_case(outcomes)
+    counts = {
+        backend: sum(outcome["backend"] == backend for outcome in outcomes) for backend in BACKENDS
+    }
+    told = ", ".join(f"{count} on {backend}" for backend, count in counts.items())
+    parts = [_HEAD, f"{len(cases)} cases: {told}.\n"]
+    for letter, title in CATEGORIES.items():
+        chosen = {name: on for name, on in cases.items() if _about(on)["category"] == letter}
+        if chosen:
+            parts.append(f"## {letter}. {title.capitalize()}\n\n{_table(chosen)}")
+    return "\n".join(parts)
+
+
+def _about(on: dict[str, Outcome]) -> Outcome:
+    return next(iter(on.values()))
+
+
+def _table(cases: dict[str, dict[str, Outcome]]) -> str:
+    lines = [
+        f"| no. | case | what it tries | {' | '.join(BACKENDS)} |",
+        f"|---|---|---|{'---|' * len(BACKENDS)}",
+    ]
+    for name, on in cases.items():
+        about = _about(on)
+        cells = (str(on[b]["outcome"]) if b in on else "-" for b in BACKENDS)
+        why = str(about["why"]).replace("|", "\\|")
+        lines.append(f"| {about['number'] or ''} | {name} | {why} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document(load()))

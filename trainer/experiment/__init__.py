@@ -1,0 +1,1 @@
+"""Controlled experiments with the real trainer."""

@@ -1,0 +1,228 @@
+"""The numbers of an experiment, read from its run directories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from trainer.experiment.arms import NO_UPDATES, Arm
+from trainer.experiment.intervals import Interval, over_seeds, over_tasks
+from trainer.experiment.plan import Plan, runs
+from trainer.experiment.running import attempts
+from trainer.report.run_files import NoRun, read_run
+from trainer.report.run_files import Run as RunFiles
+
+TYPES: Mapping[str, str] = {"code_o": "deduction", "code_i": "abduction", "code_f": "induction"}
+_SCORE = re.compile(r"val/test_score/(code_[iof])_level(\d)")
+_ENDS = 10
+"""Steps at the start and at the end whose means stand for "before" and "after"."""
+
+type Values = Mapping[str, float]
+type Measure = Callable[[Values], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run has measured so far."""
+
+    arm: Arm
+    seed: int
+    files: RunFiles
+    seconds: float
+    """All starts together."""
+
+    def series(self, measure: Measure) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """The steps where a measure has a value, and the values."""
+        found = [
+            (step, value)
+            for step, values in zip(self.files.steps, self.files.metrics, strict=True)
+            if (value := measure(values)) is not None
+        ]
+        return tuple(step for step, _ in found), tuple(value for _, value in found)
+
+
+def read(plan: Plan) -> tuple[Result, ...]:
+    """All runs that have begun."""
+    return tuple(_read(plan))
+
+
+def _read(plan: Plan) -> Iterator[Result]:
+    for run in runs(plan):
+        try:
+            files = read_run(run.folder)
+        except NoRun:
+            continue
+        if files.steps:
+            seconds = sum(attempt.seconds for attempt in attempts(run))
+            yield Result(run.arm, run.seed, files, seconds)
+
+
+# -- Measures -------------------------------------------------------------------------------------
+
+
+def held_out(values: Values) -> float | None:
+    """Accuracy on held-out tasks: mean over task types, within a type over levels."""
+    scores = [score for kind in TYPES if (score := held_out_of(kind)(values)) is not None]
+    return fmean(scores) if len(scores) == len(TYPES) else None
+
+
+def held_out_of(kind: str, level: int | None = None) -> Measure:
+    """Accuracy on held-out tasks of a type, or of a type and level."""
+
+    def measure(values: Values) -> float | None:
+        found = [
+            value
+            for name, value in values.items()
+            if (match := _SCORE.fullmatch(name))
+            and match[1] == kind
+            and level in (None, int(match[2]))
+        ]
+        return fmean(found) if found else None
+
+    return measure
+
+
+def mean_of(pattern: str) -> Measure:
+    """The mean of all metrics whose whole name a pattern matches."""
+    compiled = re.compile(pattern)
+
+    def measure(values: Values) -> float | None:
+        found = [value for name, value in values.items() if compiled.fullmatch(name)]
+        return fmean(found) if found else None
+
+    return measure
+
+
+def sum_of(pattern: str) -> Measure:
+    """The sum of all metrics whose whole name a pattern matches."""
+    compiled = re.compile(pattern)
+
+    def measure(values: Values) -> float | None:
+        found = [value for name, value in values.items() if compiled.fullmatch(name)]
+        return sum(found) if found else None
+
+    return measure
+
+
+VALID = mean_of(r"gen_code_\w/valid_rate")
+LEARNABILITY = mean_of(r"gen_code_\w/learnability")
+TRAINING_ACCURACY = mean_of(r"pred_code_\w/accuracy")
+HACKS = sum_of(r"executor/(suspicious|signals)/\w+")
+
+
+# -- The table of arms ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An arm in the table."""
+
+    arm: Arm
+    seeds: int
+    start: float
+    """Held-out accuracy before training."""
+    end: Interval
+    """And after it, over seeds."""
+    end_over_tasks: Interval
+    """The same for the choice of held-out tasks (mean of the runs' scores)."""
+    gain: Interval | None
+    """End minus the end of the arm without updates, paired by seed."""
+    by_type: Mapping[str, Interval]
+    valid: tuple[float, float]
+    """Share of valid proposals in the first and in the last steps."""
+    learnability: tuple[float, float]
+    hacks: float
+    """Suspicious outcomes of all steps, mean over runs."""
+    step_s: float
+    """Median seconds of a step."""
+    total_s: float
+    """Mean seconds of a run, its start included."""
+
+
+def table(results: Sequence[Result], tasks: int) -> tuple[Row, ...]:
+    """A row for each arm; ``tasks`` is the number of held-out tasks of a type and level.
+
+    Only runs that got to the last step of the longest run count.
+    """
+    last = max((result.series(held_out)[0] or (0,))[-1] for result in results)
+    complete = [r for r in results if (r.series(held_out)[0] or (0,))[-1] == last]
+    arms = list(dict.fromkeys(result.arm for result in complete))
+    base = {r.seed: r.series(held_out)[1][-1] for r in complete if r.arm == NO_UPDATES}
+    return tuple(_row(arm, [r for r in complete if r.arm == arm], base, tasks) for arm in arms)
+
+
+def _row(arm: Arm, own: Sequence[Result], base: Mapping[int, float], tasks: int) -> Row:
+    ends = [result.series(held_out)[1][-1] for result in own]
+    gains = [
+        end - base[result.seed]
+        for result, end in zip(own, ends, strict=True)
+        if result.seed in base
+    ]
+    by_type = {
+        kind: over_seeds([result.series(held_out_of(kind))[1][-1] for result in own])
+        for kind in TYPES
+    }
+    groups = [
+        fmean(result.series(held_out_of(kind, level))[1][-1] for result in own)
+        for kind in TYPES
+        for level in (1, 2, 3)
+    ]
+    return Row(
+        arm=arm,
+        seeds=len(own),
+        start=fmean(result.series(held_out)[1][0] for result in own),
+        end=over_seeds(ends),
+        end_over_tasks=over_tasks(groups, tasks),
+        gain=over_seeds(gains) if gains else None,
+        by_type=by_type,
+        valid=_ends(own, VALID),
+        learnability=_ends(own, LEARNABILITY),
+        hacks=fmean(sum(result.series(HACKS)[1]) for result in own),
+        step_s=fmean(_median(result.series(mean_of("timing_s/step"))[1]) for result in own),
+        total_s=fmean(result.seconds for result in own),
+    )
+
+
+def _ends(own: Sequence[Result], measure: Measure) -> tuple[float, float]:
+    series = [result.series(measure)[1] for result in own]
+    filled = [values for values in series if values]
+    if not filled:
+        return 0.0, 0.0
+    return (
+        fmean(fmean(values[:_ENDS]) for values in filled),
+        fmean(fmean(values[-_ENDS:]) for values in filled),
+    )
+
+
+def _median(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The table for a file."""
+
+    def bounds(interval: Interval | None) -> Any:
+        if interval is None:
+            return None
+        return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+    return [
+        {
+            "arm": row.arm.name,
+            "seeds": row.seeds,
+            "start": row.start,
+            "end": bounds(row.end),
+            "end_over_tasks": bounds(row.end_over_tasks),
+            "gain": bounds(row.gain),
+            "by_type": {kind: bounds(interval) for kind, interval in row.by_type.items()},
+            "valid": row.valid,
+            "learnability": row.learnability,
+            "suspicious": row.hacks,
+            "step_s": row.step_s,
+            "total_s": row.total_s,
+        }
+        for row in rows
+    ]
