@@ -110,8 +110,10 @@ class WarmJail:
     async def _receive(self, most: int) -> bytes:
         """The reply, once the jail has said that nothing of the script is left."""
         data = bytearray()
+        size: int | None = None
         while True:
-            size = reply_size(data)
+            if size is None:
+                size = reply_size(data)
             if size is not None and size > most:
                 raise ProtocolError("the reply is too long")
             if size is not None and len(data) >= size + len(READY):

@@ -152,12 +152,22 @@ def test_other_languages_run_as_in_a_new_jail(jails: Jails, language: str) -> No
 HOLD = """
 import os, sys, time
 size = int(sys.argv[1]) << 20
+readable, writable = os.pipe()
 for _ in range(4):
     if not os.fork():
         held = bytearray(size)
+        os.write(writable, b'x')
         time.sleep(60)
-time.sleep(1)
-raise SystemExit(os.waitpid(-1, os.WNOHANG)[0] != 0)
+os.set_blocking(readable, False)
+holding = dead = 0
+while holding + dead < 4:
+    time.sleep(0.02)
+    try: holding += len(os.read(readable, 4))
+    except BlockingIOError: pass
+    dead += os.waitpid(-1, os.WNOHANG)[0] != 0
+time.sleep(0.3)
+dead += os.waitpid(-1, os.WNOHANG)[0] != 0
+raise SystemExit(dead != 0)
 """
 
 
