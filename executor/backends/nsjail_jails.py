@@ -13,6 +13,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from typing import Never
 
 from executor.backends.cgroups import Cgroup
 from executor.backends.guest_process import GuestProcess, readable, writable
@@ -34,6 +35,7 @@ RETIRE_AFTER = 2_000
 GRACE_S = 5.0
 """How long after its wall limit a script may take to start, end and report."""
 
+_LOOK_EVERY_S = 0.1
 _REST_S = 30.0
 """How long none is started after one could not be."""
 _READ_SIZE = 1 << 18
@@ -68,7 +70,7 @@ class WarmJail:
             self._limit(script, limits)
             kills, refused = self._counters()
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                data = await self._exchange(request, max_reply_bytes(script, limits))
+                data = await self._exchange(request, max_reply_bytes(script, limits), kills)
             kills_after, refused_after = self._counters()
         except (OSError, TimeoutError) as error:
             raise ProtocolError(f"a warm jail failed: {error!r}") from error
@@ -91,13 +93,24 @@ class WarmJail:
         group = self._group
         return (group.memory_kills(), group.process_limit_hits()) if group is not None else (0, 0)
 
-    async def _exchange(self, request: bytes, most: int) -> bytes:
+    async def _exchange(self, request: bytes, most: int, kills: int) -> bytes:
         sending = asyncio.create_task(self._send(request))
+        receiving = asyncio.create_task(self._receive(most))
+        watching = asyncio.create_task(self._killed_for_memory(kills))
         try:
-            return await self._receive(most)
+            await asyncio.wait({receiving, watching}, return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else watching.result()
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            for task in (sending, receiving, watching):
+                task.cancel()
+            await asyncio.gather(sending, receiving, watching, return_exceptions=True)
+
+    async def _killed_for_memory(self, before: int) -> Never:
+        """Raise as soon as there was a kill: how the script goes on does not count."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._counters()[0] != before:
+                raise ProtocolError("a process in a warm jail was killed for memory")
 
     async def _send(self, request: bytes) -> None:
         rest = memoryview(request)

@@ -578,3 +578,14 @@ def test_closing_leaves_nothing(temporary: Path) -> None:
             jails.warm(Script(source="import os\nos.fork()\nprint(1)"), LIMITS)
         assert children() > before
         jails.close()
+
+
+def test_after_a_kill_for_memory_nobody_waits_for_the_rest_of_the_script(grouped: Jails) -> None:
+    source = (
+        "import os, time\nfor _ in range(3):\n    if not os.fork():\n"
+        "        held = bytearray(200 << 20)\n        time.sleep(60)\ntime.sleep(8)\nos._exit(1)"
+    )
+    start = time.monotonic()
+    result = grouped.run(Script(source=source), LIMITS.model_copy(update={"wall_s": 20}))
+    assert result.status is Status.MEMORY_LIMIT
+    assert time.monotonic() - start < 15
