@@ -26,7 +26,7 @@ OPEN_RULES = {"rules": {"banned_modules": [], "min_parameters": 0}}
 @pytest.fixture(scope="module")
 def service(traps: Traps) -> Iterator[Server]:
     """A server with small limits and two places."""
-    options = ("--workers=2", "--cpu-s=1", "--wall-s=5", "--memory-mib=128", "--max-body-mib=1")
+    options = ("--workers=2", "--cpu-s=1", "--wall-s=30", "--memory-mib=128", "--max-body-mib=1")
     with running(*options) as server:
         yield server
 
