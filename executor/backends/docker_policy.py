@@ -24,6 +24,7 @@ OVERHEAD_BYTES = 256 << 20
 
 MASKED = (
     "/sys",
+    "/dev/mqueue",
     *(
         f"/proc/{name}"
         for name in (

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from executor.cli.doctor import doctor
 from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
 from executor.cli.image import image
 from executor.cli.judge import judge
@@ -34,6 +35,7 @@ app.command()(judge)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(image)
+app.command()(doctor)
 app.command()(serve)
 
 

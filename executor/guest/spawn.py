@@ -7,6 +7,7 @@ Python objects, where a program that searches its own process can find it.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import posix
 import resource
@@ -20,6 +21,9 @@ from executor.guest.names import Names
 from executor.guest.wire import Input, write_frame
 
 RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED, CPU_LIMIT = range(8)
+
+# The functions below look up builtins here, whatever a program makes of the interpreter's.
+__builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
 _SIGKILL = 9
 _HEAD = struct.Struct("<8sI")

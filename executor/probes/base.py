@@ -1,7 +1,7 @@
 """What a probe is: something that is run in the sandbox, and how it has to end.
 
-Every attempt is made so that it does no harm where it succeeds: a doctor must not hurt a patient
-whose walls are missing.
+Every attempt is made so that it does no harm where it succeeds, and ends by itself: a doctor must
+not hurt a patient whose walls are missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from executor.models import Limits, Script, Status, Triplet
 from executor.probes.bait import Bait
 
-LIMITS = Limits(wall_s=20, cpu_s=1, memory_mib=128, output_kib=64, processes=16, files_mib=8)
+LIMITS = Limits(wall_s=20, cpu_s=10, memory_mib=128, output_kib=64, processes=16, files_mib=8)
 """What a probe may use, or less if the executor allows less."""
 _LONGEST = 300
 
@@ -88,7 +88,7 @@ class State(StrEnum):
     FAILS = "fails"
     NOT_PROMISED = "not promised"
     UNKNOWN = "unknown"
-    """The platform failed: nothing was found out."""
+    """The platform failed, or time ran out before anything was found out."""
 
 
 class ProbeResult(NamedTuple):

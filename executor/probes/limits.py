@@ -6,7 +6,7 @@ from executor.models import Limits, Status
 from executor.probes.base import LIMITS, Probe, ends, fixed, program, says, script
 
 _SHORT = Limits(**{**LIMITS.model_dump(), "wall_s": 0.5})
-_SMALL = Limits(**{**LIMITS.model_dump(), "memory_mib": 64})
+_LITTLE = Limits(**{**LIMITS.model_dump(), "cpu_s": 1})
 _GROUPS = (
     "the backend needs control groups: run as root, or delegate a group to this user; without "
     "them every process is limited, but not their sum (docs/backends.md)"
@@ -29,7 +29,7 @@ while True:
 
 _FORKS = """\
 import os, time
-for _ in range(64):
+for _ in range(24):
     if os.fork() == 0:
         time.sleep(5)
         os._exit(0)
@@ -37,7 +37,7 @@ for _ in range(64):
 
 _THREADS = """\
 import threading, time
-for _ in range(64):
+for _ in range(24):
     threading.Thread(target=time.sleep, args=(2,), daemon=True).start()
 """
 
@@ -106,28 +106,36 @@ PROBES = (
     ),
     Probe(
         "cpu",
-        "an endless loop",
-        fixed(program("while True: pass", expect=ends(Status.CPU_LIMIT))),
+        "a loop of 4 s of processor time, where 1 s is allowed",
+        fixed(
+            program(
+                "import time",
+                "while time.process_time() < 4: pass",
+                expect=ends(Status.CPU_LIMIT),
+                limits=_LITTLE,
+            )
+        ),
         _HARNESS,
     ),
     Probe(
         "wall",
-        "an endless sleep",
+        "to sleep for 3 s, where half a second is allowed",
         fixed(
-            program("import time", "time.sleep(60)", expect=ends(Status.WALL_LIMIT), limits=_SHORT)
+            program("import time", "time.sleep(3)", expect=ends(Status.WALL_LIMIT), limits=_SHORT)
         ),
         _HARNESS,
     ),
     Probe(
         "memory",
-        "to allocate bit by bit without an end, and 1 TiB at once",
+        "512 MiB, where 128 MiB are allowed: bit by bit, and at once",
         fixed(
             program(
                 "held = []",
-                "while True: held.append(b'x' * (1 << 20))",
+                "for _ in range(512): held.append(b'x' * (1 << 20))",
+                "return len(held)",
                 expect=ends(Status.MEMORY_LIMIT),
             ),
-            program("return len(bytearray(1 << 40))", expect=ends(Status.MEMORY_LIMIT)),
+            program("return len(bytearray(1 << 29))", expect=ends(Status.MEMORY_LIMIT)),
         ),
         _HARNESS,
     ),
@@ -145,24 +153,29 @@ PROBES = (
     ),
     Probe(
         "script-cpu",
-        "an endless loop",
-        fixed(script("while True: pass", expect=ends(Status.CPU_LIMIT))),
+        "a loop of 4 s of processor time, where 1 s is allowed",
+        fixed(
+            script(
+                "import time\nwhile time.process_time() < 4: pass",
+                expect=ends(Status.CPU_LIMIT),
+                limits=_LITTLE,
+            )
+        ),
         _HARNESS,
     ),
     Probe(
         "script-wall",
-        "an endless sleep",
-        fixed(script("import time; time.sleep(60)", expect=ends(Status.WALL_LIMIT), limits=_SHORT)),
+        "to sleep for 3 s, where half a second is allowed",
+        fixed(script("import time; time.sleep(3)", expect=ends(Status.WALL_LIMIT), limits=_SHORT)),
         _HARNESS,
     ),
     Probe(
         "script-memory",
-        "to allocate bit by bit without an end, in one process",
+        "512 MiB bit by bit in one process, where 128 MiB are allowed",
         fixed(
             script(
-                "held = []\nwhile True: held.append(b'x' * (1 << 20))",
+                "held = []\nfor _ in range(512): held.append(b'x' * (1 << 20))",
                 expect=ends(Status.MEMORY_LIMIT),
-                limits=_SMALL,
             )
         ),
         _HARNESS,
@@ -175,7 +188,7 @@ PROBES = (
     ),
     Probe(
         "script-processes",
-        "64 child processes, and 64 threads, where 16 are allowed",
+        "24 child processes, and 24 threads, where 16 are allowed",
         fixed(
             script(_FORKS, expect=ends(Status.PROCESS_LIMIT)),
             script(_THREADS, expect=ends(Status.PROCESS_LIMIT)),
@@ -184,8 +197,8 @@ PROBES = (
     ),
     Probe(
         "script-output",
-        "to print without an end",
-        fixed(script("while True: print('x' * 999)", expect=ends(Status.OUTPUT_LIMIT))),
+        "to print 2 MB, where 64 KiB are allowed",
+        fixed(script("for _ in range(2_000): print('x' * 999)", expect=ends(Status.OUTPUT_LIMIT))),
         _HARNESS,
     ),
     Probe(

@@ -23,9 +23,49 @@ class Exemption:
 
 EXEMPTIONS: tuple[Exemption, ...] = (
     Exemption(
-        backends=("nsjail", "docker"),
+        backends=("process",),
+        probes=(
+            "system-calls",
+            "processes",
+            "network",
+            "files",
+            "host-files",
+            "user",
+            "privileges",
+            "core-dumps",
+            "clocks",
+            "script-memory-sum",
+            "script-processes",
+            "script-files",
+            "script-inodes",
+            "script-system-calls",
+            "script-sockets",
+            "script-network",
+            "script-local-sockets",
+            "script-read-only",
+            "script-writable-places",
+            "script-host-files",
+            "script-devices",
+            "script-user",
+            "script-capabilities",
+            "script-no-new-privileges",
+            "script-processes-of-others",
+            "script-host-name",
+            "script-leftovers",
+        ),
+        why="NO ISOLATION: programs run as this user, with its files and its network",
+        tried=False,
+    ),
+    Exemption(
+        backends=("nsjail", "docker", "process", "sandboxfusion"),
         probes=("script-own-kernel",),
-        why="programs talk to the host's kernel, through a filter",
+        why="programs talk to the host's kernel",
+    ),
+    Exemption(
+        backends=("gvisor",),
+        probes=("script-system-calls", "script-sockets", "script-devices"),
+        why="gVisor's own kernel answers: the host's never sees the call, nor is there a device "
+        "or a network behind it",
     ),
 )
 

@@ -109,7 +109,7 @@ except OSError as error:
 def _host_paths(bait: Bait) -> str:
     paths = (
         bait.file, bait.package, "/etc/shadow", "/var/run/docker.sock", "/run/docker.sock",
-        "/root/.ssh", "/proc/1/environ", "/proc/kcore", "/sys/kernel",
+        "/root/.ssh", "/proc/kcore", "/proc/kallsyms", "/proc/meminfo", "/sys/kernel",
     )  # fmt: skip
     return repr(list(paths))
 

@@ -9,7 +9,7 @@ import pytest
 from attacks import FORBIDDEN, OPEN_DESCRIPTORS
 from support import OPEN_RULES, body, triplet, value, verdict
 
-from executor import JudgeTask, Limits, Status, SyncExecutor, TaskType
+from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends import image
 
 
@@ -49,6 +49,20 @@ VALUES = {
 def test_values_are_right(plain: SyncExecutor, what: str) -> None:
     program, given, expected = VALUES[what]
     assert value(plain, program, given) == expected
+
+
+SIGNS = {
+    "nothing": (body("return x"), {}),
+    "leaving": (body("exit()"), {Signal.EARLY_EXIT: 1}),
+    "a replaced builtin": (body("import builtins", "builtins.len = 1"), {Signal.TAMPERING: 1}),
+    "an object": ("class E: pass\n" + body("return E()"), {Signal.OBJECT_RESULT: 1}),
+}
+
+
+@pytest.mark.parametrize("what", SIGNS)
+def test_signs_of_cheating_are_seen(plain: SyncExecutor, what: str) -> None:
+    program, expected = SIGNS[what]
+    assert plain.validate(triplet(program)).signals == expected
 
 
 ENDINGS = {

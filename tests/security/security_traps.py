@@ -1,4 +1,7 @@
-"""Bait on the host: secrets and listeners that no attack may ever reach."""
+"""Bait on the host: secrets and listeners that no attack may ever reach.
+
+Their names hold the process id, so that several sessions of tests may run at once.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import Self
 
 SECRET = "bait-of-the-host-4711"
 FILE_SECRET = "bait-in-a-file-4711"
-SECRET_FILE = Path(tempfile.gettempdir()).resolve() / "security-bait" / "secret.txt"
+SECRET_FILE = Path(tempfile.gettempdir()).resolve() / f"security-bait-{os.getpid()}" / "secret.txt"
 VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "BAIT")
-ABSTRACT = "\0security-bait"
-PORT = 47_821
+ABSTRACT = f"\0security-bait-{os.getpid()}"
+PORT = 20_000 + os.getpid() % 12_000
 
 
 class Traps:

@@ -6,6 +6,7 @@ import pytest
 from security_backends import BACKENDS
 from security_cases import Case, all_cases
 from security_records import Records
+from security_table import DOCUMENT
 from security_traps import Traps
 
 pytestmark = [
@@ -47,3 +48,9 @@ def test_no_attack_touches_the_bait(records: Records, traps: Traps) -> None:
         if not attacked.why_not():
             records.of(backend)
     assert traps.touched == []
+
+
+def test_the_table_lists_every_case() -> None:
+    listed = DOCUMENT.read_text()
+    missing = [case.name for case in all_cases() if f"| {case.name} | {case.why} |" not in listed]
+    assert missing == [], "python tests/security/security_table.py writes it"
