@@ -5,6 +5,7 @@ The long search is ``python tests/security/fuzz.py --seconds 600``.
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -50,8 +51,9 @@ def test_random_bytes_and_changed_inputs_break_no_promise(target: str, data: st.
 def test_pairs_of_literals_are_of_all_kinds() -> None:
     """The comparison is tried on equal, unequal, and refused pairs, not on one kind alone."""
     seen = set()
-    for data in inputs("compare"):
-        first, second = pair(Choices(data))
+    numbers = random.Random(1)
+    for _ in range(200):
+        first, second = pair(Choices(numbers.randbytes(40)))
         try:
             seen.add(bool(evaluated(first) == evaluated(second)))
         except TypeError:
