@@ -73,13 +73,15 @@ def make_model(settings: ModelSettings, tokenizer: Any) -> Any:
         intermediate_size=settings.feed_forward,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
-        num_key_value_heads=1,
+        num_key_value_heads=settings.heads,
         head_dim=settings.hidden // settings.heads,
         max_position_embeddings=settings.max_positions,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        # Width to the power of -1/2: with Qwen2's 0.02, heads that copy form much later.
+        initializer_range=settings.hidden**-0.5,
         attn_implementation="sdpa",
         dtype="float32",
     )
@@ -126,7 +128,9 @@ def _learn(
 ) -> None:
     import torch  # noqa: PLC0415
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
+    )
     started, seen = time.monotonic(), 0
     losses: list[float] = []
     model.train()
@@ -154,7 +158,7 @@ def _schedule(share: float) -> float:
 
 def _of_response(tokens: int) -> float:
     """Weight of a response's token: a response counts by the root of its length."""
-    return (_USUAL_RESPONSE / tokens) ** 0.5
+    return float((_USUAL_RESPONSE / tokens) ** 0.5)
 
 
 def _loss(model: Any, batch: Sequence[Encoded], prompt_weight: float) -> tuple[Any, float]:
