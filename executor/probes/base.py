@@ -79,6 +79,8 @@ class Probe:
     """Runs, one after the other; all that expect something have to end so."""
     mend: str
     """What to do if it does not hold."""
+    slow: bool = False
+    """Whether it takes a second or more: a service tries it right after it is ready."""
 
 
 class State(StrEnum):

@@ -116,6 +116,7 @@ PROBES = (
             )
         ),
         _HARNESS,
+        slow=True,
     ),
     Probe(
         "wall",
@@ -162,6 +163,7 @@ PROBES = (
             )
         ),
         _HARNESS,
+        slow=True,
     ),
     Probe(
         "script-wall",
@@ -185,6 +187,7 @@ PROBES = (
         "six children with 60 MiB each, where 128 MiB are allowed",
         fixed(script(_CHILDREN, expect=ends(Status.MEMORY_LIMIT))),
         _GROUPS,
+        slow=True,
     ),
     Probe(
         "script-processes",
@@ -226,4 +229,4 @@ PROBES = (
         _HARNESS,
     ),
 )
-"""Each takes about a second at most."""
+"""Each takes two seconds at most where the machine is not busy."""

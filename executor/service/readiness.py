@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import chain, repeat
 
 import structlog
 
 from executor.api import Executor
 from executor.errors import ExecutorError
-from executor.probes import PROBES, ProbeResult, State, prove
+from executor.probes import PROBES, Probe, ProbeResult, State, prove
 from executor.service.admission import Admission
 from executor.service.errors import unavailable
 
@@ -28,38 +29,52 @@ class Readiness:
         self.problem: str | None = "the sandbox's limits are being probed"
         """Why the service is not ready, if it is not."""
         self.probes: tuple[ProbeResult, ...] = ()
-        """What the last round of probes found."""
+        """What each probe found when it was last tried."""
 
     async def prove(self) -> None:
-        """Probe until all is as it should be; a failed round is repeated after some seconds."""
+        """Probe until all is as it should be; a failed round is repeated after some seconds.
+
+        The service is ready when the quick probes have passed. The slow ones follow; if one of
+        them fails, the service is not ready until it passes.
+        """
+        await self._until_passed(tuple(probe for probe in PROBES if not probe.slow))
+        self._open()
+        _log.info("ready", probes=len(self.probes))
+        await self._until_passed(tuple(probe for probe in PROBES if probe.slow))
+        self._open()
+        _log.info("proven", probes=len(self.probes))
+
+    async def _until_passed(self, probes: Sequence[Probe]) -> None:
         for delay in chain(_RETRIES_S, repeat(_RETRIES_S[-1])):
-            if await self._round():
+            if await self._round(probes):
                 return
             await asyncio.sleep(delay)
 
-    async def _round(self) -> bool:
+    async def _round(self, probes: Sequence[Probe]) -> bool:
         try:
-            self.probes = await prove(self._executor, PROBES)
+            found = await prove(self._executor, probes)
         except ExecutorError as error:
             self._failed("the probes could not be run", error=type(error).__name__)
             return False
-        failed = [result for result in self.probes if result.state in (State.FAILS, State.UNKNOWN)]
-        if failed:
-            self._failed(
-                "not as it should be: "
-                + ", ".join(f"{result.name} ({result.happened})" for result in failed),
-                probes=[result._asdict() for result in failed],
-            )
-            return False
+        names = {result.name for result in found}
+        self.probes = (*(old for old in self.probes if old.name not in names), *found)
+        bad = [result for result in found if result.state in (State.FAILS, State.UNKNOWN)]
+        facts = [result._asdict() for result in bad]
+        if any(result.state is State.FAILS for result in bad) or (bad and self.problem):
+            told = ", ".join(f"{result.name} ({result.happened})" for result in bad)
+            self._failed(f"not as it should be: {told}", probes=facts)
+        elif bad:  # Nothing was found out: no reason to turn away work.
+            _log.warning("probes are repeated", probes=facts)
+        return not bad
+
+    def _open(self) -> None:
         if not self.draining:
             self.problem = None
             self._admission.closed = None
-        _log.info("ready", probes=len(self.probes))
-        return True
 
     def _failed(self, problem: str, **facts: object) -> None:
-        self.problem = problem
         if not self.draining:
+            self.problem = problem
             self._admission.closed = unavailable("the service is not ready", "not_ready")
         _log.error("not ready", problem=problem, **facts)
 
