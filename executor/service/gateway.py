@@ -49,7 +49,7 @@ class Gateway:
             "verify",
             "validate",
             lambda: self._executor.validate(
-                triplet, options=options or _AS_EXECUTOR, yields_s=_BATCHES_YIELD_S * background
+                triplet, options=self._filled(options), yields_s=_BATCHES_YIELD_S * background
             ),
             lambda verdict: ((verdict.status,), verdict.usage),
             background,
@@ -63,7 +63,7 @@ class Gateway:
             "verify",
             task.task.value,
             lambda: self._executor.judge(
-                task, options=options or _AS_EXECUTOR, yields_s=_BATCHES_YIELD_S * background
+                task, options=self._filled(options), yields_s=_BATCHES_YIELD_S * background
             ),
             lambda judgement: (judgement.statuses, judgement.usage),
             background,
@@ -76,10 +76,20 @@ class Gateway:
         return await self._admitted(
             "run",
             "run",
-            lambda: self._executor.run(script, limits=limits),
+            lambda: self._executor.run(script, limits=limits and self._filled_limits(limits)),
             lambda result: ((result.status,), result.usage),
             background,
         )
+
+    def _filled(self, options: Options | None) -> Options:
+        if options is None or options.limits is None:
+            return options or _AS_EXECUTOR
+        return options.model_copy(update={"limits": self._filled_limits(options.limits)})
+
+    def _filled_limits(self, limits: Limits) -> Limits:
+        """Limits that the caller left out are the server's."""
+        given = {name: getattr(limits, name) for name in limits.model_fields_set}
+        return self._executor.limits.model_copy(update=given)
 
     async def _admitted[R: (Verdict, Judgement, ScriptResult)](
         self,

@@ -205,7 +205,7 @@ def test_secrets_of_the_server(traps: Traps) -> None:
 @attack("H", 0, "Guesses the token.")
 def test_guessed_tokens() -> None:
     with running("--workers=2", env={"EXECUTOR_TOKEN": TOKEN}) as server:
-        for guess in ("", "Bearer", "Bearer ", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN):
+        for guess in ("", "Bearer", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN):
             headers = {"authorization": guess} if guess else {}
             body = {"program": "def f(x): return 1", "inputs": ["1"]}
             answer = httpx.post(f"{server.url}/v1/validate", json=body, headers=headers)
