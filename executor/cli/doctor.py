@@ -100,7 +100,11 @@ async def _doctor(engine: EngineOptions, promises: str | None, as_json: bool) ->
 
 
 def _table(results: tuple[ProbeResult, ...]) -> Table:
-    table = Table("probe", "state", "tried", "expected", "happened", "advice", show_lines=True)
+    table = Table(show_lines=True)
+    for heading in ("probe", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("tried", "expected", "happened", "advice"):
+        table.add_column(heading)
     for result in results:
         state = Text(result.state, style=_STYLES.get(result.state, ""))
         texts = (result.tried, result.expected, result.happened, result.advice)
