@@ -1,0 +1,140 @@
+"""The probes notice what is missing; what a backend promises holds in the real sandbox."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+import engine_support
+import pytest
+
+from executor import Executor, Limits, Script, Status, Triplet
+from executor.backends import nsjail
+from executor.probes import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
+from executor.probes.bait import Bait
+from executor.probes.base import Step, says
+from executor.probes.promises import exemption
+
+LIMITS = Limits(wall_s=20, cpu_s=10)
+FAST = tuple(probe for probe in PROBES if not probe.slow)
+"""The command's test runs all."""
+
+
+def named(*names: str) -> tuple[Probe, ...]:
+    found = tuple(probe for probe in PROBES if probe.name in names)
+    assert len(found) == len(names)
+    return found
+
+
+def states(results: Sequence[ProbeResult]) -> dict[str, State]:
+    return {result.name: result.state for result in results}
+
+
+def test_names_are_unique_and_every_exemption_is_of_a_probe() -> None:
+    names = [probe.name for probe in PROBES]
+    assert len(set(names)) == len(names)
+    assert {name for entry in EXEMPTIONS for name in entry.probes} <= set(names)
+    assert exemption("nsjail", "script-network") is None
+    assert exemption("nsjail", "a-name-to-come") is None
+
+
+def test_scripts_probes_run_scripts_and_no_others_do() -> None:
+    bait = Bait(1, "socket", "file", "package", "host", "kernel")
+    for probe in PROBES:
+        kind = Script if probe.name.startswith("script") else Triplet
+        assert all(isinstance(step.item, kind) for step in probe.steps(bait)), probe.name
+
+
+async def test_a_promise_that_is_too_strong_is_noticed() -> None:
+    own_kernel = named("script-own-kernel")
+    async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
+        (excused,) = await prove(executor, own_kernel)
+        (held,) = await prove(executor, own_kernel, promises="gvisor")
+    assert (excused.state, excused.happened) == (State.NOT_PROMISED, "ok: True")
+    assert (held.state, held.expected) == (State.FAILS, "ok: False")
+    assert held.advice == own_kernel[0].mend
+
+
+async def test_missing_walls_fail_and_say_how_to_mend_them() -> None:
+    probes = named("system-calls", "user", "script-read-only", "script-no-new-privileges", "output")
+    async with Executor("process", limits=LIMITS, workers=1) as executor:
+        excused = await prove(executor, probes)
+        held = await prove(executor, probes, promises="nsjail")
+    assert states(excused)["output"] is State.HOLDS
+    assert not any(result.state is State.FAILS for result in excused)
+    found = states(held)
+    assert found.pop("output") is State.HOLDS
+    assert found["script-no-new-privileges"] is State.FAILS
+    assert all(result.advice for result in held if result.state is State.FAILS)
+
+
+async def test_a_missing_system_call_filter_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_all = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+    monkeypatch.setattr(nsjail, "compile_policy", lambda _: allow_all)
+    probes = named("script", "script-system-calls", "script-sockets")
+    async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
+        results = await prove(executor, probes)
+    assert states(results) == {
+        "script": State.HOLDS,
+        "script-system-calls": State.FAILS,
+        "script-sockets": State.FAILS,
+    }
+
+
+class Unlimited:
+    """An executor whose sandbox is told limits a hundred times those that were asked for."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._executor, name)
+
+    async def run(self, script: Script, *, limits: Limits) -> object:
+        raised = {"output_kib": 8192, "files_mib": 64, "processes": 64, "memory_mib": 1024}
+        return await self._executor.run(script, limits=limits.model_copy(update=raised))
+
+
+async def test_limits_that_are_not_kept_are_noticed() -> None:
+    probes = named("script-memory", "script-processes", "script-output", "script-files", "memory")
+    ceiling = Limits(
+        wall_s=20, cpu_s=10, output_kib=8192, files_mib=64, processes=64, memory_mib=1024
+    )
+    async with Executor("nsjail", limits=ceiling, workers=2) as executor:
+        results = await prove(Unlimited(executor), probes)  # type: ignore[arg-type]
+    found = states(results)
+    assert found.pop("memory") is State.HOLDS
+    assert set(found.values()) == {State.FAILS}
+
+
+async def test_too_little_time_is_no_proof_of_weakness() -> None:
+    (sleeps,) = named("script-wall")
+
+    def steps(bait: Bait) -> tuple[Step, ...]:
+        return tuple(replace(step, expect=says("done")) for step in sleeps.steps(bait))
+
+    async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
+        (result,) = await prove(executor, (replace(sleeps, steps=steps),))
+    assert result.state is State.UNKNOWN
+    assert result.happened.startswith(Status.WALL_LIMIT)
+
+
+async def test_a_promise_that_is_no_longer_kept_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy = nsjail.RUN_POLICY
+    changed = policy.replace("#define AF_UNIX 1\n", "#define AF_UNIX 2\n")
+    assert changed != policy
+    monkeypatch.setattr(nsjail, "RUN_POLICY", changed)
+    async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
+        (result,) = await prove(executor, named("script-sockets"))
+    assert (result.state, result.happened) == (State.FAILS, "ok: ['inet']")
+
+
+async def test_what_docker_promises_holds() -> None:
+    engine_support.require(engine_support.why_no_engine())
+    async with Executor("docker", limits=LIMITS, workers=2) as executor:
+        results = await prove(executor, FAST)
+    bad = [result for result in results if result.state in (State.FAILS, State.UNKNOWN)]
+    assert bad == []
