@@ -20,8 +20,8 @@ class Plan:
     folder: Path
     arms: tuple[Arm, ...] = ARMS
     seeds: tuple[int, ...] = (1, 2, 3)
-    steps: int = 100
-    test_every: int = 20
+    steps: int = 90
+    test_every: int = 15
     """Steps between evaluations on the held-out tasks."""
     overrides: tuple[str, ...] = ()
     """Of all runs alike."""
@@ -39,7 +39,7 @@ class Run:
 
 def quick(folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
     """One seed, two arms, fewer steps."""
-    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 40, 20, overrides)
+    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 30, 15, overrides)
 
 
 def runs(plan: Plan) -> Iterator[Run]:

@@ -20,8 +20,6 @@ from trainer.warmstart.corpus import TASK_TYPES, Corpus
 from trainer.warmstart.settings import WarmStart, game_settings
 
 _BATCH = 64
-_PROMPTS = 48
-"""Proposals of each type that are tried."""
 _SAMPLES = 4
 _KNOWN_TASKS = 200
 """Training tasks of each type that proposers see examples of."""
@@ -87,7 +85,7 @@ def measure(
 ) -> Mapping[str, float]:
     """Greedy accuracy on held-out problems, and the metrics of one step of self-play.
 
-    The step proposes ``48`` tasks of each type from training tasks and solves as many, at
+    The step proposes ``settings.training.measured`` tasks of each type and solves as many, at
     temperature 1; nothing is trained. Names are those of the trainer's metrics.
     """
     game = _measured_game(settings)
@@ -105,7 +103,7 @@ def _measured_game(settings: WarmStart) -> GameSettings:
     game = game_settings(settings)
     reward = game.azr.reward.model_copy(update={"n_samples": _SAMPLES})
     azr = game.azr.model_copy(update={"reward": reward})
-    return game.model_copy(update={"azr": azr, "train_batch_size": _PROMPTS})
+    return game.model_copy(update={"azr": azr, "train_batch_size": settings.training.measured})
 
 
 def _buffers(corpus: Corpus, settings: WarmStart) -> Buffers:

@@ -44,7 +44,7 @@ class ModelSettings:
     """Most entries of the tokenizer."""
     hidden: int = 192
     layers: int = 4
-    heads: int = 3
+    heads: int = 6
     feed_forward: int = 512
     max_positions: int = 512
 
@@ -59,7 +59,7 @@ class TrainingSettings:
     batch_tokens: int = 1536
     """Small batches: many steps matter more than steady ones."""
     learning_rate: float = 2e-3
-    prompt_weight: float = 0.2
+    prompt_weight: float = 0.1
     """Weight of a prompt's tokens in the loss; those of short responses have about 1."""
     proposer_share: float = 0.3
     """Examples of proposals; the rest are answers."""
@@ -67,6 +67,8 @@ class TrainingSettings:
     """Example tasks in a proposer's prompt (``io_n``)."""
     num_inputs: int = 4
     """Inputs of an induction task."""
+    measured: int = 48
+    """Proposals, and answers, of each type that the finished model is measured on."""
     max_response: int = 112
     """Tokens of the longest response."""
 
