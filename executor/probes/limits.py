@@ -71,16 +71,15 @@ finally:
 _MANY_FILES = """\
 import errno, os
 os.mkdir('many')
-count = 0
 try:
-    for count in range(20_000):
-        os.close(os.open(f'many/{count}', os.O_CREAT | os.O_WRONLY))
+    for number in range(20_000):
+        os.close(os.open(f'many/{number}', os.O_CREAT | os.O_WRONLY))
     print('20000 files')
 except OSError as error:
     print(errno.errorcode[error.errno])
 finally:
-    for number in range(count):
-        os.unlink(f'many/{number}')
+    for name in os.listdir('many'):
+        os.unlink(f'many/{name}')
     os.rmdir('many')
 """
 

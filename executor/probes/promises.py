@@ -112,6 +112,12 @@ EXEMPTIONS: tuple[Exemption, ...] = (
         why="gVisor's own kernel answers: the host's never sees the call, nor is there a device "
         "or a network behind it",
     ),
+    Exemption(
+        backends=("gvisor",),
+        probes=("script-inodes",),
+        why="gVisor does not count the files of its file systems in memory; they are its memory, "
+        "which the container's limit bounds",
+    ),
 )
 
 
