@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-sys.path += [
-    str(TESTS / name) for name in ("conformance", "service") if str(TESTS / name) not in sys.path
-]
+FOLDERS = [str(TESTS / name) for name in ("conformance", "guest", "service")]
+sys.path += [folder for folder in FOLDERS if folder not in sys.path]
 
 from security_guard import Guard  # noqa: E402 - after the path
 from security_records import Outcome, Records, save, summary  # noqa: E402

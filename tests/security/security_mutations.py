@@ -1,0 +1,282 @@
+"""The protections, and how each is switched off: see ``mutation.py``.
+
+A mutation is a few substitutions of text, each of which must fit exactly once, and the tests that
+should notice it: files or tests below ``tests/``, and names of attacks (``attacks``, run on nsjail).
+To add one, add a row.
+"""
+
+# ruff: noqa: E501 - sources are quoted as they are
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """A substitution in one file below ``executor/``."""
+
+    file: str
+    old: str
+    new: str
+
+
+class Mutation(NamedTuple):
+    """One protection, off."""
+
+    name: str
+    what: str
+    """What is done to it, for the table."""
+    changes: tuple[Change, ...]
+    tests: tuple[str, ...] = ()
+    attacks: tuple[str, ...] = ()
+
+
+WALLS = "guest/test_walls.py"
+GAPS = "security/test_security_gaps.py"
+CHANCE = "guest/test_nondeterminism.py"
+SCRIPT_WALLS = "guest/test_script_walls.py"
+SCRIPT_GUEST = "backends/test_script_guest.py"
+FRAMES = "guest/test_guest_frames.py"
+
+NSJAIL = "backends/nsjail.py"
+CORE = "guest/_core.c"
+SCRIPT = "guest/script.py"
+JAIL = "guest/jail.py"
+PROGRAM = "guest/program.py"
+ENCODE = "grammar/encode.py"
+DECODE = "grammar/decode.py"
+LITERALS = "grammar/literals.py"
+BASE = "backends/base.py"
+
+
+def jail(setting: str) -> Change:
+    """A setting of all jails."""
+    return Change(NSJAIL, '        name="guest",\n', f'        name="guest",\n        {setting},\n')
+
+
+def namespace(name: str, *more: Change) -> Mutation:
+    test = f"{GAPS}::test_every_guest_has_namespaces_of_its_own"
+    return Mutation(f"{name} namespace", "not made", (jail(f"clone_new{name}=False"), *more),
+                    (test,))  # fmt: skip
+
+
+def inner(name: str) -> Mutation:
+    """A namespace that a warm jail makes for each script."""
+    test = f"{GAPS}::test_every_guest_has_namespaces_of_its_own"
+    flag = f"os.CLONE_NEW{name.upper()}"
+    full = "os.CLONE_NEWPID | os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS"
+    left = " | ".join(each for each in full.split(" | ") if each != flag)
+    return Mutation(f"{name} namespace of each script", "not made anew",
+                    (Change(JAIL, f"_NAMESPACES = {full}", f"_NAMESPACES = {left}"),),
+                    (test,))  # fmt: skip
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    # ---- namespaces and mounts --------------------------------------------------------------
+    namespace("user"), namespace("pid"), namespace("net"), namespace("ipc"), namespace("uts"),
+    namespace("ns"), namespace("cgroup"),
+    inner("pid"), inner("net"), inner("ipc"), inner("uts"),
+    Mutation("read-only root", "the image is writable",
+             (Change(NSJAIL, 'dst="/", is_bind=True, rw=False', 'dst="/", is_bind=True, rw=True'),),
+             (f"{GAPS}::test_the_root_of_every_guest_is_read_only",)),
+    Mutation("no network device", "the loopback device is up",
+             (Change(NSJAIL, "iface_no_lo=True", "iface_no_lo=False"),),
+             (f"{GAPS}::test_no_network_device_is_up",)),
+    Mutation("no /proc", "mounted", (Change(NSJAIL, "mount_proc=False", "mount_proc=True"),),
+             (WALLS, f"{GAPS}::test_the_root_of_every_guest_is_read_only")),
+    Mutation("covered ctypes", "programs can import it",
+             (Change(NSJAIL, "    if not image.accelerated:\n        return []",
+                     "    if True:\n        return []"),), (WALLS,)),
+    # ---- system calls and privileges ---------------------------------------------------------
+    Mutation("filter of programs", "what is not in the table is allowed",
+             (Change("guest/seccomp.py",
+                     "    program.add(_RETURN, _KILL_PROCESS)\n    patches = _checks",
+                     "    program.add(_RETURN, _ALLOW)\n    patches = _checks"),), (WALLS,)),
+    Mutation("capability of the zygote", "its calls are open to programs",
+             (Change("guest/seccomp.py", "    program.jump(otherwise)\n    return low",
+                     "    program.add(_RETURN, _ALLOW)\n    return low"),), (WALLS,)),
+    Mutation("files to read only", "programs may open files to write",
+             (Change("guest/seccomp.py", "program.add(_JUMP_ANY_BIT, _WRITING, 0, 1)",
+                     "program.add(_JUMP_ANY_BIT, 0, 0, 1)"),), (WALLS,)),
+    Mutation("filter of scripts", "what is not in the policy is allowed",
+             (Change("backends/run_policy.py", "USE script DEFAULT KILL_PROCESS",
+                     "USE script DEFAULT ALLOW"),), (), ("ptrace", "bpf", "io-uring")),
+    Mutation("sockets of scripts", "all families",
+             (Change("backends/run_policy.py", "socket { family == AF_UNIX }, socketpair",
+                     "socket, socketpair"),), (), ("tcp-out", "netlink-socket", "packet-socket")),
+    Mutation("namespaces of scripts", "clone may make new ones",
+             (Change("backends/run_policy.py", "clone { (clone_flags & NEW_NAMESPACES) == 0 }",
+                     "clone"),), (), ("fork-into-a-namespace", "user-namespace")),
+    Mutation("no capabilities", "those of the jail's start are kept",
+             (jail("keep_caps=True"),),
+             (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",)),
+    Mutation("no capabilities of scripts", "the warm jail's are kept",
+             (Change(JAIL, "    _drop_capabilities()\n    policy.install()",
+                     "    policy.install()"),),
+             (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",),
+             ("capabilities", "mount")),
+    Mutation("no new privileges", "not set, by nsjail and by the warm jail",
+             (jail("disable_no_new_privs=True"),
+              Change(JAIL, "    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))\n", "")),
+             (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",)),
+    Mutation("user ids", "jails of root share one",
+             (Change(NSJAIL, "_FIRST_OUTSIDE_ID = 1_900_000_000", "_FIRST_OUTSIDE_ID = 0"),),
+             (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",)),
+    # ---- limits --------------------------------------------------------------------------------
+    Mutation("memory limit", "no RLIMIT_AS for programs",
+             (Change(CORE, "        limit(RLIMIT_AS, memory);\n    result_fd",
+                     "        (void)memory;\n    result_fd"),), (WALLS, GAPS)),
+    Mutation("memory limit of scripts", "no RLIMIT_AS",
+             (Change(SCRIPT, '(resource.RLIMIT_AS, request["memory_bytes"])',
+                     "(resource.RLIMIT_AS, 1 << 40)"),), (SCRIPT_GUEST, GAPS)),
+    Mutation("memory of a whole jail", "the control group has no ceiling",
+             (Change("backends/cgroups.py", "_write(self._memory / \"memory.limit_in_bytes\", memory_bytes)",
+                     "_write(self._memory / \"memory.limit_in_bytes\", -1)"),),
+             ("backends/test_cgroups.py",
+              f"{GAPS}::test_every_guest_is_in_a_control_group_with_ceilings")),
+    Mutation("CPU limit", "no RLIMIT_CPU for programs",
+             (Change(CORE, "    limit(RLIMIT_CPU, cpu_s);\n", "    (void)cpu_s;\n"),),
+             (f"{GAPS}::test_a_function_has_the_limits_of_its_run", WALLS)),
+    Mutation("CPU limit of scripts", "nobody looks at the clock",
+             (Change(SCRIPT, 'cpu_left = self.request["cpu_s"] - self._cpu_used()',
+                     "cpu_left = 1e9"),), (f"{SCRIPT_GUEST}::test_cpu_limit_ends_a_loop",)),
+    Mutation("wall limit", "programs may sleep for ever",
+             (Change(CORE, "            return WALL_LIMIT;\n        int patience",
+                     "            deadline = now + 1000000;\n        int patience"),),
+             (f"{WALLS}::test_an_end_has_its_own_status[an endless sleep]",)),
+    Mutation("wall limit of scripts", "scripts may sleep for ever",
+             (Change(SCRIPT, "        self.deadline = self.started + request[\"wall_s\"]",
+                     "        self.deadline = self.started + 1e6"),),
+             (f"{SCRIPT_GUEST}::test_wall_limit_keeps_what_was_written",)),
+    Mutation("process limit", "no RLIMIT_NPROC for programs",
+             (Change(CORE, "    limit(RLIMIT_NPROC, 0);\n    if (memory)\n"
+                     "        limit(RLIMIT_AS, memory);\n    result_fd",
+                     "    if (memory)\n        limit(RLIMIT_AS, memory);\n    result_fd"),),
+             (f"{GAPS}::test_a_function_has_the_limits_of_its_run",)),
+    Mutation("process limit of scripts", "no RLIMIT_NPROC, no ceiling of the group",
+             (Change(SCRIPT, '(resource.RLIMIT_NPROC, request["processes"] + 1)',
+                     "(resource.RLIMIT_NPROC, 500)"),
+              Change("backends/script_frames.py", "return limits.processes + 2",
+                     "return limits.processes + 500")),
+             (SCRIPT_GUEST, GAPS), ("thread-bomb",)),
+    Mutation("output limit", "no limit of a value, in the encoder and in the zygote",
+             (Change(PROGRAM, "encode(value, job.max_bytes)", "encode(value, 1 << 30)"),
+              Change(CORE, "            if (*size > max_output)\n                return OUTPUT_LIMIT;",
+                     "            if (*size > max_output)\n                return RESULT;")),
+             (WALLS,), ("large-value",)),
+    Mutation("output limit of scripts", "all of it is kept",
+             (Change(SCRIPT, "Output(handle, limit) for handle", "Output(handle, 1 << 40) for handle"),),
+             (SCRIPT_GUEST,)),
+    Mutation("file limit", "no RLIMIT_FSIZE, no size of the file systems",
+             (Change(SCRIPT, '(resource.RLIMIT_FSIZE, request["files_bytes"])',
+                     "(resource.RLIMIT_FSIZE, 1 << 40)"),
+              Change(NSJAIL, "config.rlimit_fsize = limits.files_mib",
+                     "config.rlimit_fsize = 1 << 20")),
+             (f"{SCRIPT_GUEST}::test_file_larger_than_the_limit_cannot_be_written",
+              f"{GAPS}::test_every_guest_has_limits_of_its_own")),
+    Mutation("room on the file systems", "no size",
+             (Change(JAIL, 'f"size={size},{_FILES}"', 'f"size=50%,{_FILES}"'),), (),
+             ("full-file-system", "full-shared-memory", "room-after-a-full-disk")),
+    # ---- results -------------------------------------------------------------------------------
+    Mutation("nonce of result frames", "any eight bytes will do",
+             (Change(CORE, "if (memcmp(reply, &nonce, have < 8 ? have : 8) != 0)", "if (0)"),),
+             (WALLS, f"{GAPS}::test_a_complete_frame_without_the_nonce_is_forged"),
+             ("frame-in-place-of-the-result",)),
+    Mutation("one result per run", "what follows the first frame is left out",
+             (Change(CORE, "return have == want ? RESULT : FORGED;", "return RESULT;"),),
+             (), ("frame-after-the-result",)),
+    Mutation("number of records", "not compared with the number of calls",
+             (Change("frames.py", "if len(records) != expected:", "if False:"),), (FRAMES,)),
+    Mutation("exact types", "subclasses are encoded as what they are based on",
+             (Change(ENCODE, "            kind = _type(item)\n            if kind is _int:\n                if",
+                     "            kind = _type(item)\n"
+                     "            for base in (_int, _str, _list, _dict):\n"
+                     "                if isinstance(item, base):\n"
+                     "                    kind = base\n            if kind is _int:\n                if"),),
+             ("grammar/test_grammar_encode.py",), ("subclass-of-int", "subclass-of-list")),
+    Mutation("hostile values: depth", "no bound",
+             (Change(DECODE, "        if self.depth > MAX_DEPTH:", "        if False:"),),
+             ("grammar/test_grammar_decode.py",)),
+    Mutation("hostile values: what follows", "left out",
+             (Change(DECODE, "    if reader.pos != len(data):", "    if False:"),),
+             ("grammar/test_grammar_decode.py",)),
+    Mutation("hostile values: hash flooding", "let in",
+             (Change(DECODE, "_MAX_CROWD = 64", "_MAX_CROWD = 1 << 60"),),
+             ("grammar/test_grammar_decode.py",)),
+    Mutation("replies of scripts", "sizes are believed",
+             (Change("backends/script_frames.py", "if sum(sizes) != len(body):", "if False:"),),
+             ("backends/test_script_frames.py",)),
+    Mutation("collected files", "symbolic links are followed",
+             (Change(SCRIPT, "flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC",
+                     "flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC"),),
+             (f"{SCRIPT_GUEST}::test_only_plain_files_are_collected",), ("collected-symlink",)),
+    Mutation("nothing outlives a script", "what it started is left alone",
+             (Change(SCRIPT, "        self.kill()\n        while True:", "        while False:"),),
+             (f"{SCRIPT_GUEST}::test_daemon_is_killed_before_files_are_collected",),
+             ("daemon",)),
+    # ---- information ---------------------------------------------------------------------------
+    Mutation("environment of programs", "not scrubbed",
+             (Change("guest/zygote.py", "    _scrub_environment(token.encode())\n", ""),), (WALLS,)),
+    Mutation("environment of jails", "the host's is kept, by nsjail and for scripts",
+             (Change(NSJAIL, "keep_env=False", "keep_env=True"),
+              Change("backends/guest_process.py", "env=dict(environment or {})",
+                     "env={**os.environ, **(environment or {})}"),
+              Change(SCRIPT, "environment = ENVIRONMENT |", "environment = dict(os.environ) | ENVIRONMENT |")),
+             (f"{GAPS}::test_no_guest_has_the_environment_of_the_host",),
+             ("secrets-in-a-script's-environment",)),
+    Mutation("descriptors of programs", "the zygote's pipes stay open",
+             (Change(CORE, "    for (int fd = 0; fd < 3; fd++)\n        dup2(null_fd, fd);\n    close(null_fd);",
+                     "    close(null_fd);"),), (WALLS,)),
+    Mutation("descriptors of scripts", "some of the supervisor's stay open",
+             (Change(SCRIPT, "        os.closerange(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n",
+                     "        for number in range(10, 20):\n            os.dup2(failure, number)\n"),),
+             (f"{SCRIPT_GUEST}::test_nothing_of_the_harness_is_inherited",),
+             ("inherited-descriptors",)),
+    Mutation("descriptors of warm scripts", "the zygote's stay open",
+             (Change(CORE, "    syscall(SYS_close_range, 3, ~0u, 0);\n", ""),),
+             (f"{SCRIPT_WALLS}::test_a_script_holds_three_pipes_and_nothing_else",)),
+    Mutation("rest of other jobs", "not wiped",
+             (Change(CORE, "    if (body_used > size)\n        memset(body + size, 0, body_used - size);",
+                     "    if (0)\n        memset(body + size, 0, body_used - size);"),),
+             (f"{SCRIPT_WALLS}::test_no_memory_of_a_script_holds_text_of_others",)),
+    Mutation("buffers of the zygote", "children have copies of them",
+             (Change(CORE, "    return madvise(*buffer, *capacity, MADV_DONTFORK);", "    return 0;"),),
+             (f"{SCRIPT_WALLS}::test_no_memory_of_a_script_holds_text_of_others",)),
+    # ---- determinism ---------------------------------------------------------------------------
+    Mutation("hash seeds", "the same for both colours",
+             (Change(BASE, "HASH_SEEDS = (104_729, 1_299_709)", "HASH_SEEDS = (104_729, 104_729)"),),
+             (CHANCE,)),
+    Mutation("clock shift", "none",
+             (Change(BASE, "CLOCK_SHIFTS_S = (0, 40_217_371)", "CLOCK_SHIFTS_S = (0, 0)"),),
+             (CHANCE, f"{GAPS}::test_what_a_run_sees_of_the_clock_and_the_process_differs")),
+    Mutation("process numbers", "not shifted",
+             (Change(BASE, "PID_SHIFTS = (0, 1_000_000)", "PID_SHIFTS = (0, 0)"),), (CHANCE,)),
+    Mutation("order of sets", "not watched",
+             (Change("guest/zygote.py", "    core.watch_order()\n", ""),), (CHANCE,)),
+    Mutation("entropy", "not noted",
+             (Change(CORE, "    seen |= SAW_ENTROPY;\n", ""),), (CHANCE,)),
+    Mutation("fresh process for each call", "all programs may share one",
+             (Change("screening/sharing.py", "    operations: set[int] = set()\n    names: set[str] = set()\n",
+                     "    return True\n"),),
+             ("screening/test_sharing.py", WALLS)),
+    # ---- texts ---------------------------------------------------------------------------------
+    Mutation("answer grammar: one call", "text may close the call",
+             (Change(LITERALS, "if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or not _is_whole(text):",
+                     "if not isinstance(node, ast.Call):"),),
+             ("grammar/test_grammar_literals.py",), ("input-that-closes-the-call",)),
+    Mutation("answer grammar: one value", "text may close the bracket",
+             (Change(LITERALS, "    if not isinstance(node, ast.List) or not _is_whole(text):",
+                     "    if not isinstance(node, ast.List):\n        node = ast.List([node])\n    if False:"),),
+             ("grammar/test_grammar_literals.py",)),
+    Mutation("answer grammar: expansion", "not paid for",
+             (Change("grammar/constructors.py", "        if self._left < 0:", "        if False:"),),
+             ("grammar/test_grammar_literals.py",)),
+    Mutation("strict comparison", "types do not count",
+             (Change("grammar/compare.py", "    return (kind, value) if strict and kind in _TAGGED else value",
+                     "    return value"),
+              Change("grammar/compare.py", "    return (float, value) if strict else value",
+                     "    return value")),
+             ("grammar/test_grammar_compare.py", "security/test_security_fuzz.py")),
+    Mutation("token of the service", "any will do",
+             (Change("service/auth.py", "hmac.compare_digest(_digest(token), self._digest)", "True"),),
+             ("service/test_service_access.py",)),
+)  # fmt: skip
