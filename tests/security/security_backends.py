@@ -20,10 +20,9 @@ def _all(case: Case) -> bool:
     return True
 
 
-def _some(case: Case) -> bool:
-    """A third of the cases, and all that have an outcome of their own there: gVisor is slow."""
-    special = "gvisor" in case.expected_on or "gvisor" in case.check_on
-    return special or zlib.crc32(case.name.encode()) % 3 == 0
+def _few(case: Case) -> bool:
+    """One case in 24: gVisor takes seconds for each. The others are run by hand."""
+    return zlib.crc32(case.name.encode()) % 24 == 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ async def _service() -> AsyncIterator[AnyExecutor]:
 BACKENDS = {
     "nsjail": AttackedBackend(_local("nsjail")),
     "docker": AttackedBackend(_local("docker"), why_no_engine),
-    "gvisor": AttackedBackend(_local("gvisor", cpu_s=5), why_no_gvisor, _some, cpu_s=5),
+    "gvisor": AttackedBackend(_local("gvisor", cpu_s=5), why_no_gvisor, _few, cpu_s=5),
     "service": AttackedBackend(_service),
 }
 """By name."""
