@@ -58,6 +58,7 @@ def fuzz(target: str, seconds: int, found: Path, module: str = "security_fuzz_ta
         sys.executable, str(HERE / "security_fuzz_child.py"), module, target,
         f"-max_total_time={seconds}", f"-max_len={about.longest}",
         f"-timeout={_INPUT_SECONDS}", f"-rss_limit_mb={_MEMORY_MIB}", "-print_final_stats=1",
+        "-report_slow_units=1000000",  # only the limit above counts
         f"-artifact_prefix={crashes}/", *([f"-dict={words}"] if about.words else []),
         str(found), *([str(known)] if known.is_dir() else []),
     ]  # fmt: skip

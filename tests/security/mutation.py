@@ -137,6 +137,8 @@ def check(tree: Path, mutation: Mutation) -> Result:
             problem = "NOT NOTICED"
         elif code != 1 or failed is None:
             problem = f"pytest ended with {code}: {output[-1500:]}"
+        elif f"tests/{failed[1]}" == CONTROL and mutation.essential:
+            noticed_by = f"nothing runs: {failed[1]}"
         elif f"tests/{failed[1]}" == CONTROL:
             problem = f"the control fails: {output[-1500:]}"
         else:

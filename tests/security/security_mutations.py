@@ -28,6 +28,8 @@ class Mutation(NamedTuple):
     changes: tuple[Change, ...]
     tests: tuple[str, ...] = ()
     attacks: tuple[str, ...] = ()
+    essential: bool = False
+    """Nothing runs at all without it: then it is the control that fails."""
 
 
 WALLS = "guest/test_walls.py"
@@ -73,7 +75,8 @@ def inner(name: str) -> Mutation:
 MUTATIONS: tuple[Mutation, ...] = (
     # ---- namespaces and mounts --------------------------------------------------------------
     namespace("user"), namespace("pid"), namespace("net"), namespace("ipc"), namespace("uts"),
-    namespace("ns"), namespace("cgroup"),
+    namespace("cgroup"),
+    Mutation("mount namespace", "not made", (jail("clone_newns=False"),), essential=True),
     inner("pid"), inner("net"), inner("ipc"), inner("uts"),
     Mutation("read-only root", "the image is writable",
              (Change(NSJAIL, 'dst="/", is_bind=True, rw=False', 'dst="/", is_bind=True, rw=True'),),
