@@ -69,14 +69,14 @@ trap 'exit 143' TERM
 mkdir -p build
 install_tools
 start_engine
-build_images & # while pip waits for the network
-images=$!
 sh scripts/setup.sh trainer
-wait "$images" || true
-images=
+build_images & # meanwhile
+images=$!
 check ruff check .
 check ruff format --check .
 check mypy
+wait "$images" || true
+images=
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'
 check pytest -n "$processes" --dist loadgroup --no-loadscope-reorder "$@"
 exit "$failed"
