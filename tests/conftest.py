@@ -18,6 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _LONGEST_FIRST = ("tests/trainer", "tests/deployment", "tests/conformance", "tests/security")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, modules stay whole, and so do those with veRL:
     two Ray clusters at once would be too much. Nothing long comes last."""
