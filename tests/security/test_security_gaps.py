@@ -207,6 +207,31 @@ def test_no_guest_has_the_environment_of_the_host(
             assert b"hunter2" not in environment, process
 
 
+RESTLESS = """
+import os, time
+with open('n0', 'wb') as file:
+    file.write(bytes(2000))
+for number in range(1, 400):
+    os.link('n0', f'n{number}')
+if not os.fork():
+    os.setsid()
+    handle, count = os.open('n0', os.O_WRONLY), 0
+    while True:
+        count += 1
+        os.pwrite(handle, str(count).encode() * 200, 0)
+time.sleep(0.05)
+"""
+
+
+def test_what_a_script_left_running_is_gone_before_files_are_collected(pool: SyncExecutor) -> None:
+    """A file that is never at rest while its writer lives, under many names: all must be alike."""
+    names = tuple(f"n{number}" for number in range(400))
+    result = pool.run(Script(source=RESTLESS, collect=names))
+    assert result.status is Status.OK, result.detail
+    assert set(result.files) == set(names)
+    assert len(set(result.files.values())) == 1
+
+
 def test_what_a_run_sees_of_the_clock_and_the_process_differs(pool: SyncExecutor) -> None:
     for what in ("time.time() // 86400", "os.getpid()"):
         assert verdict(pool, body("import os, time", f"return {what}")).status is (
