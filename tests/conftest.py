@@ -15,26 +15,17 @@ from executor import Limits, SyncExecutor
 # Shells start background jobs with SIGINT ignored, which every child of a test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_LONGEST_FIRST = ("tests/trainer", "tests/deployment", "tests/conformance", "tests/security")
+_LONGEST_FIRST = ("tests/deployment", "tests/conformance", "tests/security", "tests/backends")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, modules stay whole, and so do those with veRL:
-    two Ray clusters at once would be too much. Nothing long comes last."""
-
-    def group(item: pytest.Item) -> str:
-        return "verl" if item.get_closest_marker("verl") else item.nodeid.partition("::")[0]
+    """Where several processes share the tests, nothing long comes last."""
 
     def rank(item: pytest.Item) -> int:
-        if item.get_closest_marker("verl"):
-            return -1
         found = [n for n, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)]
         return found[0] if found else len(_LONGEST_FIRST)
 
     items.sort(key=rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")
