@@ -29,7 +29,7 @@ def expressions() -> list[str]:
 def exported_names() -> set[str]:
     admission = Admission(verify_places=1, run_places=1, queue=1, batches=1)
     metrics = Metrics(Executor("process"), admission)
-    metrics.item("validate", [Status.OK], queued_s=0, ran_s=0, cpu_s=0)
+    metrics.item("validate", [Status.OK], {}, queued_s=0, ran_s=0, cpu_s=0)
     text = metrics.render().decode()
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     return names | {f"{name}_bucket" for name in names}
