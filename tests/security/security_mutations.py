@@ -267,8 +267,10 @@ MUTATIONS: tuple[Mutation, ...] = (
              (Change(LITERALS, "    if not isinstance(node, ast.List) or not _is_whole(text):",
                      "    if not isinstance(node, ast.List):\n        node = ast.List([node])\n    if False:"),),
              ("grammar/test_grammar_literals.py",)),
-    Mutation("answer grammar: expansion", "not paid for",
-             (Change("grammar/constructors.py", "        if self._left < 0:", "        if False:"),),
+    # Not without any bound: the tests ask for more than the machine has.
+    Mutation("answer grammar: expansion", "ten times as much",
+             (Change("grammar/constructors.py", "        if self._left < 0:",
+                     "        if self._left < -2_000_000:"),),
              ("grammar/test_grammar_literals.py",)),
     Mutation("strict comparison", "types do not count",
              (Change("grammar/compare.py", "    return (kind, value) if strict and kind in _TAGGED else value",
