@@ -12,8 +12,9 @@ from support import OPEN_RULES
 
 from executor import Limits, SyncExecutor
 
-# Shells start background jobs with SIGINT ignored, which every child of a test would inherit.
+# Shells start background jobs with these ignored, which every child of a test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 _LONGEST_FIRST = ("tests/deployment", "tests/conformance", "tests/security", "tests/backends")
 
