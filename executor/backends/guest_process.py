@@ -173,30 +173,26 @@ class GuestProcess:
 async def readable(fd: int) -> None:
     """Wait until a descriptor can be read."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-
-    def tell() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(fd, tell)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
+    await _ready(fd, loop.add_reader, loop.remove_reader)
 
 
 async def writable(fd: int) -> None:
     """Wait until a descriptor can be written to."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
+    await _ready(fd, loop.add_writer, loop.remove_writer)
+
+
+async def _ready(
+    fd: int, watch: Callable[[int, Callable[[], None]], None], unwatch: Callable[[int], bool]
+) -> None:
+    ready = asyncio.get_running_loop().create_future()
 
     def tell() -> None:
         if not ready.done():
             ready.set_result(None)
 
-    loop.add_writer(fd, tell)
+    watch(fd, tell)
     try:
         await ready
     finally:
-        loop.remove_writer(fd)
+        unwatch(fd)

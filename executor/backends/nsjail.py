@@ -156,10 +156,7 @@ class NsjailBackend:
             if role.kind == "script"
             else _verify_config(self._image, role)
         )
-        config.rlimit_as_type = RLimitType.HARD
-        config.rlimit_cpu_type = RLimitType.HARD
-        config.rlimit_nproc = _GUEST_PROCESSES
-        config.rlimit_nproc_type = RLimitType.VALUE
+        _limit_processes(config, _GUEST_PROCESSES)
         return config
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
@@ -261,13 +258,18 @@ def _writable(limits: Limits) -> list[MountPt]:
     ]  # fmt: skip
 
 
+def _limit_processes(config: NsJailConfig, processes: int) -> None:
+    """So many at once; of memory and processor time the harness inside sets each one's limits."""
+    config.rlimit_as_type = RLimitType.HARD
+    config.rlimit_cpu_type = RLimitType.HARD
+    config.rlimit_nproc = processes
+    config.rlimit_nproc_type = RLimitType.VALUE
+
+
 def _jail_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     """Of a warm jail: what a script's own has, as far as it does not make it for each script."""
     config = _any_script_config(image, limits)
-    config.rlimit_as_type = RLimitType.HARD
-    config.rlimit_cpu_type = RLimitType.HARD
-    config.rlimit_nproc = limits.processes + 3
-    config.rlimit_nproc_type = RLimitType.VALUE
+    _limit_processes(config, limits.processes + 3)
     config.cap = _JAIL_CAPABILITIES
     policy = compile_policy(RUN_POLICY).hex()
     config.exec_bin = Exe(
@@ -279,10 +281,7 @@ def _jail_config(image: GuestImage, limits: Limits) -> NsJailConfig:
 def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     config = _any_script_config(image, limits)
     config.mount += _writable(limits)
-    config.rlimit_as_type = RLimitType.HARD
-    config.rlimit_cpu_type = RLimitType.HARD
-    config.rlimit_nproc = limits.processes + 2
-    config.rlimit_nproc_type = RLimitType.VALUE
+    _limit_processes(config, limits.processes + 2)
     config.seccomp_string = RUN_POLICY.splitlines()
     config.exec_bin = Exe(path=PYTHON, arg=["-I", "-S", "-B", SCRIPT_MAIN])
     return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from executor.backends.sandboxfusion_wire import _packed, read_lines
 sys.path.append(str(Path(__file__).parents[1] / "service"))
 from service_server import running
 
-PYENV = Path("/root/.pyenv/versions")
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 SEED_DEPENDENT = body("return list({'a', 'b', 'c', 'd', 'e', 'f', str(x)})")
 LARGE = "import random\ndef f(x):\n    return random.Random(x).randbytes(x)"
 """Bytes that cannot be made smaller."""
