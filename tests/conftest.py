@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +18,18 @@ from executor import Limits, SyncExecutor
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
+# Tests look for what is left behind: processes that share the tests must not see each other's files.
+_OWN_TEMPORARY = tempfile.mkdtemp(prefix="tests-") if "PYTEST_XDIST_WORKER" in os.environ else None
+if _OWN_TEMPORARY:
+    os.environ["TMPDIR"] = tempfile.tempdir = _OWN_TEMPORARY
+
 _LONGEST_FIRST = ("tests/deployment", "tests/conformance", "tests/security", "tests/backends")
+
+
+def pytest_unconfigure() -> None:
+    """Remove what this module has made."""
+    if _OWN_TEMPORARY:
+        shutil.rmtree(_OWN_TEMPORARY, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,7 +49,9 @@ GUEST_MAIN = "/guest/executor/guest/main.py"
 SCRIPT_MAIN = "/guest/executor/guest/script.py"
 """The program that runs one general script, inside the image."""
 
-_LAYOUT_VERSION = "4"
+_LAYOUT_VERSION = "5"
+_LOADED_LATER = "libgcc_s.so.1"
+"""What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
 _GUEST_PACKAGES = ("guest", "grammar", "screening")
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
@@ -235,7 +237,8 @@ def _copy_guest(image: Path) -> None:
 
 
 def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
-    """Copy what the dynamic loader would load, found by asking it about our own (trusted) files."""
+    """Copy what the dynamic loader would load, found by asking it about our own (trusted) files;
+    and what libc would load later, if it lies beside one of these."""
     listing = subprocess.run(
         ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
     ).stdout
@@ -245,6 +248,9 @@ def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
     for name, path in resolved.items():
         # all in libc's directory: the loader looks there, whatever the interpreter's rpath
         _copy_file(Path(path), image / str(system / name).lstrip("/"))
+    for directory in (system, *(Path(path).parent for path in resolved.values())):
+        if (directory / _LOADED_LATER).exists():
+            _copy_file(directory / _LOADED_LATER, image / str(system / _LOADED_LATER).lstrip("/"))
     for loader in loaders:
         _copy_file(Path(loader), image / loader.lstrip("/"))
 

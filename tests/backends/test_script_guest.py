@@ -700,10 +700,23 @@ print('survived')
             """,
             b"0 0 0 -1\n",
         ),
+        (
+            """
+            import threading, time
+            def burn():
+                while True: pass
+            class Slow:
+                def __del__(self, sleep=time.sleep): sleep(0.3)  # while the interpreter ends
+            for _ in range(3): threading.Thread(target=burn, daemon=True).start()
+            kept = Slow()
+            print('end')
+            """,
+            b"end\n",
+        ),
     ],
     ids=[
         "subprocess", "threads", "multiprocessing", "asyncio", "unix socket", "files", "alarm",
-        "filter of its own",
+        "filter of its own", "daemon threads",
     ],
 )  # fmt: skip
 def test_ordinary_scripts_work(run_jailed: RunScript, source: str, output: bytes) -> None:

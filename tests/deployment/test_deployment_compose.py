@@ -93,6 +93,7 @@ def test_example_triplets_have_their_verdicts_through_the_container(service: str
                 "program": row["program"],
                 "inputs": row.get("inputs") or [row.get("input")],
                 "imports": row.get("imports") or [],
+                "expects": "error" if row.get("task") == "error" else "value",
                 "options": {"limits": {"cpu_s": 1}},
             }
             if row["expected"]["status"] == "malformed" or None in body["inputs"]:

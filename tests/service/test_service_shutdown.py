@@ -83,10 +83,10 @@ def batch_lines(server: Server, first: bytes, more: threading.Event) -> list[dic
 
 def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
     more = threading.Event()
-    first = b"".join(json.dumps(sleep(1.5)).encode() + b"\n" for _ in range(2))
+    first = b"".join(json.dumps(sleep(3)).encode() + b"\n" for _ in range(2))
     with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, more)
-        wait_until(lambda: stats(server)["in_flight"] > 0)
+        wait_until(lambda: stats(server)["in_flight"] == 2)
         server.signal()
         wait_until(lambda: is_draining(server))
         more.set()
