@@ -18,7 +18,7 @@ from executor import Limits, SyncExecutor
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
-# Tests look for what is left behind: processes that share the tests must not see each other's files.
+# Tests look for files left behind: those that other processes of the tests hold are none.
 _OWN_TEMPORARY = tempfile.mkdtemp(prefix="tests-") if "PYTEST_XDIST_WORKER" in os.environ else None
 if _OWN_TEMPORARY:
     os.environ["TMPDIR"] = tempfile.tempdir = _OWN_TEMPORARY

@@ -265,12 +265,10 @@ def _classify(
         return reply.limit, _LIMIT_TEXTS[reply.limit].format(limits)
     if reply.signal is not None:
         return _classify_signal(reply, limits, memory_kills)
-    if reply.exit_code and memory_kills:  # which came first
-        return Status.MEMORY_LIMIT, _out_of_memory(limits)
-    if reply.cpu_us > limits.cpu_s * 1_000_000:
+    if reply.cpu_us > limits.cpu_s * 1_000_000 and not (reply.exit_code and memory_kills):
         return Status.CPU_LIMIT, f"the script's processes used {reply.cpu_us / 1e6:.1f} s of CPU"
     if reply.exit_code:
-        return _classify_exit(reply, limits, process_limit_hits)
+        return _classify_exit(reply, limits, memory_kills, process_limit_hits)
     return Status.OK, "exit code 0"
 
 
@@ -287,10 +285,10 @@ def _classify_signal(reply: ScriptReply, limits: Limits, memory_kills: int) -> t
 
 
 def _classify_exit(
-    reply: ScriptReply, limits: Limits, process_limit_hits: int
+    reply: ScriptReply, limits: Limits, memory_kills: int, process_limit_hits: int
 ) -> tuple[Status, str]:
     last = reply.stderr.rstrip().rpartition(b"\n")[2]
-    if last == b"MemoryError" or last.startswith(b"MemoryError:"):
+    if memory_kills or last == b"MemoryError" or last.startswith(b"MemoryError:"):
         return Status.MEMORY_LIMIT, _out_of_memory(limits)
     if process_limit_hits or last in _NO_PROCESS:
         return Status.PROCESS_LIMIT, f"more than {limits.processes} processes and threads"
