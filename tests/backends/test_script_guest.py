@@ -706,9 +706,9 @@ print('survived')
             def burn():
                 while True: pass
             class Slow:
-                def __del__(self, sleep=time.sleep): sleep(0.3)  # while the interpreter ends
+                def __del__(self, sleep=time.sleep): sleep(0.3)
             for _ in range(3): threading.Thread(target=burn, daemon=True).start()
-            kept = Slow()
+            time.kept = Slow()  # so that the interpreter takes its time to end
             print('end')
             """,
             b"end\n",
