@@ -217,6 +217,9 @@ class Verdict(Model):
     """Content hash (SHA-256, hex) of what was run: program, imports, inputs, limits, rules."""
     backend: str = ""
     interpreter: str = ""
+    weaknesses: tuple[str, ...] = Field((), exclude_if=_is_empty)
+    """Probes (see ``executor doctor``) that the service waives and that are not known to hold where
+    this was run. Left out of JSON where there is none, as in all results of this process."""
 
 
 class JudgeTask(Model):
@@ -255,6 +258,8 @@ class Judgement(Model):
     key: str = ""
     backend: str = ""
     interpreter: str = ""
+    weaknesses: tuple[str, ...] = Field((), exclude_if=_is_empty)
+    """As of a verdict."""
 
 
 ScriptLanguage = Literal["python", "bash", "pytest"]
@@ -292,3 +297,5 @@ class ScriptResult(Model):
     usage: Usage = Usage()
     backend: str = ""
     interpreter: str = ""
+    weaknesses: tuple[str, ...] = Field((), exclude_if=_is_empty)
+    """As of a verdict."""

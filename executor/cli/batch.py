@@ -132,6 +132,11 @@ def signal_fields(signals: Signals) -> Fields:
     return {"signals": signals} if signals else {}
 
 
+def weakness_fields(weaknesses: tuple[str, ...]) -> Fields:
+    """What the service that did the work waives, if there is any."""
+    return {"weaknesses": weaknesses} if weaknesses else {}
+
+
 def usage_fields(usage: Usage) -> Fields:
     """The accounting of a run, as JSON has it."""
     return {

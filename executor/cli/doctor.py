@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXIT_BROKEN_PROMISE = 1
 """Something that is promised does not hold."""
 _LIMITS = Limits(wall_s=20, cpu_s=10)
-_STYLES = {"holds": "green", "fails": "bold red", "unknown": "bold yellow"}
+_STYLES = {"holds": "green", "fails": "bold red", "unknown": "bold yellow", "waived": "bold yellow"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Promises = Annotated[
@@ -33,6 +33,15 @@ Promises = Annotated[
         "--promises",
         metavar="NAME",
         help="Hold the sandbox to the promises of this backend, not to its own.",
+    ),
+]
+
+Waive = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--waive",
+        metavar="NAME",
+        help="Do not fail for this probe: its state is 'waived' then. Repeatable.",
     ),
 ]
 
@@ -45,20 +54,27 @@ def doctor(
     runtime: opt.Runtime = None,
     workers: opt.Workers = None,
     promises: Promises = None,
+    waive: Waive = None,
     as_json: AsJson = False,
 ) -> int:
     """Prove each limit and each wall on this host, by probes run inside the sandbox.
 
-    Exit codes: 0 what is promised holds, 1 something does not, 3 the platform failed for a probe.
+    Exit codes: 0 what is promised holds or is waived, 1 something is not, 3 the platform failed for
+    a probe.
 
     **Example:** `executor doctor --backend docker`
     """
     from executor.backends.settings import SETTINGS  # noqa: PLC0415
+    from executor.probes import PROBES, waivable  # noqa: PLC0415
 
     if promises is not None and promises not in SETTINGS:
         raise ConfigurationError(f"--promises {promises}: one of {', '.join(SETTINGS)}")
     if "," in backend:
         raise ConfigurationError("doctor looks at one backend at a time")
+    try:
+        waived = waivable(opt.names(waive), PROBES)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--waive {error}") from None
     engine = EngineOptions(
         backend=backend,
         url=url,
@@ -67,15 +83,17 @@ def doctor(
         workers=workers,
         limits=Limits() if backend == HTTP else _LIMITS,
     )
-    return asyncio.run(_doctor(engine, promises, as_json))
+    return asyncio.run(_doctor(engine, promises, waived, as_json))
 
 
-async def _doctor(engine: EngineOptions, promises: str | None, as_json: bool) -> int:
-    from executor.probes import PROBES, State, prove  # noqa: PLC0415
+async def _doctor(
+    engine: EngineOptions, promises: str | None, waived: tuple[str, ...], as_json: bool
+) -> int:
+    from executor.probes import PROBES, State, excused, prove  # noqa: PLC0415
 
     async with create_executor(engine) as executor:
         info = executor.info
-        results = await prove(executor, PROBES, promises=promises)
+        results = excused(await prove(executor, PROBES, promises=promises), waived)
     states = {result.state for result in results}
     if as_json:
         report: dict[str, Any] = {

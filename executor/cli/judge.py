@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 from executor.cli import options as opt
-from executor.cli.batch import disagreement_fields, signal_fields, usage_fields
+from executor.cli.batch import disagreement_fields, signal_fields, usage_fields, weakness_fields
 from executor.cli.engine import EngineOptions
 from executor.cli.rows import Fields, Row, read_judge_task
 from executor.cli.session import BatchOptions, process
@@ -102,6 +102,7 @@ class JudgeJob:
             "key": result.key,
             "backend": result.backend,
             "interpreter": result.interpreter,
+            **weakness_fields(result.weaknesses),
             **disagreement_fields(result),
         }
 

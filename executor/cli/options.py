@@ -161,6 +161,12 @@ BanKeyword = Annotated[
 ]
 
 
+def names(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The names in a list of options; each may hold several, with commas between them."""
+    parts = [part.strip() for value in given or () for part in value.split(",")]
+    return tuple(part for part in parts if part)
+
+
 def _limit(name: str, text: str) -> Any:
     return typer.Option(name, metavar="N", help=text, rich_help_panel=_LIMITS_PANEL)
 

@@ -70,6 +70,17 @@ OpenMetrics = Annotated[
         envvar="EXECUTOR_OPEN_METRICS",
     ),
 ]
+Waive = Annotated[
+    list[str] | None,
+    _option(
+        "--waive",
+        "Serve although this probe of the sandbox fails; every result says so. Repeatable, or "
+        "names with commas between them.",
+        _SERVICE_PANEL,
+        metavar="NAME",
+        envvar="EXECUTOR_WAIVE",
+    ),
+]
 Places = Annotated[
     int | None,
     _option(
@@ -110,6 +121,7 @@ def serve(
     allow_anonymous: AllowAnonymous = False,
     exposed_host: ExposedHost = None,
     open_metrics: OpenMetrics = False,
+    waive: Waive = None,
     log_level: Level = LogLevel.INFO,
     backend: opt.Backend = "nsjail",
     url: opt.FusionUrl = None,
@@ -156,6 +168,7 @@ def serve(
         "allow_anonymous": allow_anonymous,
         "exposed_host": exposed_host,
         "open_metrics": open_metrics,
+        "waive": opt.names(waive),
         "queue": queue,
         "batches": batches,
         "max_body": max_body_mib << 20,

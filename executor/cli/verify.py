@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from executor.cli import options as opt
-from executor.cli.batch import disagreement_fields, signal_fields, usage_fields
+from executor.cli.batch import disagreement_fields, signal_fields, usage_fields, weakness_fields
 from executor.cli.engine import EngineOptions
 from executor.cli.rows import Fields, Row, read_triplet
 from executor.cli.session import BatchOptions, process
@@ -92,8 +92,13 @@ class VerifyJob:
     def finished(self, row: Row[Triplet], result: Verdict) -> Fields:
         """Count the verdict; returns its fields."""
         self._tally.note(row.size, result)
-        backend = {"backend": result.backend, "interpreter": result.interpreter}
-        return {**_fields(result), **backend, **disagreement_fields(result)}
+        return {
+            **_fields(result),
+            "backend": result.backend,
+            "interpreter": result.interpreter,
+            **weakness_fields(result.weaknesses),
+            **disagreement_fields(result),
+        }
 
     def malformed(self, row: Row[Triplet], error: MalformedRow) -> Fields:
         """The same for a row that could not be read."""

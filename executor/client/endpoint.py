@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import httpx
 from pydantic import ValidationError
@@ -305,11 +305,18 @@ def _read_info(body: bytes) -> EndpointInfo:
             interpreter=str(told["interpreter"]),
             isolated=told["isolated"] is True,
             workers=max(1, int(told["workers"])),
-            warnings=tuple(map(str, told["warnings"])),
+            warnings=(*map(str, told["warnings"]), *_waived(told)),
             limits=Limits.model_validate(known),
         )
     except (KeyError, TypeError, ValidationError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def _waived(told: dict[str, Any]) -> list[str]:
+    """A warning of what the service waives, unless all of it is known to hold."""
+    probes = [(str(probe["name"]), str(probe["state"])) for probe in told.get("waived", ())]
+    weak = [f"{name} ({state})" for name, state in probes if state != "holds"]
+    return [f"the service waives probes of its sandbox: {', '.join(weak)}"] if weak else []
 
 
 def _status(response: httpx.Response) -> str:

@@ -132,7 +132,9 @@ def _refused_task(line: bytes, item: JudgeTask) -> tuple[int, Judgement]:
     if status != Status.MALFORMED:
         raise ValueError("not a judgement of all answers")
     detail = fields.get("detail") or next(iter(fields.get("details") or ()), "")
-    return fields["index"], _no_scores(fields["index"], item, Status.MALFORMED, str(detail))
+    judgement = _no_scores(fields["index"], item, Status.MALFORMED, str(detail))
+    weaknesses = tuple(map(str, fields.get("weaknesses") or ()))
+    return judgement.index, judgement.model_copy(update={"weaknesses": weaknesses})
 
 
 def _no_scores(index: int, item: JudgeTask, status: Status, detail: str) -> Judgement:

@@ -10,8 +10,20 @@ from executor.probes import limits, runs, walls
 from executor.probes.base import Probe, ProbeResult, State
 from executor.probes.promises import EXEMPTIONS, Exemption
 from executor.probes.proving import prove
+from executor.probes.waivers import OPEN, excused, waivable
 
-__all__ = ["EXEMPTIONS", "PROBES", "Exemption", "Probe", "ProbeResult", "State", "prove"]
+__all__ = [
+    "EXEMPTIONS",
+    "OPEN",
+    "PROBES",
+    "Exemption",
+    "Probe",
+    "ProbeResult",
+    "State",
+    "excused",
+    "prove",
+    "waivable",
+]
 
 PROBES: tuple[Probe, ...] = (*limits.PROBES, *walls.PROBES, *runs.PROBES)
 """All probes. Their names are unique: they are waived by name."""

@@ -91,6 +91,8 @@ class State(StrEnum):
     NOT_PROMISED = "not promised"
     UNKNOWN = "unknown"
     """The platform failed, or time ran out before anything was found out."""
+    WAIVED = "waived"
+    """It fails or is unknown, and whoever asked has said that it may."""
 
 
 class ProbeResult(NamedTuple):

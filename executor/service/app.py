@@ -25,7 +25,11 @@ from executor.service.web import routes as web
 _DESCRIPTION = """Runs, validates and judges model-written Python in a warm, hardened sandbox.
 
 Errors have one shape: `{"error": {"code", "message", "request_id"}}`. A program that fails, a wrong
-answer or a limit that was hit is a result, not an error. The status `infra` is never a score."""
+answer or a limit that was hit is a result, not an error. The status `infra` is never a score.
+
+At its start the server tries each limit and each wall of its sandbox, and takes no work if one does
+not hold, unless its configuration waives that one by name. Then every result has `weaknesses`: the
+names of those that are waived and not known to hold (see `/readyz` and `/v1/info`)."""
 
 
 def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from executor.models import Judgement, Model, ScriptResult, Status, Verdict
 from executor.service import native
-from executor.service.endpoints import REFUSALS, LeanRoute, body_schema
+from executor.service.endpoints import REFUSALS, WEAKNESSES, LeanRoute, body_schema
 from executor.service.errors import unprocessable
 from executor.service.gateway import Gateway
 from executor.service.models import (
@@ -109,6 +109,7 @@ def _add[M: BaseModel](path: str, kind: Kind[M], gives: type[Model], summary: st
         responses={
             200: {
                 "description": "A result for each line, then the end",
+                "headers": WEAKNESSES,
                 "content": {MEDIA_TYPE: {"schema": _either(gives)}},
             },
             **{status: more for status, more in REFUSALS.items() if status not in (408, 413, 422)},

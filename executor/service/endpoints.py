@@ -24,6 +24,7 @@ from executor.service.gateway import Gateway
 from executor.service.interruption import Interruption
 from executor.service.reading import Unreadable, check_type, parse, read_body
 from executor.service.state import Service, service_of
+from executor.service.waivers import HEADER
 
 JSON = "application/json"
 
@@ -48,6 +49,16 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": text} for status, text in _REFUSALS.items()
 }
 """For ``responses`` of routes that do work."""
+
+
+WEAKNESSES: dict[str, dict[str, Any]] = {
+    HEADER: {
+        "description": "Probes of the sandbox that this server waives and that are not known to "
+        "hold on it, with commas between them. Absent where there is none.",
+        "schema": {"type": "string"},
+    }
+}
+"""For ``headers`` of the answers of routes that do work."""
 
 
 class LeanRoute(APIRoute):
@@ -102,7 +113,10 @@ def post[M: BaseModel](
         endpoint,
         methods=["POST"],
         response_model=None,
-        responses={200: {"model": gives, "description": "The outcome"}, **REFUSALS},
+        responses={
+            200: {"model": gives, "description": "The outcome", "headers": WEAKNESSES},
+            **REFUSALS,
+        },
         openapi_extra=body_schema(takes, JSON),
         route_class_override=LeanRoute,
         summary=summary,

@@ -22,6 +22,7 @@ from executor.models import (
 from executor.service.admission import Admission, LaneName
 from executor.service.errors import from_executor
 from executor.service.metrics import Metrics
+from executor.service.waivers import Waivers
 
 _AS_EXECUTOR = Options()
 _BATCHES_YIELD_S = 10.0
@@ -29,17 +30,20 @@ _BATCHES_YIELD_S = 10.0
 
 
 class Gateway:
-    """Calls of the executor, admitted and counted.
+    """Calls of the executor, admitted and counted. Results name the weaknesses that are waived.
 
     ``background`` marks a line of a batch: single calls go first. All methods raise
     :class:`executor.service.errors.ApiError`: 422 for what cannot be served as it is, 429 when the
     queue is full, 503 when there is no executor to ask. Cancelling frees the place.
     """
 
-    def __init__(self, executor: Executor, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self, executor: Executor, admission: Admission, metrics: Metrics, waivers: Waivers
+    ) -> None:
         self._executor = executor
         self._admission = admission
         self._metrics = metrics
+        self._waivers = waivers
 
     async def validate(
         self, triplet: Triplet, *, options: Options | None = None, background: bool = False
@@ -118,4 +122,5 @@ class Gateway:
             ran_s=ran_s,
             cpu_s=usage.cpu_ms / 1000,
         )
-        return result
+        weaknesses = self._waivers.weaknesses
+        return result.model_copy(update={"weaknesses": weaknesses}) if weaknesses else result

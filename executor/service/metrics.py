@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from executor.api import Executor
 from executor.models import Signals, Status
 from executor.service.admission import Admission
+from executor.service.waivers import Waivers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,9 +38,9 @@ class _Route(NamedTuple):
 class Metrics:
     """Counters of the service, and a view of the executor's own at the moment of reading."""
 
-    def __init__(self, executor: Executor, admission: Admission) -> None:
+    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(executor, admission))
+        self._registry.register(_State(executor, admission, waivers))
         self._runs = Counter(
             "executor_runs",
             "Triplets validated, answers judged and scripts run, by task type and outcome.",
@@ -126,16 +127,18 @@ class Metrics:
 
 
 class _State:
-    """Collects what the executor and the admission are doing now."""
+    """Collects what the executor and the admission are doing now, and what is waived."""
 
-    def __init__(self, executor: Executor, admission: Admission) -> None:
+    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
         self._executor = executor
         self._admission = admission
+        self._waivers = waivers
 
     def collect(self) -> Iterator[Metric]:
         """See :class:`prometheus_client.registry.Collector`."""
         yield from self._queues()
         yield from self._pool()
+        yield self._waived()
         yield self._build()
 
     def describe(self) -> list[Metric]:
@@ -194,6 +197,16 @@ class _State:
         scripts.add_metric(["running"], stats.scripts_running)
         scripts.add_metric(["waiting"], stats.scripts_waiting)
         yield scripts
+
+    def _waived(self) -> Metric:
+        waived = GaugeMetricFamily(
+            "executor_waived_probes",
+            "Constant 1 for each probe of the sandbox that may fail; the state says what it does.",
+            labels=["probe", "state"],
+        )
+        for probe in self._waivers.probes:
+            waived.add_metric([probe.name, probe.state], 1)
+        return waived
 
     def _build(self) -> Metric:
         info = self._executor.info

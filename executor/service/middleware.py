@@ -16,6 +16,7 @@ from executor.service.auth import BearerAuth
 from executor.service.endpoints import FACTS, GONE
 from executor.service.errors import ApiError, ClientGone
 from executor.service.state import Service
+from executor.service.waivers import Waivers
 
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _CLIENT_GONE = 499
@@ -38,7 +39,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(_request_id(scope), send)
+        answer = _Answer(_request_id(scope), self._service.waivers, send)
         started = time.monotonic()
         scope["executor.request_id"] = answer.request_id.decode()
         self._in_hand += 1
@@ -93,10 +94,12 @@ class Envelope:
 
 
 class _Answer:
-    """The way back to the client: adds the request's id, remembers what was sent."""
+    """The way back to the client: adds the request's id and what is waived, remembers what was
+    sent."""
 
-    def __init__(self, request_id: bytes, send: Send) -> None:
+    def __init__(self, request_id: bytes, waivers: Waivers, send: Send) -> None:
         self.request_id = request_id
+        self._waivers = waivers
         self.status = 0
         """Of the answer that was begun; 0 if there is none."""
         self.size = 0
@@ -106,7 +109,11 @@ class _Answer:
         """ASGI's send."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id)]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id),
+                *self._waivers.headers,
+            ]
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
         await self._send(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
@@ -71,6 +72,27 @@ class RunLine(RunResult):
 
     index: int
     """Position of the line, from 0."""
+
+
+class WaivedState(StrEnum):
+    """What a probe that is waived came to."""
+
+    UNTRIED = "not tried yet"
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNKNOWN = "unknown"
+    """The platform failed, or time ran out before anything was found out."""
+    NOT_PROMISED = "not promised"
+    """The backend does not promise it on this host."""
+
+
+class WaivedProbe(Model):
+    """A probe that may fail: the configuration names it."""
+
+    name: str
+    state: WaivedState = WaivedState.UNTRIED
+    happened: str = ""
+    """How it ended; empty if it was not tried."""
 
 
 class BatchError(Model):

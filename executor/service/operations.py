@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import json
-
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from executor.models import Limits, Model, Signals
 from executor.service.endpoints import JSON, get, to_json
 from executor.service.metrics import CONTENT_TYPE, version
+from executor.service.models import WaivedProbe
 from executor.service.state import service_of
 
 router = APIRouter(tags=["operations"])
 
 
 class Health(Model):
-    """Whether the service is alive, or ready."""
+    """Whether the service is alive."""
+
+    status: str
+
+
+class Ready(Model):
+    """Whether the service takes work."""
 
     status: str
     """``ok``, or why not."""
+    waived: tuple[WaivedProbe, ...] = Field((), exclude_if=lambda waived: not waived)
+    """Probes that may fail; left out where there is none."""
 
 
 class WorkerCount(Model):
@@ -63,6 +71,8 @@ class Info(Model):
     limits: Limits
     """What each run may use, and the most a call may ask for."""
     version: str
+    waived: tuple[WaivedProbe, ...]
+    """Probes that may fail, and what they came to."""
     stats: Stats
 
 
@@ -73,10 +83,11 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Ready for work."""
-    problem = service_of(request.scope).readiness.problem
+    service = service_of(request.scope)
+    problem = service.readiness.problem
+    body = to_json(Ready(status=problem or "ok", waived=service.waivers.probes))
     if problem is None:
-        return Response(b'{"status":"ok"}', media_type=JSON)
-    body = json.dumps({"status": problem}).encode()
+        return Response(body, media_type=JSON)
     return Response(body, 503, {"retry-after": "5"}, JSON)
 
 
@@ -98,6 +109,7 @@ async def info(request: Request) -> Response:
                 **executor.info._asdict(),
                 limits=executor.limits,
                 version=version(),
+                waived=service.waivers.probes,
                 stats=Stats(
                     waiting=stats.pool.waiting,
                     oldest_wait_s=round(stats.pool.oldest_wait_s, 3),
@@ -128,7 +140,7 @@ get(
     "/readyz",
     readyz,
     summary="Ready for work?",
-    responses={200: {"model": Health}, 503: {"model": Health}},
+    responses={200: {"model": Ready}, 503: {"model": Ready}},
 )
 get(
     router,

@@ -10,9 +10,10 @@ import structlog
 
 from executor.api import Executor
 from executor.errors import ExecutorError
-from executor.probes import PROBES, Probe, ProbeResult, State, prove
+from executor.probes import OPEN, PROBES, Probe, ProbeResult, State, prove
 from executor.service.admission import Admission
 from executor.service.errors import unavailable
+from executor.service.waivers import Waivers
 
 _RETRIES_S = (1.0, 2.0, 5.0, 15.0)
 """A machine that is busy can fail a round."""
@@ -20,11 +21,12 @@ _log = structlog.get_logger("executor.service")
 
 
 class Readiness:
-    """Opens the admission once the probes of the sandbox have passed."""
+    """Opens the admission once the probes of the sandbox have passed, but for those waived."""
 
-    def __init__(self, executor: Executor, admission: Admission) -> None:
+    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
         self._executor = executor
         self._admission = admission
+        self._waivers = waivers
         self.draining = False
         self.problem: str | None = "the sandbox's limits are being probed"
         """Why the service is not ready, if it is not."""
@@ -35,7 +37,8 @@ class Readiness:
         """Probe until all is as it should be; a failed round is repeated after some seconds.
 
         The service is ready when the quick probes have passed. The slow ones follow; if one of
-        them fails, the service is not ready until it passes.
+        them fails, the service is not ready until it passes. Last come those that are waived and
+        of which nothing was found out: results are not to name a weakness that is none.
         """
         await self._until_passed(tuple(probe for probe in PROBES if not probe.slow))
         self._open()
@@ -43,12 +46,21 @@ class Readiness:
         await self._until_passed(tuple(probe for probe in PROBES if probe.slow))
         self._open()
         _log.info("proven", probes=len(self.probes))
+        await self._until_known()
 
     async def _until_passed(self, probes: Sequence[Probe]) -> None:
         for delay in chain(_RETRIES_S, repeat(_RETRIES_S[-1])):
             if await self._round(probes):
                 return
             await asyncio.sleep(delay)
+
+    async def _until_known(self) -> None:
+        for delay in chain(_RETRIES_S, repeat(_RETRIES_S[-1])):
+            unknown = tuple(probe for probe in PROBES if probe.name in self._waivers.unknown)
+            if not unknown:
+                return
+            await asyncio.sleep(delay)
+            await self._round(unknown)
 
     async def _round(self, probes: Sequence[Probe]) -> bool:
         try:
@@ -58,7 +70,8 @@ class Readiness:
             return False
         names = {result.name for result in found}
         self.probes = (*(old for old in self.probes if old.name not in names), *found)
-        bad = [result for result in found if result.state in (State.FAILS, State.UNKNOWN)]
+        self._waivers.note(found)
+        bad = [r for r in found if r.state in OPEN and not self._waivers.cover(r.name)]
         facts = [result._asdict() for result in bad]
         if any(result.state is State.FAILS for result in bad) or (bad and self.problem):
             told = ", ".join(f"{result.name} ({result.happened})" for result in bad)

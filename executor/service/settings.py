@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from executor.errors import ConfigurationError
 from executor.models import Model
+from executor.probes import PROBES, waivable
 
 _MIB = 1 << 20
 
@@ -27,6 +28,8 @@ class ServiceSettings(Model):
     that it is published on. Decides whether a token is needed."""
     open_metrics: bool = False
     """Serve ``/metrics`` without a token: they are counts and times only."""
+    waive: tuple[str, ...] = ()
+    """Names of probes that may fail; in the order of :data:`executor.probes.PROBES`."""
     queue: int = Field(1024, ge=1)
     """Single calls that may wait for a place; more get 429."""
     batches: int = Field(32, ge=1)
@@ -51,6 +54,14 @@ class ServiceSettings(Model):
     """For a client that reads nothing of what is sent to it; then it is dropped."""
     drain_s: float = Field(30.0, ge=0)
     """For running work to finish once the server has been told to stop."""
+
+    @field_validator("waive")
+    @classmethod
+    def _probes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return waivable(names, PROBES)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
 
 
 def check_exposure(settings: ServiceSettings) -> None:

@@ -14,6 +14,7 @@ from executor.service.metrics import Metrics
 from executor.service.readiness import Readiness
 from executor.service.reading import BodyBudget
 from executor.service.settings import ServiceSettings
+from executor.service.waivers import Waivers
 
 _VERIFY_PLACES_PER_WORKER = 32
 """A quarter for single calls; the rest is what an executor keeps in hand for a batch."""
@@ -31,6 +32,7 @@ class Service:
     metrics: Metrics
     gateway: Gateway
     readiness: Readiness
+    waivers: Waivers
     bodies: BodyBudget
     batch_window: int
     """Lines of one batch in hand."""
@@ -45,14 +47,16 @@ def make_service(settings: ServiceSettings, executor: Executor) -> Service:
         queue=settings.queue,
         batches=settings.batches,
     )
-    metrics = Metrics(executor, admission)
+    waivers = Waivers(settings.waive)
+    metrics = Metrics(executor, admission, waivers)
     return Service(
         settings=settings,
         executor=executor,
         admission=admission,
         metrics=metrics,
-        gateway=Gateway(executor, admission, metrics),
-        readiness=Readiness(executor, admission),
+        gateway=Gateway(executor, admission, metrics, waivers),
+        readiness=Readiness(executor, admission, waivers),
+        waivers=waivers,
         bodies=BodyBudget(settings.max_bodies),
         batch_window=_BATCH_WINDOW_PER_WORKER * workers,
     )

@@ -178,7 +178,7 @@ class _Batch[M: BaseModel]:
                 raise Unreadable(f"longer than {self._service.settings.max_line} bytes")
             item = parse(self._kind.takes, raw)
         except Unreadable as error:
-            self._finish(index, _line(self._kind.malformed(index, str(error))))
+            self._refuse(index, str(error))
             return
         size = len(raw)
         task = asyncio.get_running_loop().create_task(self._work(index, item))
@@ -201,9 +201,15 @@ class _Batch[M: BaseModel]:
         except ApiError as error:
             if error.status != 422:
                 raise
-            self._finish(index, _line(self._kind.malformed(index, error.message)))
+            self._refuse(index, error.message)
         else:
             self._finish(index, to_json(result) + b"\n")
+
+    def _refuse(self, index: int, why: str) -> None:
+        fields = self._kind.malformed(index, why)
+        if weaknesses := self._service.waivers.weaknesses:
+            fields["weaknesses"] = weaknesses
+        self._finish(index, _line(fields))
 
     def _finish(self, index: int, line: bytes) -> None:
         self._results.add(index, line)

@@ -38,11 +38,45 @@ def test_a_sandbox_without_walls_does_not_pass_for_nsjail(
     assert all(probe["advice"] for probe in report["probes"] if probe["state"] == "fails")
 
 
+def test_what_is_waived_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["doctor", "--promises", "gvisor"]
+    assert main([*command, "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    failed = [probe["name"] for probe in report["probes"] if probe["state"] == "fails"]
+    assert (failed, report["holds"]) == (["script-own-kernel"], False)
+    assert main([*command, "--waive", "script-own-kernel", "--waive", "cpu", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    states = {probe["name"]: probe["state"] for probe in report["probes"]}
+    assert (states["script-own-kernel"], states["cpu"]) == ("waived", "holds")
+    assert report["holds"] is True
+    assert main([*command, "--waive", "script-own-kernel"]) == 0
+    out = capsys.readouterr().out
+    assert " 0 fails" in out
+    assert " 1 waived" in out
+
+
+def test_a_waiver_for_one_thing_is_none_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["doctor", "--backend", "process", "--promises", "nsjail"]
+    assert main([*command, "--waive", "host-files", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    states = {probe["name"]: probe["state"] for probe in report["probes"]}
+    assert (states["host-files"], states["script-host-files"]) == ("waived", "fails")
+    assert report["holds"] is False
+
+
 @pytest.mark.parametrize(
-    "options", [["--promises", "nowhere"], ["--backend", "nsjail,process"]], ids=" ".join
+    "options",
+    [
+        ["--promises", "nowhere"],
+        ["--backend", "nsjail,process"],
+        ["--waive", "script-nework"],
+    ],
+    ids=" ".join,
 )
 def test_what_makes_no_sense_is_refused(
     options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", *options]) == 2
-    assert capsys.readouterr().out == ""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1

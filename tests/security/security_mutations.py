@@ -38,6 +38,7 @@ CHANCE = "guest/test_nondeterminism.py"
 SCRIPT_WALLS = "guest/test_script_walls.py"
 SCRIPT_GUEST = "backends/test_script_guest.py"
 FRAMES = "guest/test_guest_frames.py"
+WAIVERS = "service/test_service_waivers.py"
 
 NSJAIL = "backends/nsjail.py"
 CORE = "guest/_core.c"
@@ -281,4 +282,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("token of the service", "any will do",
              (Change("service/auth.py", "hmac.compare_digest(_digest(token), self._digest)", "True"),),
              ("service/test_service_access.py",)),
+    Mutation("probes at the service's start", "what fails is of no account",
+             (Change("service/readiness.py", "        bad = [r for r in found if r.state in OPEN and not self._waivers.cover(r.name)]",
+                     "        bad: list[ProbeResult] = []"),),
+             (f"{WAIVERS}::test_a_weakness_keeps_the_service_from_its_work",)),
+    Mutation("waivers by name", "each is for all probes",
+             (Change("service/waivers.py", "        return any(probe.name == name for probe in self.probes)", "        return True"),),
+             (f"{WAIVERS}::test_a_weakness_keeps_the_service_from_its_work",)),
+    Mutation("weaknesses in results", "not told",
+             (Change("service/gateway.py", "        weaknesses = self._waivers.weaknesses", "        weaknesses = ()"),),
+             (f"{WAIVERS}::test_every_result_names_what_is_waived_and_fails",)),
 )  # fmt: skip

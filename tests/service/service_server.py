@@ -11,19 +11,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
+EXECUTOR = ("-m", "executor")
+
 
 class Server:
     """``python -m executor serve`` on a free port; its log is kept."""
 
-    def __init__(self, *options: str, env: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "executor", "serve", "--port", "0", *options]
+    def __init__(
+        self,
+        *options: str,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = EXECUTOR,
+    ) -> None:
+        command = [sys.executable, *program, "serve", "--port", "0", *options]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -96,10 +103,13 @@ class Server:
 
 @contextlib.contextmanager
 def running(
-    *options: str, ready: bool = True, env: dict[str, str] | None = None
+    *options: str,
+    ready: bool = True,
+    env: dict[str, str] | None = None,
+    program: Sequence[str] = EXECUTOR,
 ) -> Iterator[Server]:
     """A server for a block."""
-    server = Server(*options, env=env)
+    server = Server(*options, env=env, program=program)
     try:
         server.start(ready=ready)
         yield server

@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from service_server import Server, running
+from strict_serve import STRICT, WEAK
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -235,6 +236,18 @@ def test_the_token_is_asked_for_and_kept_for_the_tab() -> None:
         assert "right-token" not in driver.page_source
         storage = "return JSON.stringify(localStorage) + document.cookie"
         assert driver.execute_script(storage) == "{}"  # type: ignore[no-untyped-call]
+
+
+def test_what_the_server_waives_is_shown() -> None:
+    with (
+        running("--workers", "2", "--waive", WEAK, program=STRICT) as server,
+        chromium() as driver,
+    ):
+        driver.get(server.url)
+        page = Page(driver)
+        page.wait_for_pool()
+        assert f"Waived by this server: {WEAK} (fails: ok: True)" in page.field("warnings").text
+        assert f"Waived weaknesses\n{WEAK}" in page.go()
 
 
 def test_the_files_forbid_everything_from_elsewhere(client: httpx.Client) -> None:

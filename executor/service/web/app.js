@@ -218,12 +218,13 @@ function fromBase64(text) {
   return new TextDecoder().decode(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
 }
 
-function usage({ usage: used, backend, interpreter, key }) {
+function usage({ usage: used, backend, interpreter, key, weaknesses = [] }) {
   const facts = [
     ["Time", `${used.wall_ms.toFixed(1)} ms`], ["CPU", `${used.cpu_ms.toFixed(1)} ms`],
     ["Peak memory", `${(used.peak_memory_kib / 1024).toFixed(1)} MiB`], ["On", [backend, interpreter].filter(Boolean).join(", ")],
   ];
   if (key) facts.push(["Key", key]);
+  if (weaknesses.length) facts.push(["Waived weaknesses", weaknesses.join(", ")]);
   return list(element("dl", { class: "usage" }), facts);
 }
 
@@ -266,7 +267,8 @@ function showPool(info) {
   const guests = stats.workers.flatMap(({ kind, state, count }) => Array(count).fill([kind, state]));
   $("workers").replaceChildren(...guests.map(([kind, state]) => element("i", { class: state, title: `${kind}: ${state}` })));
   $("workers").setAttribute("aria-label", stats.workers.map(({ kind, state, count }) => `${count} ${kind} ${state}`).join(", "));
-  $("warnings").replaceChildren(...info.warnings.map((warning) => element("li", {}, warning)));
+  const waived = info.waived.map(({ name, state, happened }) => `Waived by this server: ${name} (${state}${state === "fails" ? `: ${happened}` : ""})`);
+  $("warnings").replaceChildren(...[...waived, ...info.warnings].map((warning) => element("li", {}, warning)));
 }
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
