@@ -58,10 +58,12 @@ build_images() {
     [ -n "${DOCKER_HOST:-}" ] || return 0
     base=
     if sh scripts/make_base_image.sh; then base=BASE=absolute-zero-base:local; fi
-    printf 'test: building the guest image\n' >&2
-    docker build -q ${base:+--build-arg "$base"} -t absolute-zero-guest:latest \
-        -f sandbox_images/guest/Dockerfile --target stdlib . >"$root/build/guest-image.log" 2>&1 ||
-        tail -n 5 "$root/build/guest-image.log" >&2
+    for pair in stdlib:latest data:data; do
+        printf 'test: building the guest image (%s)\n' "${pair%:*}" >&2
+        docker build -q ${base:+--build-arg "$base"} -t "absolute-zero-guest:${pair#*:}" \
+            -f sandbox_images/guest/Dockerfile --target "${pair%:*}" . \
+            >"$root/build/guest-image.log" 2>&1 || tail -n 5 "$root/build/guest-image.log" >&2
+    done
 }
 
 ENGINE_STARTED=

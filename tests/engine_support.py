@@ -36,8 +36,8 @@ def own_containers() -> list[str]:
         return [entry["Id"] for entry in client.api.containers(all=True, filters={"label": label})]
 
 
-def why_no_engine() -> str:
-    """Why tests cannot use a Docker engine here; empty if they can."""
+def why_no_engine(image: str = DockerSettings().image) -> str:
+    """Why tests cannot use a Docker engine with this image here; empty if they can."""
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
         # First by hand: the library leaves its socket open where nothing answers.
@@ -45,9 +45,9 @@ def why_no_engine() -> str:
             with socket.socket(socket.AF_UNIX) as knock:
                 knock.connect(address.removeprefix("unix://"))
         with engine_client() as client:
-            client.images.get(DockerSettings().image)
+            client.images.get(image)
     except NotFound:
-        return "the Docker engine has no guest image (scripts/test.sh builds it)"
+        return f"the Docker engine has no image {image} (scripts/test.sh builds it)"
     except (DockerException, RequestException, OSError):
         return "no Docker engine answers (scripts/engine.sh starts one)"
     return ""

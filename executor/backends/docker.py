@@ -478,7 +478,11 @@ def _guest_digest() -> str:
 
 
 def _guest_environment(image: _Image, role: Role) -> dict[str, str]:
-    environment = {"PYTHONHASHSEED": str(HASH_SEEDS[role.colour]), "LD_BIND_NOW": "1"}
+    environment = {
+        "PYTHONHASHSEED": str(HASH_SEEDS[role.colour]),
+        "LD_BIND_NOW": "1",
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads would not live on in a fork
+    }
     if image.core is not None and role.kind != "parser":
         environment |= {
             "LD_PRELOAD": image.core,

@@ -28,6 +28,7 @@ from types import ModuleType
 
 from executor.guest import seccomp
 from executor.guest.core import core
+from executor.guest.preload import load
 from executor.guest.wire import READY, write
 
 DIRECTORY = "/box"
@@ -111,8 +112,7 @@ def serve(*, preload: list[str], root: str) -> None:
     import atexit  # noqa: PLC0415
     import random  # noqa: PLC0415
 
-    for name in preload:
-        __import__(name)
+    load(preload)
     os.chdir(DIRECTORY)
     _stderr_of_a_pipe()
     core.prepare_scripts(SCRIPT)

@@ -24,6 +24,7 @@ import sys
 
 from executor.guest import names, program, seccomp
 from executor.guest.core import core
+from executor.guest.preload import load
 from executor.guest.wire import READY, write
 
 
@@ -80,8 +81,7 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     _scrub_environment(token.encode())
     _restore_site_names()
     _signals()
-    for name in preload:
-        __import__(name)
+    load(preload)
     core.prepare()
     core.huge_text()
     core.watch_order()
