@@ -1,8 +1,8 @@
 """Imports modules before any program is there.
 
-Programs have no ``ctypes``: raw memory is no business of a pure function. But sympy and pandas ask it
-for the sizes of C types as they load, so where it is missing, there is something that knows these
-for as long as modules are loaded.
+Programs have no ``ctypes``: raw memory is no business of a pure function. But sympy and pandas ask
+it for the sizes of C types as they load, so where it is missing, there is something that knows
+these for as long as modules are loaded.
 """
 
 from __future__ import annotations
