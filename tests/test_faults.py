@@ -35,6 +35,9 @@ from executor import (
     UnknownBackend,
     Verdict,
 )
+from executor.backends.base import Role
+from executor.backends.guest_process import GuestProcess
+from executor.backends.process import ProcessBackend
 
 PATIENT = Limits(cpu_s=60, wall_s=60)
 """Limits that an endless loop does not reach within a test."""
@@ -90,16 +93,54 @@ async def test_all_jails_killed_at_once_are_replaced() -> None:
             await running
 
 
-async def test_a_killed_parser_loses_nothing() -> None:
+def parsers() -> list[tuple[psutil.Process, psutil.Process]]:
+    """Of the parsers' jails: the outer process, and the parser."""
+    found = []
+    for parser in kills.jails():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            outer = parser.parent()
+            if "parser" in parser.cmdline() and outer is not None:
+                found.append((outer, parser))
+    return found
+
+
+def has_ended(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+async def test_killed_parsers_lose_nothing() -> None:
+    """All of them die three times; a text is blamed only if it has ended four."""
     async with Executor(workers=2, cache=False) as executor:
         running = asyncio.create_task(batch(executor, 300))
-        for _ in range(3):  # one row may lose its parser three times
+        for _ in range(3):
             await asyncio.sleep(0.05)
-            for jail in kills.jails():
+            struck = parsers()
+            for _, parser in struck:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    if "parser" in jail.cmdline():
-                        jail.kill()
+                    parser.kill()
+            # Blocking: that the executor may notice a death before the next would be another test.
+            wait_until(lambda: all(has_ended(outer) for outer, _ in struck))  # noqa: B023
         await running
+
+
+async def test_guests_that_never_live_are_an_infrastructure_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They can be started, and die before they are asked: no caller waits for ever."""
+    launch = ProcessBackend.launch
+
+    async def stillborn(self: ProcessBackend, role: Role) -> GuestProcess:
+        guest = await launch(self, role)
+        guest.kill()
+        wait_until(lambda: has_ended(psutil.Process(guest.pid)))
+        return guest
+
+    monkeypatch.setattr(ProcessBackend, "launch", stillborn)
+    async with Executor("process", workers=1) as executor:
+        verdict = await executor.validate(honest(1)[0])
+    assert verdict.status is Status.INFRA, verdict.detail
 
 
 def kill_runs() -> int:

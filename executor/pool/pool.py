@@ -7,7 +7,8 @@ independent runs.
 
 * A guest that dies, breaks the protocol or falls silent is replaced. The request it was working on
   counts one attempt and is repeated on another guest; after ``MAX_ATTEMPTS`` its caller is told
-  ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame.
+  ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame, and so is one
+  that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
 * A request that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
   other guests, so that one endless loop does not hold up its neighbours.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
@@ -35,6 +36,8 @@ from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
 
 MAX_ATTEMPTS = 4
+_MAX_UNSEEN = 16
+"""How many guests may die before they see a request: if more do, none can live."""
 FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
@@ -243,8 +246,7 @@ class Pool:
     def _ended(self, worker: Worker) -> None:
         """A guest is gone: move its requests and start another in its place."""
         self._unregister(worker)
-        if worker.in_flight:
-            worker.in_flight[0].attempts += 1
+        worker.blame()
         self._move(worker, list(worker.in_flight))
         worker.in_flight.clear()
         task = asyncio.create_task(worker.close())
@@ -260,7 +262,7 @@ class Pool:
         for request in requests:
             if request.done:
                 continue
-            if request.attempts >= MAX_ATTEMPTS:
+            if request.attempts >= MAX_ATTEMPTS or request.unseen >= _MAX_UNSEEN:
                 request.future.set_result(None)
             else:
                 self._enqueue(request, self._open_lane(lane))

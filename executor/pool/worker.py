@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 class Request:
     """One frame for a guest, and the future of its answer."""
 
-    __slots__ = ("arrived_at", "attempts", "deadline_s", "frame", "future")
+    __slots__ = ("arrived_at", "attempts", "deadline_s", "frame", "future", "starts_at", "unseen")
 
     def __init__(
         self, frame: bytes, future: asyncio.Future[Answer | None], deadline_s: float
@@ -47,6 +47,10 @@ class Request:
         """Seconds after which a guest that is silent about this request is taken for dead."""
         self.attempts = 0
         """How many guests have died or fallen silent while working on it."""
+        self.unseen = 0
+        """How many guests had died before they could see anything of it."""
+        self.starts_at = 0
+        """How many bytes its guest was to get before it."""
         self.arrived_at = arrival.get()
         """When the item that it belongs to arrived: older items go first."""
 
@@ -87,6 +91,8 @@ class Worker:
         self._on_end = on_end
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self._sent = 0
+        """Bytes that are in the guest's pipe, or have been."""
         self._flush_scheduled = False
         self._writing = False
         self._loop = asyncio.get_running_loop()
@@ -97,6 +103,7 @@ class Worker:
         if not self.in_flight:
             self.head_since = time.monotonic()
         self.in_flight.append(request)
+        request.starts_at = self._sent + len(self._outgoing)
         self._outgoing += request.frame
         if not self._flush_scheduled and not self._writing:
             self._flush_scheduled = True
@@ -113,6 +120,7 @@ class Worker:
         except OSError:
             self.end()
             return
+        self._sent += written
         del self._outgoing[:written]
         self._want_write(bool(self._outgoing))
 
@@ -171,6 +179,16 @@ class Worker:
         ignored = [Request(b"", _done_future(self._loop), 0.0)] * (len(self.in_flight) - 1)
         self.in_flight = deque([head, *ignored])
         return followers
+
+    def blame(self) -> None:
+        """Count the end of the guest against the oldest request in flight, if there is one."""
+        if not self.in_flight:
+            return
+        head = self.in_flight[0]
+        if self._sent > head.starts_at:
+            head.attempts += 1
+        else:  # Others killed the guest: with it, perhaps, all the guests that it was moved to.
+            head.unseen += 1
 
     def head_age(self, now: float) -> float:
         """Seconds that the guest has been silent about its oldest request; 0 if it has none."""
