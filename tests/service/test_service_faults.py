@@ -98,31 +98,34 @@ async def test_killed_jails_lose_nothing_and_score_nothing() -> None:
     assert min(done[name] for name in ("validate", "judge", "run_code")) >= 1, done
 
 
-def with_a_script(server: Server) -> psutil.Process | None:
-    """The outer process of a jail that runs a script: there are others below its first process."""
+VICTIM = "a-script-whose-jail-is-killed"
+"""An argument of the script, by which its process is found: jails that start, and those of the
+probes that follow when the service is ready, have processes too."""
+
+
+def with_the_script(server: Server) -> psutil.Process | None:
+    """The outer process of the jail that runs the script with that argument."""
     for process in jails(server, with_inner=False):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if any(inner.children() for inner in process.children()):
+            if any(VICTIM in inside.cmdline() for inside in process.children(recursive=True)):
                 return process
     return None
 
 
 async def test_jails_killed_during_a_script_are_infra_not_a_failure_of_the_script() -> None:
     """A warm jail that dies is followed by a new one for the same script, and that by none."""
-    with running("--workers", "1") as server:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-            body = {"source": "open('a', 'w').write('x')\nimport time\ntime.sleep(8)"}
+    source = "open('a', 'w').write('x')\nimport time\ntime.sleep(60)"
+    body = {"source": source, "argv": [VICTIM]}
+    with running("--workers", "1", "--wall-s", "60") as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:
             running_script = asyncio.create_task(client.post("/v1/run", json=body))
             for _ in range(2):
-                for _ in range(200):
-                    await asyncio.sleep(0.05)
-                    jail = with_a_script(server)
-                    if jail is not None:
-                        break
-                assert jail is not None, "no jail with a script"
-                await asyncio.sleep(0.5)
+                async with asyncio.timeout(50):
+                    while (jail := with_the_script(server)) is None:
+                        assert not running_script.done(), running_script.result().text
+                        await asyncio.sleep(0.05)
                 jail.kill()
-                await asyncio.to_thread(psutil.wait_procs, [jail], timeout=10)
+                await asyncio.to_thread(psutil.wait_procs, [jail], timeout=30)
             answer = await running_script
         assert answer.status_code == 200
         assert answer.json()["status"] == "infra", answer.text
