@@ -123,6 +123,11 @@ def stats(server: Server) -> dict[str, Any]:
     return found
 
 
+def verifying(server: Server) -> int:
+    """How many triplets and tasks of callers are being worked on: probes are none of these."""
+    return int(stats(server)["items_running"]["verify"])
+
+
 def busy(found: dict[str, Any]) -> int:
     """How much the server has in hand, by its statistics."""
     return (

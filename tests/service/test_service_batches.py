@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from service_server import Server, busy, running, stats
+from service_server import Server, busy, running, stats, verifying
 from support import ENDLESS, wait_until
 
 LINES = {"content-type": "application/x-ndjson"}
@@ -162,7 +162,7 @@ def test_a_client_that_leaves_ends_its_batch(server: Server) -> None:
             b"POST /v1/validate/batch HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
-        wait_until(lambda: stats(server)["in_flight"] > 0)
+        wait_until(lambda: verifying(server) > 0)
     left = time.monotonic()
     wait_until(lambda: busy(stats(server)) == 0)
     assert time.monotonic() - left < 4, "the programs ran into their limits"

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import psutil
-from service_server import Server, running, stats
+from service_server import Server, running, verifying
 from support import ENDLESS, wait_until
 
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
@@ -38,8 +38,8 @@ def test_running_work_finishes_and_no_more_is_taken() -> None:
     with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
         below = server.below()
         assert len(below) > 4
-        running_call = threads.submit(validate, server, sleep(3))
-        wait_until(lambda: stats(server)["in_flight"] > 0)
+        running_call = threads.submit(validate, server, sleep(5))
+        wait_until(lambda: verifying(server) > 0)
         server.signal(signal.SIGTERM)
         wait_until(lambda: is_draining(server))
         assert httpx.get(f"{server.url}/healthz").status_code == 200
@@ -58,7 +58,7 @@ def test_what_does_not_finish_in_time_is_answered_so() -> None:
     with running("--workers", "2", "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
         below = server.below()
         call = threads.submit(validate, server, {"program": ENDLESS, "inputs": ["1"]})
-        wait_until(lambda: stats(server)["in_flight"] > 0)
+        wait_until(lambda: verifying(server) > 0)
         stopped = time.monotonic()
         server.signal(signal.SIGINT)
         assert call.result().status_code == 503
@@ -83,10 +83,10 @@ def batch_lines(server: Server, first: bytes, more: threading.Event) -> list[dic
 
 def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
     more = threading.Event()
-    first = b"".join(json.dumps(sleep(3)).encode() + b"\n" for _ in range(2))
+    first = b"".join(json.dumps(sleep(5)).encode() + b"\n" for _ in range(2))
     with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, more)
-        wait_until(lambda: stats(server)["in_flight"] == 2)
+        wait_until(lambda: verifying(server) == 2)
         server.signal()
         wait_until(lambda: is_draining(server))
         more.set()
@@ -96,12 +96,17 @@ def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
         assert server.exit_code() == 0
 
 
+def has_validated_one(server: Server) -> bool:
+    told = httpx.get(f"{server.url}/metrics").text
+    return 'executor_runs_total{status="ok",task="validate"} 1.0' in told
+
+
 def test_a_batch_that_does_not_finish_in_time_has_a_last_line_too() -> None:
     first = json.dumps(sleep(0)).encode() + b"\n"
     first += json.dumps({"program": ENDLESS, "inputs": ["1"]}).encode() + b"\n"
     with running("--workers", "2", "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, threading.Event())
-        wait_until(lambda: stats(server)["in_flight"] == 2)
+        wait_until(lambda: (has_validated_one(server), verifying(server)) == (True, 1))
         server.signal()
         result, end = lines.result()
         assert (result["index"], result["status"]) == (0, "ok")
@@ -113,7 +118,7 @@ def test_the_second_signal_ends_all_at_once() -> None:
     with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
         below = server.below()
         call = threads.submit(validate, server, sleep(8))
-        wait_until(lambda: stats(server)["in_flight"] > 0)
+        wait_until(lambda: verifying(server) > 0)
         server.signal()
         wait_until(lambda: is_draining(server))
         server.signal()
