@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,20 +10,17 @@ from dataclasses import replace
 import engine_support
 import pytest
 
-from executor import Executor, Limits, Script, Status, Triplet
+from executor import Executor, Limits, Script, ScriptResult, Status, Triplet
 from executor.backends import nsjail
+from executor.backends.nsjail import NsjailBackend
 from executor.probes import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
 from executor.probes.bait import Bait
-from executor.probes.base import Step, says
+from executor.probes.base import LIMITS as PROBE_LIMITS
+from executor.probes.base import Step, fixed, says, script
 from executor.probes.promises import exemption
 
 LIMITS = Limits(wall_s=20, cpu_s=10)
-ON_DOCKER = (
-    *("program", "system-calls", "host-files", "user", "leftovers", "forged-results"),
-    *("script", "script-files", "script-system-calls", "script-network", "script-read-only"),
-    *("script-host-files", "script-capabilities"),
-)
-"""Some: each script takes a container of its own."""
+SHARING = tuple(probe for probe in PROBES if probe.shares)
 
 
 def named(*names: str) -> tuple[Probe, ...]:
@@ -45,6 +43,9 @@ def test_names_are_unique_and_every_exemption_is_of_a_probe() -> None:
 
 def test_scripts_probes_run_scripts_and_no_others_do() -> None:
     bait = Bait(1, "socket", "file", "package", "host", "kernel")
+    for probe in SHARING:
+        (step,) = probe.steps(bait)
+        assert (type(step.item), step.limits) == (Script, PROBE_LIMITS), probe.name
     for probe in PROBES:
         kind = Script if probe.name.startswith("script") else Triplet
         assert all(isinstance(step.item, kind) for step in probe.steps(bait)), probe.name
@@ -136,9 +137,94 @@ async def test_a_promise_that_is_no_longer_kept_is_noticed(
     assert (result.state, result.happened) == (State.FAILS, "ok: ['inet']")
 
 
+class Counting:
+    """An executor that counts the scripts that it is given."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.scripts = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._executor, name)
+
+    async def run(self, script: Script, *, limits: Limits) -> object:
+        self.scripts += 1
+        return await self._executor.run(script, limits=limits)
+
+
+@pytest.mark.parametrize("backend", ["nsjail", "process"])
+async def test_probes_that_share_a_run_find_what_they_find_alone(backend: str) -> None:
+    async with Executor(backend, limits=LIMITS, workers=1) as executor:
+        counting = Counting(executor)
+        shared = await prove(counting, SHARING, promises="nsjail")  # type: ignore[arg-type]
+        assert counting.scripts == len({probe.shares for probe in SHARING})
+        alone = [
+            result
+            for probe in SHARING
+            for result in await prove(executor, (probe,), promises="nsjail")
+        ]
+    baits = re.compile("executor-bait-[a-z0-9_]+")
+    assert baits.sub("", str(shared)) == baits.sub("", str(tuple(alone)))
+    failing = [result for result in shared if result.state is State.FAILS]
+    assert bool(failing) is (backend == "process")
+
+
+async def test_what_is_not_promised_is_not_tried_together_either() -> None:
+    async with Executor("process", limits=LIMITS, workers=1) as executor:
+        counting = Counting(executor)
+        results = await prove(counting, SHARING)  # type: ignore[arg-type]
+    tried = {result.name for result in results if result.happened}
+    assert tried == {"script-descriptors", "script-environment", "script-core-dumps",
+                     "script-own-kernel"}  # fmt: skip
+    assert counting.scripts == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "state"),
+    [
+        ("1 / 0", State.FAILS),
+        ("raise SystemExit", State.FAILS),
+        ("import os; os._exit(0)", State.FAILS),
+        ("import os; os.kill(os.getpid(), 9)", State.FAILS),
+        ("import ctypes; ctypes.CDLL(None).unshare(0)", State.FAILS),
+        ("import builtins; builtins.print = None", State.FAILS),
+        ("print('x' * 99_999)", State.FAILS),
+        ("import time; time.sleep(60)", State.UNKNOWN),
+    ],
+)
+async def test_a_script_that_ends_a_shared_run_spoils_no_other(source: str, state: State) -> None:
+    limits = LIMITS.model_copy(update={"wall_s": 4.0, "output_kib": 64})
+    first, *others = (probe for probe in SHARING if probe.shares == SHARING[-1].shares)
+    spoiler = replace(first, name="spoiler", steps=fixed(script(source, expect=says("well"))))
+    async with Executor("nsjail", limits=limits, workers=1) as executor:
+        spoiled, *results = await prove(executor, (spoiler, *others))
+    assert spoiled.state is state
+    assert set(states(results).values()) <= {State.HOLDS, State.NOT_PROMISED}
+    assert all(result.happened.startswith("ok") for result in results)
+
+
+async def test_scripts_that_only_look_do_so_in_a_warm_guest_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where most scripts run that do no more. The other scripts that share a run need a jail."""
+    jailed: list[Script] = []
+    run_script = NsjailBackend.run_script
+
+    async def noting(self: NsjailBackend, script: Script, limits: Limits) -> ScriptResult:
+        jailed.append(script)
+        return await run_script(self, script, limits)
+
+    monkeypatch.setattr(NsjailBackend, "run_script", noting)
+    async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
+        results = await prove(executor, SHARING)
+    assert State.FAILS not in states(results).values()
+    (together,) = jailed
+    assert "unshare" in together.source
+
+
 async def test_what_docker_promises_holds() -> None:
     engine_support.require(engine_support.why_no_engine())
     async with Executor("docker", limits=LIMITS, workers=2) as executor:
-        results = await prove(executor, named(*ON_DOCKER))
+        results = await prove(executor, PROBES)
     bad = [result for result in results if result.state in (State.FAILS, State.UNKNOWN)]
     assert bad == []

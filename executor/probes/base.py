@@ -81,6 +81,9 @@ class Probe:
     """What to do if it does not hold."""
     slow: bool = False
     """Whether it takes a second or more: a service tries it right after it is ready."""
+    shares: str = ""
+    """Its one script harms no other in the same process, and may run together with those of the
+    probes that have the same word here; empty: it runs alone."""
 
 
 class State(StrEnum):

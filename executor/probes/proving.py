@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from executor.models import Limits, Options, Rules, Script, Status
 from executor.probes.bait import Bait, laid_out
-from executor.probes.base import Probe, ProbeResult, Seen, State, Step
+from executor.probes.base import LIMITS, Probe, ProbeResult, Seen, State, Step
 from executor.probes.promises import Exemption, exemption, key
+from executor.probes.sharing import together, told
 from executor.protocol import ExecutorProtocol
 
 _RULES = Rules(banned_modules=(), min_parameters=0)
@@ -34,10 +35,12 @@ async def prove(
     async with laid_out() as bait:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(_Trial(executor, probe, bait, places).run(promised_by))
-                    for probe in probes
-                ]
+                trials = [_Trial(executor, probe, bait, places, promised_by) for probe in probes]
+                for sharing in _sharing(trials):
+                    task = group.create_task(_tell(sharing, executor, places))
+                    for trial in sharing:
+                        trial.shared = task
+                tasks = [group.create_task(trial.run()) for trial in trials]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
     return tuple(task.result() for task in tasks)
@@ -45,29 +48,46 @@ async def prove(
 
 class _Trial:
     def __init__(
-        self, executor: ExecutorProtocol, probe: Probe, bait: Bait, places: asyncio.Semaphore
+        self,
+        executor: ExecutorProtocol,
+        probe: Probe,
+        bait: Bait,
+        places: asyncio.Semaphore,
+        backend: str,
     ) -> None:
         self._executor = executor
-        self._probe = probe
-        self._steps = probe.steps(bait)
+        self.probe = probe
+        self.steps = probe.steps(bait)
         self._places = places
+        self._excused = exemption(backend, probe.name) or self._admitted()
+        self.shared: asyncio.Task[dict[str, str]] | None = None
+        """Tells what scripts of several probes printed that ran together, this one's among them."""
 
-    async def run(self, backend: str) -> ProbeResult:
+    @property
+    def is_made(self) -> bool:
+        """Whether anything is tried."""
+        return self._excused is None or self._excused.tried
+
+    async def run(self) -> ProbeResult:
         """All steps, as far as they are as expected."""
-        excused = exemption(backend, self._probe.name) or self._admitted()
+        excused = self._excused
         if excused is not None and not excused.tried:
             return self._result(State.NOT_PROMISED, "", excused.why)
-        async with self._places:
-            seen = [await self._seen(step) for step in self._steps]
+        known = (await self.shared).get(self.probe.name) if self.shared is not None else None
+        if known is not None:
+            seen = [Seen(Status.OK, known.strip(), "")]
+        else:
+            async with self._places:
+                seen = [await self._seen(step) for step in self.steps]
         state = self._state(seen)
         if excused is not None:
             return self._result(State.NOT_PROMISED, self._happened(seen), excused.why)
-        advice = {State.FAILS: self._probe.mend, State.UNKNOWN: _TRY_AGAIN}.get(state, "")
+        advice = {State.FAILS: self.probe.mend, State.UNKNOWN: _TRY_AGAIN}.get(state, "")
         return self._result(state, self._happened(seen), advice)
 
     def _admitted(self) -> Exemption | None:
         """What the backend itself says it cannot do on this host: the sum over processes."""
-        if self._probe.name != "script-memory-sum":
+        if self.probe.name != "script-memory-sum":
             return None
         for warning in self._executor.info.warnings:
             if warning.startswith(_NO_GROUPS):
@@ -89,7 +109,7 @@ class _Trial:
     def _state(self, seen: list[Seen]) -> State:
         wrong = [
             found
-            for step, found in zip(self._steps, seen, strict=True)
+            for step, found in zip(self.steps, seen, strict=True)
             if not _as_expected(step, found)
         ]
         if not wrong:
@@ -99,14 +119,36 @@ class _Trial:
 
     def _happened(self, seen: list[Seen]) -> str:
         """What differs from what is expected; if nothing does, all of it."""
-        pairs = [pair for pair in zip(self._steps, seen, strict=True) if pair[0].expect is not None]
+        pairs = [pair for pair in zip(self.steps, seen, strict=True) if pair[0].expect is not None]
         wrong = [found for step, found in pairs if not _as_expected(step, found)]
         return "; ".join(dict.fromkeys(map(str, wrong or [found for _, found in pairs])))
 
     def _result(self, state: State, happened: str, advice: str) -> ProbeResult:
-        expected = dict.fromkeys(str(step.expect) for step in self._steps if step.expect)
-        probe = self._probe
+        expected = dict.fromkeys(str(step.expect) for step in self.steps if step.expect)
+        probe = self.probe
         return ProbeResult(probe.name, state, probe.tries, "; ".join(expected), happened, advice)
+
+
+def _sharing(trials: Iterable[_Trial]) -> list[list[_Trial]]:
+    """Those whose scripts run together, in groups of at least two."""
+    groups: dict[str, list[_Trial]] = {}
+    for trial in trials:
+        if trial.probe.shares and trial.is_made:
+            groups.setdefault(trial.probe.shares, []).append(trial)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+async def _tell(
+    trials: Iterable[_Trial], executor: ExecutorProtocol, places: asyncio.Semaphore
+) -> dict[str, str]:
+    scripts = {}
+    for trial in trials:
+        (step,) = trial.steps
+        assert isinstance(step.item, Script)
+        scripts[trial.probe.name] = step.item
+    async with places:
+        limits = _at_most(executor.limits, LIMITS)
+        return told(await executor.run(together(scripts), limits=limits))
 
 
 def _as_expected(step: Step, seen: Seen) -> bool:

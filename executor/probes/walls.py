@@ -17,6 +17,10 @@ _NAMESPACES = (
     "(kernel.unprivileged_userns_clone, user.max_user_namespaces, AppArmor)"
 )
 _IMAGE = "the backend must give guests a root file system of their own, mounted read-only"
+_LOOKS = "looks"
+"""Scripts that read what is around them, and no more: a warm guest runs them, where there is one."""
+_REACHES = "reaches"
+"""Scripts that try what takes a jail; what they may be killed for they try in a child process."""
 _HARNESS = "this is the harness's own doing, on every host: please report it (SECURITY.md)"
 
 _DESCRIPTORS = """\
@@ -343,48 +347,56 @@ PROBES = (
         "18 calls that lead to other processes or deep into the kernel: ptrace, unshare, bpf, ...",
         fixed(script(_CALLS, expect=says("[]"))),
         _FILTER,
+        shares=_REACHES,
     ),
     Probe(
         "script-sockets",
         "sockets of seven families that are not local",
         fixed(script(_SOCKETS, expect=says("[]"))),
         _FILTER,
+        shares=_REACHES,
     ),
     Probe(
         "script-network",
         "a route to the internet, and a listener on the host's loopback device",
         _network,
         "the backend must give guests a network of their own, without interfaces",
+        shares=_REACHES,
     ),
     Probe(
         "script-local-sockets",
         "a listener of the host in the abstract name space of local sockets",
         _local_socket,
         "the backend must give guests a network of their own",
+        shares=_REACHES,
     ),
     Probe(
         "script-read-only",
         "to make a file in 16 directories of the system",
         fixed(script(_READ_ONLY, expect=says("[]"))),
         _IMAGE,
+        shares=_REACHES,
     ),
     Probe(
         "script-writable-places",
         "which directories can be written besides /box, /tmp and /dev/shm",
         fixed(script(_WRITABLE, expect=says("[]"))),
         _IMAGE,
+        shares=_LOOKS,
     ),
     Probe(
         "script-host-files",
         "to read files of the host: its shadow passwords, an open file, this package",
         _script_host_files,
         _IMAGE,
+        shares=_LOOKS,
     ),
     Probe(
         "script-devices",
         "which devices there are besides null, zero, random and terminals",
         fixed(script(_DEVICES, expect=says("[]"))),
         _IMAGE,
+        shares=_LOOKS,
     ),
     Probe(
         "script-user",
@@ -396,24 +408,28 @@ PROBES = (
             )
         ),
         _NAMESPACES,
+        shares=_LOOKS,
     ),
     Probe(
         "script-capabilities",
         "which capabilities it has: effective, permitted and inheritable",
         fixed(script(_PRIVILEGES, expect=says("[0, 0, 0, 0, 0, 0]"))),
         "the backend must drop all capabilities",
+        shares=_REACHES,
     ),
     Probe(
         "script-no-new-privileges",
         "whether a program that is set-user-id would make it another user",
         fixed(script(_NO_NEW_PRIVILEGES, expect=says("1"))),
         "the backend must set no_new_privs",
+        shares=_REACHES,
     ),
     Probe(
         "script-processes-of-others",
         "whether processes can be seen that are not its own",
         fixed(script(_PROCESSES, expect=says("True"))),
         "the backend must give guests process numbers of their own (a pid namespace)",
+        shares=_REACHES,
     ),
     Probe(
         "script-descriptors",
@@ -425,29 +441,34 @@ PROBES = (
             )
         ),
         _HARNESS,
+        shares=_LOOKS,
     ),
     Probe(
         "script-environment",
         "which variables the environment has that are not the harness's",
         fixed(script(_ENVIRONMENT, expect=says("[]"))),
         _HARNESS,
+        shares=_LOOKS,
     ),
     Probe(
         "script-host-name",
         "whether it sees the host's name",
         _host_name,
         "the backend must give guests a host name of their own (a UTS namespace)",
+        shares=_LOOKS,
     ),
     Probe(
         "script-core-dumps",
         "how large a core dump may be",
         fixed(script(f"{_CORE}\nprint({_CORE_LIMIT})", expect=says("(0, 0)"))),
         "the backend must set RLIMIT_CORE to 0",
+        shares=_LOOKS,
     ),
     Probe(
         "script-own-kernel",
         "whether the kernel that it talks to is the host's",
         _kernel,
         "the engine's runtime of that name is not gVisor: see its entry in daemon.json",
+        shares=_LOOKS,
     ),
 )

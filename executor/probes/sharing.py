@@ -1,0 +1,43 @@
+"""Scripts of several probes in one run: where each takes a container, most of the time is theirs.
+
+One after the other they run in one process, each with variables of its own. What each printed is
+for its own probe to judge. What is not told (a script raised an error, or ended the whole run) has
+to be found out alone: no probe can spoil another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from executor.models import Script, ScriptResult, Status
+
+_TOGETHER = """\
+import contextlib, io, json
+told = {{}}
+for name, source in {sources!r}.items():
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            exec(source, {{'__name__': '__main__'}})
+    except Exception:
+        continue
+    told[name] = said.getvalue()
+print(json.dumps(told))
+"""
+
+
+def together(scripts: Mapping[str, Script]) -> Script:
+    """One script that runs these scripts in Python, which have names."""
+    return Script(source=_TOGETHER.format(sources={n: s.source for n, s in scripts.items()}))
+
+
+def told(result: ScriptResult) -> dict[str, str]:
+    """What each script printed, by its name, as far as it came to its end."""
+    if result.status is not Status.OK:
+        return {}
+    try:
+        found = json.loads(result.stdout)
+    except ValueError:
+        return {}
+    return {str(name): str(text) for name, text in found.items()} if type(found) is dict else {}
