@@ -18,7 +18,7 @@ _NAMESPACES = (
 )
 _IMAGE = "the backend must give guests a root file system of their own, mounted read-only"
 _LOOKS = "looks"
-"""Scripts that read what is around them, and no more: a warm guest runs them, where there is one."""
+"""Scripts that read what is around them, no more: a warm guest runs them, where there is one."""
 _REACHES = "reaches"
 """Scripts that try what takes a jail; what they may be killed for they try in a child process."""
 _HARNESS = "this is the harness's own doing, on every host: please report it (SECURITY.md)"
