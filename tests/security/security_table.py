@@ -29,7 +29,7 @@ What `python -m pytest tests/security` tries, and what comes of it. Every attack
 programs and scripts beside it on the same pool and after it on the same guests; these must get exactly their usual
 verdicts. An outcome is a status of the result; `ok` means that the attack ran to its end, and what it found was checked.
 `refused` means that the call was refused before anything ran. `-`: not run there, or not yet in the sessions that this
-table was written from. gVisor is slow and runs one case in 24. `service` is
+table was written from. gVisor is slow: CI runs one case in 24 there, `ALL_ATTACKS=1` all. `service` is
 the HTTP service with nsjail behind it; `holds` is a test of the service by itself.
 
 Written by `python tests/security/security_table.py` from a run of the suite. No. is the case's number in the survey of

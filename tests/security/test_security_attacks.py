@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from security_backends import BACKENDS
+from security_backends import ALL_ATTACKS, BACKENDS
 from security_cases import Case, all_cases
 from security_records import Records
 from security_table import DOCUMENT
 from security_traps import Traps
 
 pytestmark = [
-    pytest.mark.timeout(500),  # the first test of a backend runs all its attacks
+    pytest.mark.timeout(3000 if ALL_ATTACKS else 500),  # the first test of a backend runs them all
     pytest.mark.xdist_group("attacks"),  # one process: attacks are run once, and the bait is there
 ]
 
