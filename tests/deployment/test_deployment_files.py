@@ -14,6 +14,7 @@ import pytest
 from executor import Executor, Status
 from executor.service.admission import Admission
 from executor.service.metrics import Metrics
+from executor.service.waivers import Waivers
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "monitoring/grafana/dashboards/executor.json"
@@ -28,7 +29,7 @@ def expressions() -> list[str]:
 
 def exported_names() -> set[str]:
     admission = Admission(verify_places=1, run_places=1, queue=1, batches=1)
-    metrics = Metrics(Executor("process"), admission)
+    metrics = Metrics(Executor("process"), admission, Waivers(()))
     metrics.item("validate", [Status.OK], {}, queued_s=0, ran_s=0, cpu_s=0)
     text = metrics.render().decode()
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
