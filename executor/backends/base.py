@@ -86,7 +86,11 @@ class Guest(Protocol):
 
 
 class Backend(Protocol):
-    """A way to isolate guests."""
+    """A way to isolate guests.
+
+    One that keeps warm sandboxes of its own for :meth:`run_script` has an attribute
+    ``script_jails``: how many there are by state, as of :class:`executor.pool.pool.PoolStats`.
+    """
 
     name: str
     isolated: bool

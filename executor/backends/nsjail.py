@@ -116,6 +116,11 @@ class NsjailBackend:
             told.append("the compiled core is missing (no C compiler at install): slower")
         return told
 
+    @property
+    def script_jails(self) -> dict[str, int]:
+        """How many warm jails for scripts there are, by state."""
+        return self._jails.states
+
     def _warn(self, text: str) -> None:
         self.warnings = (*self.warnings, text)
 

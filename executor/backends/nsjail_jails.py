@@ -157,9 +157,16 @@ class WarmJails:
         self._start = start
         self._warn = warn
         self._idle: list[WarmJail] = []
+        self._busy = 0
+        self._starting = 0
         self._rest_until = 0.0
         self._warned = False
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many are ``idle``, run a script (``busy``), or are ``starting``."""
+        return {"idle": len(self._idle), "busy": self._busy, "starting": self._starting}
 
     async def run(self, script: Script, limits: Limits) -> tuple[ScriptReply, int] | None:
         """As :meth:`WarmJail.run`; ``None`` if the script must be run in a jail of its own."""
@@ -167,6 +174,7 @@ class WarmJails:
         if jail is None:
             return None
         sound = False
+        self._busy += 1
         try:
             result = await jail.run(script, limits)
             sound = jail.served < RETIRE_AFTER
@@ -176,6 +184,7 @@ class WarmJails:
         except ProtocolError:
             return None
         finally:
+            self._busy -= 1
             if sound:
                 self._idle.append(jail)
             else:
@@ -187,6 +196,7 @@ class WarmJails:
             return self._idle.pop()
         if time.monotonic() < self._rest_until:
             return None
+        self._starting += 1
         try:
             return await self._start()
         except (BackendUnavailable, OSError) as error:
@@ -195,6 +205,8 @@ class WarmJails:
                 self._warned = True
                 self._warn(f"no warm jails for scripts, each gets a new one (slower): {error}")
             return None
+        finally:
+            self._starting -= 1
 
     async def _close(self, jail: WarmJail) -> None:
         closing = asyncio.create_task(jail.close())

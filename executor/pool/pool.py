@@ -67,6 +67,9 @@ class PoolStats(NamedTuple):
     ``starting`` has the kind ``any``."""
     restarts: int
     """Guests that were replaced because they died, stalled or broke the protocol."""
+    script_jails: dict[str, int]
+    """Jails that the backend keeps for one script after another, by state: ``idle``, ``busy``,
+    ``starting``. Empty if it keeps none."""
 
 
 _Lane = tuple[Kind, Colour | None]
@@ -176,7 +179,12 @@ class Pool:
             workers["any", "starting"] = len(self._starting)
         in_flight = sum(len(worker.in_flight) for worker in self.workers)
         return PoolStats(
-            len(waiting), max(0.0, now - oldest), in_flight, dict(workers), self.restarts
+            waiting=len(waiting),
+            oldest_wait_s=max(0.0, now - oldest),
+            in_flight=in_flight,
+            workers=dict(workers),
+            restarts=self.restarts,
+            script_jails=getattr(self.backend, "script_jails", {}),
         )
 
     # ---- requests ------------------------------------------------------------------------------

@@ -197,6 +197,14 @@ class _State:
         scripts.add_metric(["running"], stats.scripts_running)
         scripts.add_metric(["waiting"], stats.scripts_waiting)
         yield scripts
+        jails = GaugeMetricFamily(
+            "executor_script_jails",
+            "Jails that are kept for one script after another, by state.",
+            labels=["state"],
+        )
+        for state, count in stats.pool.script_jails.items():
+            jails.add_metric([state], count)
+        yield jails
 
     def _waived(self) -> Metric:
         waived = GaugeMetricFamily(

@@ -52,6 +52,8 @@ class Stats(Model):
     cache_misses: int
     scripts_running: int
     scripts_waiting: int
+    script_jails: dict[str, int]
+    """Jails that are kept for one script after another, by state; empty if the backend has none."""
     queue_depth: dict[str, int]
     """Items that wait for their admission, by lane."""
     items_running: dict[str, int]
@@ -123,6 +125,7 @@ async def info(request: Request) -> Response:
                     cache_misses=stats.cache_misses,
                     scripts_running=stats.scripts_running,
                     scripts_waiting=stats.scripts_waiting,
+                    script_jails=stats.pool.script_jails,
                     queue_depth={name: lane.waiting for name, lane in lanes.items()},
                     items_running={name: lane.running for name, lane in lanes.items()},
                     batches=service.admission.batches,

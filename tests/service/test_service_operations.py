@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -95,6 +96,31 @@ def test_the_state_can_be_read(client: httpx.Client) -> None:
         "executor_batches",
     } <= names
     assert value(found, "executor_workers", kind="bare", state="idle") > 0
+
+
+def test_jails_for_scripts_are_counted_by_state(client: httpx.Client, server: Server) -> None:
+    source = "open('a', 'w').write('x')\nimport time\ntime.sleep(float(input()))"
+
+    def run(seconds: float) -> None:
+        answer = client.post("/v1/run", json={"source": source, "stdin": f"{seconds}\n"})
+        assert answer.json()["status"] == "ok", answer.text
+
+    def jails(state: str) -> float:
+        return value(samples(client), "executor_script_jails", state=state)
+
+    wait_until(lambda: any(line["event"] == "proven" for line in server.log), 60)
+    run(0)
+    wait_until(lambda: (jails("busy"), jails("starting")) == (0, 0))
+    kept = jails("idle")
+    assert kept >= 1
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(run, 5)
+        wait_until(lambda: jails("busy") == 1)
+        assert (jails("idle"), jails("starting")) == (kept - 1, 0)
+        assert not running.done()
+    wait_until(lambda: jails("idle") == kept)
+    found = client.get("/v1/info").json()["stats"]["script_jails"]
+    assert found == {"idle": kept, "busy": 0, "starting": 0}
 
 
 def test_promtool_has_no_objection(client: httpx.Client) -> None:

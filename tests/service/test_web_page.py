@@ -195,6 +195,9 @@ def test_the_pool_is_shown_live(page: Page, server: Server) -> None:
     httpx.post(f"{server.url}/v1/validate", json=body, timeout=30)
     page.wait(lambda: known() != before)
     assert page.field("workers").get_attribute("aria-label") != "workers"
+    script = {"source": "open('a', 'w').write('x')"}
+    httpx.post(f"{server.url}/v1/run", json=script, timeout=30)
+    page.wait(lambda: "script jail" in str(page.field("workers").get_attribute("aria-label")))
 
 
 def test_the_browser_has_nothing_to_complain_about(page: Page) -> None:

@@ -264,9 +264,11 @@ function showPool(info) {
     ["Restarts", stats.restarts],
     ["Limits", `${info.limits.wall_s} s, ${info.limits.cpu_s} s of CPU, ${info.limits.memory_mib} MiB`],
   ]);
-  const guests = stats.workers.flatMap(({ kind, state, count }) => Array(count).fill([kind, state]));
+  const jails = Object.entries(stats.script_jails).map(([state, count]) => ({ kind: "script jail", state, count })).filter(({ count }) => count);
+  const warm = [...stats.workers, ...jails];
+  const guests = warm.flatMap(({ kind, state, count }) => Array(count).fill([kind, state]));
   $("workers").replaceChildren(...guests.map(([kind, state]) => element("i", { class: state, title: `${kind}: ${state}` })));
-  $("workers").setAttribute("aria-label", stats.workers.map(({ kind, state, count }) => `${count} ${kind} ${state}`).join(", "));
+  $("workers").setAttribute("aria-label", warm.map(({ kind, state, count }) => `${count} ${kind} ${state}`).join(", "));
   const waived = info.waived.map(({ name, state, happened }) => `Waived by this server: ${name} (${state}${state === "fails" ? `: ${happened}` : ""})`);
   $("warnings").replaceChildren(...[...waived, ...info.warnings].map((warning) => element("li", {}, warning)));
 }
