@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -445,8 +446,10 @@ class DockerBackend:
         try:
             decoded = decode_reply(reply, script, limits)
         except ProtocolError:
-            if not kills:
-                kills = int((await self._engine.state(container.id)).get("OOMKilled", False))
+            decoded = None
+        if not kills and (decoded is None or decoded.signal == signal.SIGKILL):
+            kills = int((await self._engine.state(container.id)).get("OOMKilled", False))
+        if decoded is None:
             return no_reply(limits, memory_kills=kills, backend=self.name)
         return script_result(
             decoded,
