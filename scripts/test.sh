@@ -2,7 +2,8 @@
 # Installs what is needed (with the trainer: several GB), then checks style, types and behaviour.
 # Arguments go to pytest:
 #     sh scripts/test.sh [pytest arguments]
-# TEST_PROCESSES: how many processes share the tests; by default as many as cores, at most 4.
+# TEST_PROCESSES: how many processes share the tests without veRL; by default as many as cores, at
+# most 4. Those with veRL run beside them, in one more.
 # As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
 # tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
 # fail. Fails if any check fails; pytest comes last, so its summary is the last line.
@@ -20,12 +21,9 @@ check() {
     "$python" -m "$@" || failed=1
 }
 
-# Pytest's 5 says that no test was chosen, which is no failure of one of two calls.
-check_tests() {
-    printf '== pytest %s\n' "$*"
-    code=0
-    "$python" -m pytest "$@" || code=$?
-    [ "$code" = 0 ] || [ "$code" = 5 ] || failed=1
+# For the exit code of one of two calls of pytest: 5 says that it has chosen no test, which is no failure.
+judge_tests() {
+    [ "$1" = 0 ] || [ "$1" = 5 ] || failed=1
 }
 
 # Without these some tests are skipped, and say so.
@@ -68,11 +66,13 @@ build_images() {
 
 ENGINE_STARTED=
 images=
-stop_engine() {
+verl=
+stop() {
     [ -z "$images" ] || kill "$images" 2>/dev/null || true
+    [ -z "$verl" ] || kill -INT "$verl" 2>/dev/null || true
     [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop
 }
-trap stop_engine EXIT
+trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -80,7 +80,10 @@ mkdir -p build
 install_tools
 start_engine
 sh scripts/setup.sh trainer
-build_images & # meanwhile
+# Beside all that follows: runs of veRL use one core most of the time.
+"$python" -m pytest -m verl "$@" >build/verl-tests.log 2>&1 &
+verl=$!
+build_images &
 images=$!
 check ruff check .
 check ruff format --check .
@@ -88,7 +91,15 @@ check mypy
 wait "$images" || true
 images=
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'
-# Runs of veRL use all cores and much memory: one at a time.
-check_tests -m verl "$@"
-check_tests -m 'not verl' -n "$processes" --dist loadfile --no-loadscope-reorder "$@"
+printf '== pytest\n'
+code=0
+"$python" -m pytest -m 'not verl' -n "$processes" --dist loadfile --no-loadscope-reorder "$@" ||
+    code=$?
+judge_tests "$code"
+code=0
+wait "$verl" || code=$?
+verl=
+judge_tests "$code"
+printf '== pytest -m verl\n'
+cat build/verl-tests.log
 exit "$failed"

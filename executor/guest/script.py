@@ -189,11 +189,16 @@ def components(path: str) -> list[bytes]:
 
 def enter(folder: int, name: bytes) -> int:
     """Open a directory in ``folder``, never through a symbolic link; closes ``folder``."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Without O_DIRECTORY, with which gVisor follows links. Opening a FIFO must not wait.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(name, flags, dir_fd=folder)
+        handle = os.open(name, flags, dir_fd=folder)
     finally:
         os.close(folder)
+    if not stat.S_ISDIR(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NotADirectoryError(name)
+    return handle
 
 
 def write_all(handle: int, data: bytes) -> None:

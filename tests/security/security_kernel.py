@@ -168,7 +168,7 @@ CASES: tuple[Case, ...] = (
     raw(0, "open-tree", "Copies a tree of mounts.", "428, -100, 0, 1"),
     raw(0, "mount-settings", "Makes a read-only mount writable.", "442, -100, 0, 0, 0, 0"),
     raw(0, "ports", "Reads and writes the machine's ports.", "172, 3"),
-    raw(0, "kernel-log", "Reads the kernel's log.", "103, 3, 0, 0"),
+    raw(0, "kernel-log", "Reads the kernel's log.", "103, 3, 0, 0", gvisor=True),
     raw(0, "host-name", "Renames the machine.", "170, 0, 0", gvisor=True),
     raw(0, "clock", "Sets the machine's clock.", "227, 99, 0"),
     raw(0, "clock-of-old", "Sets the machine's clock the old way.", "164, 0, 0", gvisor=True),
