@@ -314,6 +314,7 @@ SCRIPTS: dict[str, tuple[Script, str]] = {
     "ptrace": (Script(source="import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0); print('went on')"), "forbidden"),
     "mount": (Script(source="import ctypes; ctypes.CDLL(None).mount(b'a', b'/', b'tmpfs', 0, 0); print('went on')"), "forbidden"),
     "unshare": (Script(source="import ctypes; ctypes.CDLL(None).unshare(0x10000000); print('went on')"), "forbidden"),
+    "kill-first-process": (Script(source="import os; os.kill(1, 9); print('went on')"), "ok"),
     "unix-socket": (Script(source="import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))"), "ok"),
     "user": (Script(source="import os; print(os.getuid(), os.getgid())"), "ok"),
     "write-system": (Script(source="open('/py/x', 'w')"), "error"),
