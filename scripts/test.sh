@@ -6,7 +6,7 @@
 # most 4. Those with veRL run beside them, in one more.
 # As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
 # tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
-# fail. Fails if any check fails; pytest comes last, so its summary is the last line.
+# fail. Fails if any check fails; the tests come last.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
