@@ -47,9 +47,6 @@ from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status
 _START_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10.0
 _PROBE_BYTES = 1 << 16
-_GVISOR_ATTEMPTS = 2
-"""gVisor lets a script kill and stop its first process, which Linux does not. It is the platform's
-fault if that happens once: an engine that is restarted looks the same."""
 _SCRIPT_GRACE_S = 5.0
 _STOCK = 2
 """Containers that wait for the next script, which saves it their start."""
@@ -381,23 +378,10 @@ class DockerBackend:
         if not self._is_gvisor:
             told = limits.model_copy(update={"processes": _MOST_PROCESSES})
         request = encode_request(script, told, grouped=True)
-        for _ in range(_GVISOR_ATTEMPTS if self._is_gvisor else 1):
-            try:
-                container = await self._script_container(script, limits)
-            except BackendUnavailable as error:
-                return ScriptResult(status=Status.INFRA, detail=str(error), backend=self.name)
-            result = await self._run_in(container, request, script, limits)
-            if result is not None:
-                return result
-        if self._is_gvisor:
-            detail = "the script ended or stopped the process that watches it"
-            return ScriptResult(status=Status.CRASHED, detail=detail, backend=self.name)
-        return no_reply(limits, backend=self.name)
-
-    async def _run_in(
-        self, container: _Container, request: bytes, script: Script, limits: Limits
-    ) -> ScriptResult | None:
-        """``None``: the container ended or fell silent, and nothing says why."""
+        try:
+            container = await self._script_container(script, limits)
+        except BackendUnavailable as error:
+            return ScriptResult(status=Status.INFRA, detail=str(error), backend=self.name)
         try:
             reply = await exchange(
                 container.stream,
@@ -425,10 +409,12 @@ class DockerBackend:
         return await self._start_script(limits, None)
 
     async def _start_script(self, limits: Limits, memory: int | None) -> _Container:
+        # gVisor does not protect a first process from signals of the others.
+        entry = [GUEST_MAIN, "shielded"] if self._is_gvisor else [SCRIPT_MAIN]
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 return await self._run(
-                    [PYTHON, "-I", "-B", SCRIPT_MAIN],
+                    [PYTHON, "-I", "-B", *entry],
                     policy.script_options(limits, memory_bytes=memory),
                     profile=policy.script_profile(),
                     processes=jail_processes(limits) - 1,  # no nsjail in there
@@ -455,7 +441,7 @@ class DockerBackend:
 
     async def _script_result(
         self, reply: bytes, script: Script, limits: Limits, container: _Container
-    ) -> ScriptResult | None:
+    ) -> ScriptResult:
         # At once: the engine removes the group soon after the last process.
         kills = container.memory_kills()
         hits = 0 if self._is_gvisor else container.process_limit_hits()
@@ -466,7 +452,7 @@ class DockerBackend:
         if not kills and (decoded is None or decoded.signal == signal.SIGKILL):
             kills = int((await self._engine.state(container.id)).get("OOMKilled", False))
         if decoded is None:
-            return no_reply(limits, memory_kills=kills, backend=self.name) if kills else None
+            return no_reply(limits, memory_kills=kills, backend=self.name)
         return script_result(
             decoded,
             limits,

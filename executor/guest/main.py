@@ -31,6 +31,12 @@ def main(arguments: list[str]) -> None:
         from executor.guest import jail  # noqa: PLC0415
 
         jail.serve(bytes.fromhex(options["filter"]))
+    elif role == "shielded":
+        from executor.guest import script, seccomp  # noqa: PLC0415
+        from executor.guest.core import core  # noqa: PLC0415
+
+        core.confine(seccomp.shield())
+        script.main()
     elif role == "parser":
         from executor.guest import parser  # noqa: PLC0415
 

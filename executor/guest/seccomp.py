@@ -16,6 +16,7 @@ _X32_BIT = 0x40000000
 _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
 _EPERM = 0x00050001
+_NO_EFFECT = 0x00050000
 
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = (
     0x20,
@@ -51,6 +52,9 @@ PRIVILEGED = {"clone": 56, "wait4": 61, "kill": 62, "pipe2": 293, "prlimit64": 3
 SCRIPT_PRIVILEGED = {"ftruncate": 77}
 """What the zygote of warm scripts does besides, with the file that a script is run from."""
 
+# kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo
+_SIGNALLING = (62, 129, 200, 234, 297)
+_PTRACE, _PIDFD_OPEN = 101, 434
 _IOCTL, _FCNTL, _OPENAT, _TGKILL, _PRLIMIT64 = 16, 72, 257, 234, 302
 _WRITING = 0x1 | 0x2 | 0x40 | 0x200 | 0x400000  # O_WRONLY O_RDWR O_CREAT O_TRUNC O_TMPFILE
 _IOCTLS = (0x5401, 0x5451)  # TCGETS and FIOCLEX, which open() makes
@@ -154,6 +158,33 @@ def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, int
     program.add(_RETURN, _KILL_PROCESS)
     patches = _checks(program, table)
     return program.assemble(), patches
+
+
+def shield() -> bytes:
+    """Return a filter for kernels that do not protect pid 1: signals to it have no effect, as on
+    Linux, and none of its descendants can trace it or hold a descriptor of it. All else is allowed.
+    """
+    program = _Program()
+    program.add(_LOAD, 4)
+    program.add(_JUMP_EQUAL, _ARCHITECTURE, 1, 0)
+    program.add(_RETURN, _KILL_PROCESS)
+    program.add(_LOAD, 0)
+    for number in _SIGNALLING:
+        program.jump_if_equal(number, "signal")
+    program.jump_if_equal(_PIDFD_OPEN, "open")
+    program.jump_if_equal(_PTRACE, "trace")
+    program.add(_RETURN, _ALLOW)
+    for label, argument, answer in (
+        ("signal", 0, _NO_EFFECT),
+        ("open", 0, _EPERM),
+        ("trace", 1, _EPERM),
+    ):
+        program.label(label)
+        program.add(_LOAD, _argument(argument))
+        program.add(_JUMP_EQUAL, 1, 0, 1)
+        program.add(_RETURN, answer)
+        program.add(_RETURN, _ALLOW)
+    return program.assemble()
 
 
 def _checks(program: _Program, table: Table) -> tuple[int, int]:

@@ -51,13 +51,6 @@ EXEMPTIONS: tuple[Exemption, ...] = (
     ),
     Exemption(
         backends=("gvisor",),
-        cases=("scripts/kill-first-process",),
-        instead="the script ends as `crashed`, after a second try in another container",
-        reason="gVisor protects no first process. Once could be the platform's fault",
-        statuses=("crashed",),
-    ),
-    Exemption(
-        backends=("gvisor",),
         cases=("errors/raw-memory",),
         instead="verified programs can import `ctypes` (`ok` for `error`)",
         reason="gVisor does not cover single files of the image. The walls are the process's and "

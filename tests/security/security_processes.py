@@ -133,8 +133,7 @@ CASES: tuple[Case, ...] = (
             except OSError:
                 pass
         print("parent")
-        """, Status.OK, check=_printed_once,
-      expected_on={"gvisor": frozenset({Status.CRASHED})}, check_on={"gvisor": lambda result: None}),
+        """, Status.OK, check=_printed_once),
     v(43, "kill-all-in-a-function", "A pure function kills every process that it may.", """
         import os
         def f(x):
