@@ -51,7 +51,7 @@ _NO_PROCESS = (
     b"BlockingIOError: [Errno 11] Resource temporarily unavailable",
     b"RuntimeError: can't start new thread",
 )
-"""Last lines of tracebacks: without a control group the only witnesses of the limit."""
+"""How last lines of tracebacks begin: without a control group the only witnesses of the limit."""
 _KEYS = {
     "exit_code", "signal", "limit", "failure", "wall_us", "cpu_us", "peak_kib", "stdout", "stderr",
     "files", "omitted",
@@ -290,7 +290,7 @@ def _classify_exit(
     last = reply.stderr.rstrip().rpartition(b"\n")[2]
     if memory_kills or last == b"MemoryError" or last.startswith(b"MemoryError:"):
         return Status.MEMORY_LIMIT, _out_of_memory(limits)
-    if process_limit_hits or last in _NO_PROCESS:
+    if process_limit_hits or last.startswith(_NO_PROCESS):
         return Status.PROCESS_LIMIT, f"more than {limits.processes} processes and threads"
     return Status.ERROR, f"exit code {reply.exit_code}"
 

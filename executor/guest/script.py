@@ -50,6 +50,7 @@ from __future__ import annotations
 import _json
 import _operator
 import _signal as signal
+import errno
 import os
 import resource
 import select
@@ -189,15 +190,15 @@ def components(path: str) -> list[bytes]:
 
 def enter(folder: int, name: bytes) -> int:
     """Open a directory in ``folder``, never through a symbolic link; closes ``folder``."""
-    # Without O_DIRECTORY, with which gVisor follows links. Opening a FIFO must not wait.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         handle = os.open(name, flags, dir_fd=folder)
+        # With O_DIRECTORY gVisor follows links all the same.
+        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.close(handle)
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     finally:
         os.close(folder)
-    if not stat.S_ISDIR(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise NotADirectoryError(name)
     return handle
 
 

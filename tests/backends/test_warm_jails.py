@@ -516,7 +516,7 @@ scripts = [
     Script(source="import os\\nprint(os.getuid(), os.getpid(), os.listdir('/box'))\\n"
                   "print(open('/tmp/a', 'x').write('x'), os.system('echo sub'))"),
     Script(source="import socket\\nprint(1, flush=True)\\nsocket.socket()"),
-    Script(source="import os, sys\\nsys.stdout.write('x' * 100)\\nos.fork()"),
+    Script(source="import os, sys\\nsys.stdout.write('x' * 100)\\nif os.fork(): os.wait()"),
     Script(source="echo $$ > /tmp/b; cat /tmp/*", language="bash"),
 ]
 for script in scripts:  # as root: all that is needed is loaded, all of the image is there
