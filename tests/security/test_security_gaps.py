@@ -77,6 +77,11 @@ def look(process: psutil.Process) -> Seen:
     )
 
 
+def starting(pool: SyncExecutor) -> int:
+    """How many jails do not have all of their walls yet."""
+    return pool.stats().pool.script_jails["starting"]
+
+
 @pytest.fixture(scope="module")
 def seen(pool: SyncExecutor) -> dict[str, Seen]:
     """All kinds of guests, and a script at work in a jail, by role."""
@@ -87,7 +92,7 @@ def seen(pool: SyncExecutor) -> dict[str, Seen]:
     at_work = threading.Thread(target=pool.run, args=(script,))
     at_work.start()
     try:
-        wait_until(lambda: "run" in guests())
+        wait_until(lambda: "run" in guests() and not starting(pool))
         found = {role: look(process) for role, process in guests().items()}
     finally:
         at_work.join()
