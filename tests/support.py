@@ -46,12 +46,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
         time.sleep(0.02)
 
 
-def children() -> set[int]:
-    """All processes below this one; those that have ended do not count."""
+def children(*, but: str | None = None) -> set[int]:
+    """All processes below this one, but for those with a word in their command line; those that
+    have ended do not count."""
     alive = set()
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE:
+            if child.status() != psutil.STATUS_ZOMBIE and not (
+                but is not None and but in " ".join(child.cmdline())
+            ):
                 alive.add(child.pid)
     return alive
 

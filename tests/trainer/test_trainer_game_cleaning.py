@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support import children
 
 from trainer.game import measures
 from trainer.game.cleaning import Program, Refused, clean, holds_test_input, rename
@@ -358,18 +359,11 @@ def test_a_text_that_kills_or_stalls_the_parser_costs_one_process(
 
 
 def test_closing_ends_the_processes_whatever_they_do() -> None:
-    import psutil
-
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    before = children()
     workshop = Workshop(GenerationRewardConfig(), processes=1)
     workshop._do(time.sleep, 600)
     workshop.prepare("def f(x):\n    return x")
     started = time.monotonic()
     workshop.close()
     assert time.monotonic() - started < 20
-    left = {
-        child.pid
-        for child in psutil.Process().children(recursive=True)
-        if "resource_tracker" not in " ".join(child.cmdline())
-    }
-    assert left <= before
+    assert children(but="resource_tracker") <= before

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
+from support import children
 from trainer_game_support import Flaky, open_judge, program_task
 
 from executor import (
@@ -193,13 +193,6 @@ def test_an_executor_that_cannot_be_opened_says_so_at_once() -> None:
 
 
 def test_closing_ends_what_is_under_way_and_leaves_nothing() -> None:
-    def children() -> set[int]:
-        found = set()
-        for child in psutil.Process().children(recursive=True):
-            if "resource_tracker" not in " ".join(child.cmdline()):
-                found.add(child.pid)
-        return found
-
     before = children()
     with open_judge() as judge:
         examine(judge, ADD, "1")
@@ -209,7 +202,7 @@ def test_closing_ends_what_is_under_way_and_leaves_nothing() -> None:
         time.sleep(0.2)
     assert running.cancelled() or running.done()
     deadline = time.monotonic() + 15
-    while children() - before and time.monotonic() < deadline:
+    while children(but="resource_tracker") - before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not children() - before
+    assert not children(but="resource_tracker") - before
     judge.close()
