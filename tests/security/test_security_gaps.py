@@ -35,12 +35,14 @@ def guests() -> dict[str, psutil.Process]:
     for process in psutil.Process().children(recursive=True):
         try:
             command = process.cmdline()
+            above = process.parent()
+            is_inner = above is not None and MAIN in above.cmdline()
         except psutil.Error:
             continue
         if MAIN in command:
             role = command[command.index(MAIN) + 1]
             # What a warm jail forks for a script has its command line.
-            found["pid 1" if MAIN in process.parent().cmdline() else role] = process
+            found["pid 1" if is_inner else role] = process
         elif "/box/script.py" in command:
             found["run"] = process
     return found
