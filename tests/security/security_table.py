@@ -3,7 +3,7 @@
     python -m pytest tests/security/test_security_attacks.py tests/security/test_security_service.py
     python tests/security/security_table.py
 
-The outcomes are those that sessions of tests on this machine have left in build/.
+The outcomes are those that runs of the tests on this machine have left in build/.
 """
 
 # ruff: noqa: E501 - lines of the document
@@ -28,7 +28,7 @@ _HEAD = """\
 What `python -m pytest tests/security` tries, and what comes of it. Every attack runs in the real sandbox, with honest
 programs and scripts beside it on the same pool and after it on the same guests; these must get exactly their usual
 verdicts. An outcome is a status of the result; `ok` means that the attack ran to its end, and what it found was checked.
-`refused` means that the call was refused before anything ran. `-`: not run there, or not yet in the sessions that this
+`refused` means that the call was refused before anything ran. `-`: not run there, or not yet in the runs that this
 table was written from. gVisor is slow: CI runs one case in 24 there, `ALL_ATTACKS=1` all. `service` is
 the HTTP service with nsjail behind it; `holds` is a test of the service by itself.
 
