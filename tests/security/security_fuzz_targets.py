@@ -315,6 +315,8 @@ def compare(data: bytes) -> None:
         for text in (first, second):
             _check_refused(text)
         return
+    if any(_nodes(evaluated(t)) != _nodes(evaluated(t, decimal_nan=True)) for t in (first, second)):
+        return  # a set with both kinds of NaN: two members, which are one object in the reference
     found = _read(parse_value, first), _read(parse_value, second)
     if type(found[0]) is not tuple or type(found[1]) is not tuple:
         return  # complex('2j') and 1 << 80 are left to a sandbox
@@ -327,6 +329,15 @@ def compare(data: bytes) -> None:
     assert left.equals(right) is expected, (first, second)
     assert left.equals(right, strict=True) is exact, (first, second)
     assert (left.difference(right) == "no difference") is expected, (first, second)
+
+
+def _nodes(value: object) -> int:
+    """How many values there are in a value, itself included."""
+    if isinstance(value, dict):
+        return 1 + sum(_nodes(key) + _nodes(item) for key, item in value.items())
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return 1 + sum(map(_nodes, value))
+    return 1
 
 
 def _check_comparison(a: object, b: object, expected: bool, exact: bool) -> None:
