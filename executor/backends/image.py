@@ -248,9 +248,10 @@ def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
     for name, path in resolved.items():
         # all in libc's directory: the loader looks there, whatever the interpreter's rpath
         _copy_file(Path(path), image / str(system / name).lstrip("/"))
-    for directory in (system, *(Path(path).parent for path in resolved.values())):
-        if (directory / _LOADED_LATER).exists():
-            _copy_file(directory / _LOADED_LATER, image / str(system / _LOADED_LATER).lstrip("/"))
+    beside = dict.fromkeys((system, *(Path(path).parent for path in resolved.values())))
+    later = next(filter(Path.exists, (folder / _LOADED_LATER for folder in beside)), None)
+    if later is not None:
+        _copy_file(later, image / str(system / _LOADED_LATER).lstrip("/"))
     for loader in loaders:
         _copy_file(Path(loader), image / loader.lstrip("/"))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import children
+from support import children, wait_until
 from trainer_game_support import Flaky, open_judge, program_task
 
 from executor import (
@@ -201,8 +201,5 @@ def test_closing_ends_what_is_under_way_and_leaves_nothing() -> None:
         )
         time.sleep(0.2)
     assert running.cancelled() or running.done()
-    deadline = time.monotonic() + 15
-    while children(but="resource_tracker") - before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not children(but="resource_tracker") - before
+    wait_until(lambda: not children(but="resource_tracker") - before)
     judge.close()
