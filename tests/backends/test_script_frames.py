@@ -296,10 +296,21 @@ CASES = [
     ({"exit_code": 0, "text": b"MemoryError\n"}, {}, Status.OK, 0),
     ({"exit_code": 1, "text": b"MemoryError\nother\n"}, {}, Status.ERROR, 1),
     ({"exit_code": 1}, {"memory_kills": 1}, Status.MEMORY_LIMIT, 1),
+    ({"exit_code": 1, "cpu_us": 1_000_001}, {"memory_kills": 1}, Status.MEMORY_LIMIT, 1),
+    ({"exit_code": 0, "cpu_us": 1_000_001}, {"memory_kills": 1}, Status.CPU_LIMIT, 0),
     ({"exit_code": 0}, {"memory_kills": 1, "process_limit_hits": 1}, Status.OK, 0),
     ({"exit_code": 1}, {"process_limit_hits": 2}, Status.PROCESS_LIMIT, 1),
     (
         {"exit_code": 1, "text": b"BlockingIOError: [Errno 11] Resource temporarily unavailable\n"},
+        {},
+        Status.PROCESS_LIMIT,
+        1,
+    ),
+    (
+        {
+            "exit_code": 1,
+            "text": b"BlockingIOError: [Errno 11] Resource temporarily unavailable: 'a'",
+        },
         {},
         Status.PROCESS_LIMIT,
         1,

@@ -14,6 +14,7 @@ from executor.guest import seccomp
 X86_64 = 0xC000003E
 I386 = 0x40000003
 KILL, ALLOW, EPERM = 0x80000000, 0x7FFF0000, 0x00050001
+NO_EFFECT = 0x00050000
 CAPABILITY = 0x1122334455667788
 
 OPENAT, IOCTL, FCNTL, TGKILL = 257, 16, 72, 234
@@ -153,3 +154,25 @@ def test_all_jumps_stay_inside_the_program(program: bytes) -> None:
         jump = k if operation == 0x05 else max(if_true, if_false)
         assert operation == 0x06 or at + 1 + jump < len(code)
     assert code[-1][0] == 0x06
+
+
+@pytest.mark.parametrize(
+    ("number", "pids", "verdict"),
+    [
+        (62, (1, 9), NO_EFFECT),  # kill
+        (129, (1, 9), NO_EFFECT),  # rt_sigqueueinfo
+        (200, (1, 9), NO_EFFECT),  # tkill
+        (234, (1, 1), NO_EFFECT),  # tgkill
+        (297, (1, 1), NO_EFFECT),  # rt_tgsigqueueinfo
+        (434, (1, 0), EPERM),  # pidfd_open
+        (101, (16, 1), EPERM),  # ptrace
+        (62, (2, 1), ALLOW),
+        (62, (0xFFFFFFFF, 9), ALLOW),
+        (101, (1, 2), ALLOW),
+        (39, (1, 1), ALLOW),
+    ],
+)
+def test_the_shield_keeps_the_first_process_and_nothing_else(
+    number: int, pids: tuple[int, int], verdict: int
+) -> None:
+    assert call(seccomp.shield(), number, *pids) == verdict
