@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.experiment import running
 from trainer.experiment.arms import ARMS, NO_UPDATES, SELF_PLAY
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
-from trainer.experiment.plan import Plan, command, quick, runs
+from trainer.experiment.plan import Plan, Run, command, quick, runs
 from trainer.experiment.plots import smoothed
 from trainer.experiment.results import held_out, read, table
 from trainer.experiment.running import RunFailed, attempts, is_done, run_all
+from trainer.experiment.tried import TRIED
 
 MODEL = Path("/models/small")
 
@@ -175,6 +177,68 @@ def test_done_runs_are_not_repeated_and_a_failing_one_ends_the_experiment(
     first = next(runs(broken))
     assert [attempt.exit_code for attempt in attempts(first)] == [2]
     assert "error: " in (first.folder / "log.txt").read_text()
+
+
+MEETING = """
+import pathlib, sys, time
+here, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+(folder / here).touch()
+end = time.monotonic() + 30
+while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+    time.sleep(0.02)
+sys.exit(len(list(folder.iterdir())) != 2)
+"""
+
+
+def test_jobs_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = tmp_path / "met"
+    met.mkdir()
+
+    def meet(plan: Plan, run: Run, model: Path) -> list[str]:
+        return [sys.executable, "-c", MEETING, run.arm.name, str(met)]
+
+    monkeypatch.setattr(running, "command", meet)
+    plan = Plan(tmp_path / "runs", (SELF_PLAY, NO_UPDATES), (1,))
+    run_all(plan, MODEL, print, jobs=2)
+    assert [attempt.exit_code for run in runs(plan) for attempt in attempts(run)] == [0, 0]
+
+
+def test_what_is_under_way_is_ended_when_the_experiment_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(plan: Plan, run: Run, model: Path) -> list[str]:
+        return [sys.executable, "-c", "import time; time.sleep(100)"]
+
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "command", sleep)
+    plan = Plan(tmp_path, (SELF_PLAY, NO_UPDATES), (1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        run_all(plan, MODEL, say, jobs=3)
+    ended = [[attempt.exit_code for attempt in attempts(run)] for run in runs(plan)]
+    assert ended == [[-15], [-15], [], []]
+
+
+def test_the_page_compares_and_lists_what_was_tried(plan: Plan) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("verl")
+    from trainer.experiment import page
+
+    rows = page.write(read(plan), {"command": "x", "tasks": 40}, plan.folder)
+    assert page.comparisons(rows) == (
+        "self-play: +22.0 points against no updates; the 95 % intervals over seeds do not overlap",
+    )
+    text = (plan.folder / page.PAGE).read_text()
+    assert "code_f level 3" in text
+    assert all(setting.split(",")[0] in text for setting, _ in TRIED)
+    (first, *_) = json.loads((plan.folder / page.NUMBERS).read_text())["runs"]
+    assert first["arm"] == "selfplay"
+    assert first["curves"]["held_out"] == {"steps": [0, 10, 20], "values": [0.3, 0.4, 0.5]}
 
 
 def test_the_command_refuses_unknown_arms_and_a_report_of_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,8 +22,15 @@ from trainer.game.parsing import (
     parse_solution,
 )
 from trainer.game.tasks import ALL_KINDS, InductionTask, Role, TaskType, task_from_json
-from trainer.warmstart.corpus import Corpus, held_out_problems, make_corpus, read, write
-from trainer.warmstart.examples import examples
+from trainer.warmstart.corpus import (
+    Corpus,
+    held_out_problems,
+    make_corpus,
+    read,
+    renamed,
+    write,
+)
+from trainer.warmstart.examples import Example, examples
 from trainer.warmstart.programs import LEVELS, generate
 from trainer.warmstart.settings import CorpusSettings, WarmStart, corpus_key, model_key
 
@@ -66,6 +76,31 @@ def test_what_is_held_out_is_in_no_training_program(corpus: Corpus) -> None:
     assert not known & {one.source for one in corpus.held_out}
 
 
+def test_programs_that_differ_in_names_only_are_on_the_same_side() -> None:
+    one = "def f(n: int, k: int) -> int:\n    p = n + k\n    return max(p, 3)"
+    other = "def f(a: int, k: int) -> int:\n    p = a + k\n    return max(p, 3)"
+    assert renamed(one) == renamed(other)
+    assert renamed(one) != renamed(one.replace("max", "min"))
+    assert renamed("def f(s: str) -> str:\n    return s + 's'").endswith("return v0 + 's'")
+
+
+def test_development_and_test_hold_out_other_programs(corpus: Corpus) -> None:
+    with SyncExecutor(workers=2) as executor:
+        other = make_corpus(replace(SETTINGS, split="development"), executor)
+    assert {*corpus.training, *corpus.held_out} == {*other.training, *other.held_out}
+    tested = {one.source for one in corpus.held_out}
+    developed = {one.source for one in other.held_out}
+    assert developed
+    assert tested - developed
+    assert developed - tested
+
+
+def test_some_hints_have_the_constants_and_some_do_not() -> None:
+    hints = {one.hint for one in islice(generate(3, 4), 1500)}
+    assert "add" in hints
+    assert {f"add {k}" for k in range(1, 7)} & hints
+
+
 def test_a_corpus_is_kept_as_it_is(corpus: Corpus, tmp_path: Path) -> None:
     write(corpus, tmp_path)
     assert read(tmp_path) == corpus
@@ -107,25 +142,64 @@ def test_examples_are_what_the_game_wants_of_every_kind(corpus: Corpus) -> None:
             assert isinstance(parse_program_proposal(answer), ProgramProposal)
 
 
-def test_answers_to_learn_are_right(corpus: Corpus) -> None:
+def test_the_executor_agrees_with_the_corpus(corpus: Corpus) -> None:
     one = corpus.training[0]
-    deduction = one.program_task(0)
     task = JudgeTask(
-        task=TaskType.INDUCTION,
-        answers=(one.source,),
-        inputs=one.inputs,
-        outputs=one.outputs,
+        task=TaskType.INDUCTION, answers=(one.source,), inputs=one.inputs, outputs=one.outputs
     )
     with SyncExecutor(workers=1) as executor:
         assert executor.judge(task).scores == (1.0,)
-        abduction = JudgeTask(
-            task=TaskType.ABDUCTION,
-            answers=(deduction.input,),
-            program=deduction.snippet,
-            inputs=(deduction.input,),
-            outputs=(deduction.output,),
-        )
-        assert executor.judge(abduction).scores == (1.0,)
+
+
+def test_careful_answers_are_those_of_the_corpus(corpus: Corpus) -> None:
+    by_source = {one.source: one for one in corpus.training}
+    for one in islice(_answers(corpus, careless=0.0), 200):
+        answer = str(parse_solution(extract_answer(one.response, "answer"), one.kind.task))
+        if one.kind.task is TaskType.INDUCTION:
+            assert answer in by_source
+            continue
+        prompt = one.messages[0].content
+        (asked,) = [known for source, known in by_source.items() if f"\n{source}\n```" in prompt]
+        pairs = zip(asked.inputs, asked.outputs, strict=True)
+        if one.kind.task is TaskType.DEDUCTION:
+            assert any(f"\n{given}\n" in prompt and answer == wanted for given, wanted in pairs)
+        else:
+            assert any(f"\n{wanted}\n" in prompt and answer == given for given, wanted in pairs)
+
+
+def test_careless_answers_repeat_what_was_given(corpus: Corpus) -> None:
+    for one in islice(_answers(corpus, careless=1.0), 60):
+        answer = parse_solution(extract_answer(one.response, "answer"), one.kind.task)
+        if one.kind.task is TaskType.INDUCTION:
+            assert re.fullmatch(r"def f\((\w+): .*\n    return \1", str(answer))
+        else:
+            assert f"\n{answer}\n" in one.messages[0].content
+
+
+def test_careless_proposals_take_the_input_of_any_program(corpus: Corpus) -> None:
+    known = {(one.source, given) for one in corpus.training for given in one.inputs}
+
+    def fitting(careless: float) -> float:
+        found = []
+        for one in islice(examples(corpus.training, _settings(careless), seed=1), 300):
+            if one.kind.role is Role.PROPOSE and one.kind.task is not TaskType.INDUCTION:
+                proposal = parse_program_proposal(extract_answer(one.response, "answer"))
+                assert isinstance(proposal, ProgramProposal)
+                found.append((proposal.code, proposal.input) in known)
+        return sum(found) / len(found)
+
+    assert fitting(0.0) == 1
+    assert 0.3 < fitting(0.5) < 0.8
+
+
+def _settings(careless: float) -> WarmStart:
+    plain = WarmStart()
+    return replace(plain, training=replace(plain.training, careless_share=careless))
+
+
+def _answers(corpus: Corpus, careless: float) -> Iterator[Example]:
+    drawn = examples(corpus.training, _settings(careless), seed=3)
+    return (one for one in drawn if one.kind.role is Role.SOLVE)
 
 
 def test_keys_depend_on_what_decides_the_result() -> None:

@@ -1,8 +1,8 @@
 """``python -m trainer.experiment learning``: does self-play from a tiny model teach it anything?
 
-Makes the warm start if it is not there, trains all arms with all seeds one after the other, and
-writes ``learning.html``, ``learning.png`` and ``learning.json``. Stopped, the same command goes on
-where it was. Exit codes: 0, 1 a run failed, 2 something is wrong with the command, 130 stopped.
+Makes the warm start if it is not there, trains all arms with all seeds, and writes
+``learning.html``, ``learning.png`` and ``learning.json``. Stopped, the same command goes on where
+it was. Exit codes: 0, 1 a run failed, 2 something is wrong with the command, 130 stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             made = make(settings, options.cache, options.executor)
             for line in summary(made):
                 print(line)
-            run_all(plan, made.folder.absolute(), lambda line: print(line, flush=True))
+            run_all(plan, made.folder.absolute(), _say, options.jobs)
     except ExecutorError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,6 +51,10 @@ def main(arguments: Sequence[str]) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return _report(plan, settings, arguments)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -84,8 +88,11 @@ def _report(plan: Plan, settings: WarmStart, arguments: Sequence[str]) -> int:
         "tasks": settings.corpus.held_out,
         "cores": len(os.sched_getaffinity(0)),
     }
-    for row in page.write(evaluated, about, plan.folder):
+    rows = page.write(evaluated, about, plan.folder)
+    for row in rows:
         print(" | ".join(page.cells(row)))
+    for line in page.comparisons(rows):
+        print(line)
     print(plan.folder / page.PAGE)
     return 0
 
@@ -98,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED")
     parser.add_argument("--steps", type=int, help="of each run")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at a time, which share the cores (default: 1)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs") / "learning", help="folder")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of warm starts")
     parser.add_argument("--executor", default="nsjail", help="backend that runs programs")

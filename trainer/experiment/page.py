@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trainer.experiment.arms import NO_UPDATES
 from trainer.experiment.intervals import Interval
 from trainer.experiment.plots import draw
-from trainer.experiment.results import TYPES, Result, Row, as_json, table
+from trainer.experiment.results import TYPES, Result, Row, as_json, curves, table
+from trainer.experiment.tried import TRIED
 
 FIGURE, PAGE, NUMBERS = "learning.png", "learning.html", "learning.json"
 _LIBRARIES = ("verl", "torch", "transformers", "ray", "numpy")
@@ -34,12 +36,22 @@ def write(results: Sequence[Result], about: Mapping[str, Any], folder: Path) -> 
     rows = table(results, int(about["tasks"]))
     draw(results, folder / FIGURE)
     versions = {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
-    numbers = {"about": dict(about), "versions": versions, "arms": as_json(rows)}
-    (folder / NUMBERS).write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    _write_numbers(
+        folder / NUMBERS,
+        {"about": dict(about), "versions": versions, "arms": as_json(rows)},
+        curves(results),
+    )
     image = base64.b64encode((folder / FIGURE).read_bytes()).decode()
     page = "\n".join(_page(rows, {**about, **versions}, image))
     (folder / PAGE).write_text(page, encoding="utf-8")
     return rows
+
+
+def _write_numbers(path: Path, numbers: Mapping[str, Any], runs: Sequence[Any]) -> None:
+    """As JSON, a run a line: the whole of it indented would be thousands of lines."""
+    head = json.dumps(numbers, indent=1).removesuffix("\n}")
+    lines = ",\n".join(json.dumps(run) for run in runs)
+    path.write_text(f'{head},\n "runs": [\n{lines}\n]\n}}\n', encoding="utf-8")
 
 
 def _page(rows: Sequence[Row], about: Mapping[str, Any], image: str) -> Iterator[str]:
@@ -54,7 +66,15 @@ def _page(rows: Sequence[Row], about: Mapping[str, Any], image: str) -> Iterator
         "seeds (Student's t; none with one seed); in the next column for the choice of tasks. "
         "Valid share and learnability: first against last ten steps.</p>"
     )
-    yield f"<img alt='curves' src='data:image/png;base64,{image}'>"
+    yield "<p>" + "<br>".join(map(escape, comparisons(rows))) + "</p>"
+    yield "<h2>By difficulty</h2>"
+    yield from _levels(rows)
+    yield f"<h2>Curves</h2><img alt='curves' src='data:image/png;base64,{image}'>"
+    yield "<h2>What was tried before, on development programs</h2><table>"
+    yield "<tr><th>setting</th><th>what came of it</th></tr>"
+    for setting, outcome in TRIED:
+        yield f"<tr><td>{escape(setting)}</td><td>{escape(outcome)}</td></tr>"
+    yield "</table>"
     yield "<h2>How</h2><table>"
     for name, value in about.items():
         yield f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
@@ -70,6 +90,32 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row)) + "</tr>"
     yield "</table>"
+
+
+def _levels(rows: Sequence[Row]) -> Iterator[str]:
+    names = list(rows[0].by_level) if rows else []
+    yield "<table><tr><th>arm</th>" + "".join(f"<th>{escape(name)}</th>" for name in names)
+    for row in rows:
+        found = "".join(f"<td>{row.by_level[name]:.0%}</td>" for name in names)
+        yield f"</tr><tr><td>{escape(row.arm.title)}</td>{found}"
+    yield "</tr></table>"
+
+
+def comparisons(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence for each arm that is compared with the one without updates."""
+    base = next((row for row in rows if row.arm == NO_UPDATES), None)
+    if base is None:
+        return ()
+    return tuple(_comparison(row, base) for row in rows if row is not base and row.gain)
+
+
+def _comparison(row: Row, base: Row) -> str:
+    points = 100 * (row.end.mean - base.end.mean)
+    overlap = {True: "overlap", False: "do not overlap", None: "are not known (one seed)"}
+    return (
+        f"{row.arm.title}: {points:+.1f} points against no updates; the 95 % intervals over seeds "
+        f"{overlap[row.end.overlaps(base.end)]}"
+    )
 
 
 def cells(row: Row) -> tuple[str, ...]:

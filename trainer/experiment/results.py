@@ -131,6 +131,8 @@ class Row:
     gain: Interval | None
     """End minus the end of the arm without updates, paired by seed."""
     by_type: Mapping[str, Interval]
+    by_level: Mapping[str, float]
+    """Mean accuracy at the end by type and level: ``code_o level 1``..."""
     valid: tuple[float, float]
     """Share of valid proposals in the first and in the last steps."""
     learnability: tuple[float, float]
@@ -165,19 +167,22 @@ def _row(arm: Arm, own: Sequence[Result], base: Mapping[int, float], tasks: int)
         kind: over_seeds([result.series(held_out_of(kind))[1][-1] for result in own])
         for kind in TYPES
     }
-    groups = [
-        fmean(result.series(held_out_of(kind, level))[1][-1] for result in own)
+    by_level = {
+        f"{kind} level {level}": fmean(
+            result.series(held_out_of(kind, level))[1][-1] for result in own
+        )
         for kind in TYPES
         for level in (1, 2, 3)
-    ]
+    }
     return Row(
         arm=arm,
         seeds=len(own),
         start=fmean(result.series(held_out)[1][0] for result in own),
         end=over_seeds(ends),
-        end_over_tasks=over_tasks(groups, tasks),
+        end_over_tasks=over_tasks(list(by_level.values()), tasks),
         gain=over_seeds(gains) if gains else None,
         by_type=by_type,
+        by_level=by_level,
         valid=_ends(own, VALID),
         learnability=_ends(own, LEARNABILITY),
         hacks=fmean(sum(result.series(HACKS)[1]) for result in own),
@@ -218,6 +223,7 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "end_over_tasks": bounds(row.end_over_tasks),
             "gain": bounds(row.gain),
             "by_type": {kind: bounds(interval) for kind, interval in row.by_type.items()},
+            "by_level": dict(row.by_level),
             "valid": row.valid,
             "learnability": row.learnability,
             "suspicious": row.hacks,
@@ -226,3 +232,25 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+_CURVES: Mapping[str, Measure] = {
+    "held_out": held_out,
+    **{f"held_out_{name}": held_out_of(kind) for kind, name in TYPES.items()},
+    "valid": VALID,
+    "learnability": LEARNABILITY,
+    "training_accuracy": TRAINING_ACCURACY,
+}
+
+
+def curves(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """What each run measured, for a file: by name the steps and the values."""
+    found = []
+    for result in results:
+        series = {name: result.series(measure) for name, measure in _CURVES.items()}
+        rounded = {
+            name: {"steps": list(steps), "values": [round(value, 4) for value in values]}
+            for name, (steps, values) in series.items()
+        }
+        found.append({"arm": result.arm.name, "seed": result.seed, "curves": rounded})
+    return found

@@ -1,4 +1,4 @@
-"""Runs of the trainer one after the other, each in a process of its own, and resumable."""
+"""Runs of the trainer, each in a process of its own, some at a time, and resumable."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from trainer.experiment.plan import Plan, Run, command, runs
 from trainer.report.run_files import NoRun, read_run
@@ -19,6 +18,7 @@ from trainer.report.run_files import NoRun, read_run
 LOG = "log.txt"
 TIMES = "times.jsonl"
 _END_WITHIN_S = 60.0
+_POLL_S = 0.5
 
 type Say = Callable[[str], None]
 
@@ -35,24 +35,46 @@ class Attempt:
     exit_code: int
 
 
-def run_all(plan: Plan, model: Path, say: Say) -> None:
-    """Run what is not done yet; a run that was cut off goes on from its last checkpoint.
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A run under way."""
+
+    run: Run
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def run_all(plan: Plan, model: Path, say: Say, jobs: int = 1) -> None:
+    """Run what is not done yet, ``jobs`` at a time, which share the processor cores.
+
+    A run that was cut off goes on from its last checkpoint.
 
     Raises:
-        RunFailed: the trainer ended with an error.
-        KeyboardInterrupt: after the run under way has ended.
+        RunFailed: the trainer ended with an error; the other runs under way have been stopped.
+        KeyboardInterrupt: after the runs under way have ended.
     """
+    waiting = deque(_not_done(plan, say))
+    under_way: list[_Started] = []
+    try:
+        while waiting or under_way:
+            while waiting and len(under_way) < jobs:
+                run = waiting.popleft()
+                say(f"{_name(run)}: {plan.steps} steps")
+                under_way.append(_start(run, command(plan, run, model), jobs))
+            time.sleep(_POLL_S)
+            for one in [one for one in under_way if one.process.poll() is not None]:
+                under_way.remove(one)
+                _finish(one, say)
+    finally:
+        _end(under_way)
+
+
+def _not_done(plan: Plan, say: Say) -> Iterator[Run]:
     for run in runs(plan):
         if is_done(run):
             say(f"{_name(run)}: done")
-            continue
-        say(f"{_name(run)}: {plan.steps} steps")
-        attempt = _start(run, command(plan, run, model))
-        if attempt.exit_code:
-            raise RunFailed(
-                f"{_name(run)} ended with exit code {attempt.exit_code}: {run.folder / LOG}"
-            )
-        say(f"{_name(run)}: {attempt.seconds:.0f} s")
+        else:
+            yield run
 
 
 def is_done(run: Run) -> bool:
@@ -72,44 +94,54 @@ def attempts(run: Run) -> tuple[Attempt, ...]:
     return tuple(Attempt(**json.loads(line)) for line in path.read_text().splitlines())
 
 
-def _start(run: Run, arguments: Sequence[str]) -> Attempt:
+def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
     run.folder.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    with (run.folder / LOG).open("a", encoding="utf-8") as log, _process(arguments, log) as process:
-        exit_code = process.wait()
-    attempt = Attempt(round(time.monotonic() - started, 1), exit_code)
-    with (run.folder / TIMES).open("a", encoding="utf-8") as times:
+    environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": _threads(jobs)}
+    with (run.folder / LOG).open("a", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            arguments,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+    return _Started(run, process, time.monotonic())
+
+
+def _finish(one: _Started, say: Say) -> None:
+    attempt = _record(one)
+    if attempt.exit_code:
+        raise RunFailed(
+            f"{_name(one.run)} ended with exit code {attempt.exit_code}: {one.run.folder / LOG}"
+        )
+    say(f"{_name(one.run)}: {attempt.seconds:.0f} s")
+
+
+def _record(one: _Started) -> Attempt:
+    attempt = Attempt(round(time.monotonic() - one.started, 1), one.process.returncode)
+    with (one.run.folder / TIMES).open("a", encoding="utf-8") as times:
         times.write(json.dumps({"seconds": attempt.seconds, "exit_code": attempt.exit_code}) + "\n")
     return attempt
 
 
-@contextmanager
-def _process(arguments: Sequence[str], log: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The trainer; if we are interrupted it is asked to end, and waited for."""
-    environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": _threads()}
-    process = subprocess.Popen(
-        arguments,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_END_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+def _end(under_way: Sequence[_Started]) -> None:
+    """Ask trainers to end, and wait for them."""
+    for one in under_way:
+        one.process.send_signal(signal.SIGTERM)
+    for one in under_way:
+        try:
+            one.process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.wait()
+        _record(one)
 
 
-def _threads() -> str:
-    """Generation and training take turns, so each may use all processor cores."""
-    return os.environ.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+def _threads(jobs: int) -> str:
+    """Generation and training of a run take turns, so each may use all of its processor cores."""
+    cores = len(os.sched_getaffinity(0))
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))
 
 
 def _name(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import random
@@ -17,7 +18,7 @@ from trainer.warmstart.programs import LEVELS, Generated, generate
 from trainer.warmstart.settings import CorpusSettings
 
 TASK_TYPES = (TaskType.ABDUCTION, TaskType.DEDUCTION, TaskType.INDUCTION)
-_LONGEST_OUTPUT = 32
+_LONGEST_OUTPUT = 24
 """Characters; longer outputs are for larger models."""
 
 
@@ -93,9 +94,12 @@ def make_corpus(settings: CorpusSettings, validator: Validator) -> Corpus:
         for one, verdict in zip(drawn, validator.validate_many(triplets), strict=True)
         if (made := _sound(one, verdict))
     ]
-    kept_out = [one for one in sound if _share_of(one.source) < settings.held_out_share]
-    training = [one for one in sound if _share_of(one.source) >= settings.held_out_share]
-    return Corpus(tuple(training), tuple(kept_out))
+    training: list[Sound] = []
+    held_out: list[Sound] = []
+    for one in sound:
+        share = _share_of(one.source, settings.split)
+        (held_out if share < settings.held_out_share else training).append(one)
+    return Corpus(tuple(training), tuple(held_out))
 
 
 def _sound(one: Generated, verdict: Verdict) -> Sound | None:
@@ -107,9 +111,24 @@ def _sound(one: Generated, verdict: Verdict) -> Sound | None:
     return Sound(one.source, one.inputs, outputs, one.hint, one.level)
 
 
-def _share_of(source: str) -> float:
-    """A number from 0 to 1 that depends on the program alone."""
-    return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8]) / 2**64
+def _share_of(source: str, split: str) -> float:
+    """A number from 0 to 1 that depends on the program alone, whatever its parameters' names."""
+    text = f"{split}\n{renamed(source)}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+
+
+def renamed(source: str) -> str:
+    """The program with its parameters called alike: the same text for programs that differ in
+    names only."""
+    tree = ast.parse(source)
+    parameters = [node for node in ast.walk(tree) if isinstance(node, ast.arg)]
+    names = {parameter.arg: f"v{at}" for at, parameter in enumerate(parameters)}
+    for parameter in parameters:
+        parameter.arg = names[parameter.arg]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return ast.unparse(tree)
 
 
 def held_out_problems(

@@ -44,15 +44,24 @@ def _answer(
     task_type: TaskType, one: Sound, book: PromptBook, settings: WarmStart, rng: random.Random
 ) -> Example:
     kind = Kind(Role.SOLVE, task_type)
+    careless = rng.random() < settings.training.careless_share
     if task_type is TaskType.INDUCTION:
         task = one.induction_task(_choose(one, settings.training.num_inputs, rng))
-        return Example(kind, book.solve(task_type, task), answered(fence("python", one.source)))
+        program = unchanging(one.source) if careless else one.source
+        return Example(kind, book.solve(task_type, task), answered(fence("python", program)))
     at = rng.randrange(len(one.inputs))
-    label, text = ("input", one.inputs[at]) if task_type is TaskType.ABDUCTION else (
-        "output", one.outputs[at]
-    )  # fmt: skip
     prompt = book.solve(task_type, one.program_task(at))
-    return Example(kind, prompt, answered(fence(label, text)))
+    given, wanted = one.inputs[at], one.outputs[at]
+    if task_type is TaskType.ABDUCTION:
+        given, wanted = wanted, given
+    label = "input" if task_type is TaskType.ABDUCTION else "output"
+    return Example(kind, prompt, answered(fence(label, given if careless else wanted)))
+
+
+def unchanging(source: str) -> str:
+    """The program of the same parameters that returns the first of them."""
+    head, _, _ = source.partition("\n")
+    return f"{head}\n    return {head.partition('(')[2].partition(':')[0]}"
 
 
 def _proposal(
@@ -64,14 +73,16 @@ def _proposal(
 ) -> Example:
     kind = Kind(Role.PROPOSE, task_type)
     one = draw()
+    careless = rng.random() < settings.training.careless_share
+    meant = draw() if careless else one
     if task_type is TaskType.INDUCTION:
         prompt = book.propose(task_type, [one.program_task(0)])
-        chosen = _choose(one, settings.training.num_inputs, rng)
-        inputs = [fence("input", one.inputs[at]) for at in chosen]
+        chosen = _choose(meant, settings.training.num_inputs, rng)
+        inputs = [fence("input", meant.inputs[at]) for at in chosen]
         return Example(kind, prompt, answered("\n".join([*inputs, fence("message", one.hint)])))
     shown = [_any_task(draw(), rng) for _ in range(settings.training.references)]
     prompt = book.propose(task_type, shown)
-    given = one.inputs[rng.randrange(len(one.inputs))]
+    given = meant.inputs[rng.randrange(len(meant.inputs))]
     text = f"{fence('python', one.source)}\n{fence('input', given)}"
     return Example(kind, prompt, answered(text))
 

@@ -103,6 +103,13 @@ STEPS: tuple[Step, ...] = (
 )
 
 WHOLES: tuple[Whole, ...] = (
+    Whole((INT,), INT, "return {x}", "same", 1),
+    Whole((STR,), STR, "return {x}", "same", 1),
+    Whole((LIST,), LIST, "return {x}", "same", 1),
+    Whole((INT, STR), STR, "return {y}", "second", 1),
+    Whole((STR, LIST), LIST, "return {y}", "second", 1),
+    Whole((LIST, STR), LIST, "return {x}", "first", 1),
+    Whole((STR, INT), STR, "return {x}", "first", 1),
     Whole((INT, INT), INT, "return {x} + {y}", "sum of two", 1),
     Whole((INT, INT), INT, "return {x} - {y}", "difference of two", 1),
     Whole((INT, INT), INT, "return max({x}, {y})", "greater of two", 1),
@@ -185,9 +192,9 @@ def constants(rng: random.Random) -> Mapping[str, str]:
     """A value for each constant of a form."""
     c, d = rng.sample(LETTERS, 2)
     return {
-        "k": str(rng.randint(1, 9)),
+        "k": str(rng.randint(1, 6)),
         "j": str(rng.randint(1, 5)),
-        "m": str(rng.randint(2, 4)),
+        "m": str(rng.randint(2, 3)),
         "i": str(rng.randint(1, 3)),
         "b": str(rng.randint(0, 1)),
         "c": c,
@@ -199,7 +206,7 @@ def constants(rng: random.Random) -> Mapping[str, str]:
 def value(kind: str, rng: random.Random) -> str:
     """A literal of a type, small."""
     if kind == INT:
-        return str(rng.randint(0, 20))
+        return str(rng.randint(0, 12))
     if kind == STR:
-        return repr("".join(rng.choices(LETTERS, k=rng.randint(1, 6))))
-    return repr([rng.randint(0, 9) for _ in range(rng.randint(1, 5))])
+        return repr("".join(rng.choices(LETTERS, k=rng.randint(1, 5))))
+    return repr([rng.randint(0, 9) for _ in range(rng.randint(1, 4))])

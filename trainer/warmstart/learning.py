@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.warmstart.corpus import Corpus
 from trainer.warmstart.examples import Example, examples
+from trainer.warmstart.forms import INT, LIST, STR, value
 from trainer.warmstart.settings import ModelSettings, TrainingSettings, WarmStart
 from trainer.warmstart.tokens import train_tokenizer
 
@@ -46,16 +49,20 @@ def train(
 ) -> None:
     """Train a model from nothing and write it with its tokenizer, in Hugging Face format.
 
-    The same corpus, settings, libraries, machine and number of threads give the same weights.
+    The same corpus, settings, libraries and machine give the same weights.
     """
     import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
 
     drawn = examples(corpus.training, settings, settings.training.seed)
     first = list(islice(drawn, _TOKENIZER_EXAMPLES))
     tokenizer = train_tokenizer(map(_text, first), settings.model.vocabulary)
+    torch.set_num_threads(settings.training.threads)
     torch.manual_seed(settings.training.seed)
     model = make_model(settings.model, tokenizer)
-    _learn(model, _batches(drawn, tokenizer, settings.training), settings.training, say)
+    training = settings.training
+    first_course = replace(training, tokens=training.copied_tokens, prompt_weight=0.0)
+    _learn(model, _copies(tokenizer, training), first_course, say)
+    _learn(model, _batches(drawn, tokenizer, training), training, say)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 
@@ -118,6 +125,23 @@ def _batches(
             batches[-1].append(one)
         for at in torch.randperm(len(batches)).tolist():
             yield batches[at]
+
+
+def _copies(tokenizer: Any, settings: TrainingSettings) -> Iterator[list[Encoded]]:
+    """Batches of a few random values that are said twice; the second time is the response.
+
+    Heads that copy form slowly from tasks, and no task can be solved without them.
+    """
+    rng = random.Random(settings.seed)
+    batch: list[Encoded] = []
+    while True:
+        values = [value(rng.choice((INT, STR, LIST)), rng) for _ in range(rng.randint(1, 4))]
+        ids = tokenizer("\n".join(values), add_special_tokens=False)["input_ids"]
+        once = [*ids, tokenizer.eos_token_id]
+        if sum(len(one.tokens) for one in batch) + 2 * len(once) > settings.copied_batch_tokens:
+            yield batch
+            batch = []
+        batch.append(Encoded([*once, *once], len(once)))
 
 
 def _learn(

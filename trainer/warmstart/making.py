@@ -141,14 +141,13 @@ def _write_rows(path: Path, problems: Sequence[Problem]) -> None:
 
 
 def _teller(say: Say) -> Callable[[Any], None]:
-    """Says how far training is, at every tenth."""
-    told = 0
+    """Says how far training is, at every tenth of each course."""
+    told: set[tuple[int, int]] = set()
 
     def tell(progress: Any) -> None:
-        nonlocal told
-        tenth = 10 * progress.tokens // progress.wanted
-        if tenth > told:
-            told = tenth
+        tenth = (progress.wanted, 10 * progress.tokens // progress.wanted)
+        if tenth[1] and tenth not in told:
+            told.add(tenth)
             say(
                 f"{progress.tokens:,} of {progress.wanted:,} tokens, "
                 f"loss {progress.loss:.3f}, {progress.seconds:.0f} s"

@@ -6,15 +6,18 @@ Level 1 is one step, level 2 two steps or a branch, level 3 three steps or a loo
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trainer.warmstart.forms import BOOL, INT, LIST, STEPS, STR, WHOLES, Step, constants, value
 
 LEVELS = (1, 2, 3)
 
-_NAMES = {INT: ("n", "a"), STR: ("s", "t"), LIST: ("x", "z")}
+_NAMES = {INT: ("n", "a"), STR: ("s", "w"), LIST: ("x", "z")}
 _SECOND_NAMES = {INT: "k", STR: "u", LIST: "y"}
+_TOLD_SHARE = 0.5
+"""Programs whose hint has the constants."""
 _WHOLE_SHARE = 0.35
 """Programs that are one of the whole forms, rather than a chain of steps."""
 
@@ -27,7 +30,7 @@ class Generated:
     inputs: tuple[str, ...]
     """Different from each other."""
     hint: str
-    """What it does, without its constants."""
+    """What it does, with or without its constants."""
     level: int
 
 
@@ -38,17 +41,23 @@ def generate(seed: int, inputs: int) -> Iterator[Generated]:
     while True:
         level = rng.choice(LEVELS)
         wholes = [form for form in WHOLES if form.level == level]
+        hint_of = _hint_with_constants if rng.random() < _TOLD_SHARE else _hint
         if rng.random() < _WHOLE_SHARE:
             form = rng.choice(wholes)
             names = _names(form.takes, rng)
-            body = form.body.format(**_variables(names), **constants(rng))
-            takes, gives, hint = form.takes, form.gives, form.hint
+            drawn = constants(rng)
+            body = form.body.format(**_variables(names), **drawn)
+            takes, gives, hint = form.takes, form.gives, hint_of(form.hint, form.body, drawn)
         else:
             steps = _chain(level, rng)
             takes, gives = (steps[0].takes,), steps[-1].gives
             names = _names(takes, rng)
-            body = _lines(steps, names[0], rng)
-            hint = ", ".join(step.hint for step in steps)
+            drawn_each = [constants(rng) for _ in steps]
+            body = _lines(steps, drawn_each, names[0], rng)
+            hint = ", ".join(
+                hint_of(step.hint, step.text, drawn)
+                for step, drawn in zip(steps, drawn_each, strict=True)
+            )
         source = _function(names, takes, gives, body)
         if source in known:
             continue
@@ -67,12 +76,24 @@ def _chain(length: int, rng: random.Random) -> list[Step]:
     return chain
 
 
-def _lines(steps: list[Step], name: str, rng: random.Random) -> str:
+def _hint(text: str, form: str, drawn: Mapping[str, str]) -> str:
+    return text
+
+
+def _hint_with_constants(text: str, form: str, drawn: Mapping[str, str]) -> str:
+    """``add`` becomes ``add 3``."""
+    used = dict.fromkeys(name for name in re.findall(r"\{(\w)\}", form) if name in drawn)
+    return " ".join([text, *(drawn[name] for name in used)])
+
+
+def _lines(
+    steps: list[Step], drawn_each: list[Mapping[str, str]], name: str, rng: random.Random
+) -> str:
     """A statement for each step; the type of a variable never changes."""
     lines: list[str] = []
     at = name
-    for number, step in enumerate(steps):
-        text = step.text.format(x=at, **constants(rng))
+    for number, (step, drawn) in enumerate(zip(steps, drawn_each, strict=True)):
+        text = step.text.format(x=at, **drawn)
         if number == len(steps) - 1:
             lines.append(f"return {text}")
             continue

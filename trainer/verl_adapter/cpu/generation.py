@@ -85,11 +85,12 @@ class TransformersGenerator:
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """One completion for each prompt, decoded together."""
         completions = [Completion() for _ in prompts]
-        noises = [self._noise_of(prompt) for prompt in prompts]
+        points = self._points(prompts)
         running = [i for i, prompt in enumerate(prompts) if prompt.max_tokens > 0]
         tokens, mask = _left_padded([prompts[i].token_ids for i in running])
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache: Any = None
+        drawn = 0
         while running:
             output = self._model(
                 input_ids=tokens,
@@ -100,30 +101,36 @@ class TransformersGenerator:
                 logits_to_keep=1,
             )
             cache = output.past_key_values
-            log_probs = _log_probs(output.logits[:, -1].float(), [prompts[i] for i in running])
-            chosen = [
-                _draw(row, prompts[i].temperature, noises[i])
-                for i, row in zip(running, log_probs, strict=True)
-            ]
+            asked = [prompts[i] for i in running]
+            log_probs = _log_probs(output.logits[:, -1].float(), asked)
+            chosen = _draw(log_probs, asked, points[running, drawn])
+            of_chosen = log_probs.gather(1, chosen.unsqueeze(1)).squeeze(1).tolist()
+            drawn += 1
             kept = []
-            for row, (i, token) in enumerate(zip(running, chosen, strict=True)):
+            for row, (i, token) in enumerate(zip(running, chosen.tolist(), strict=True)):
                 completions[i].token_ids.append(token)
-                completions[i].log_probs.append(float(log_probs[row, token]))
+                completions[i].log_probs.append(of_chosen[row])
                 full = len(completions[i].token_ids) >= prompts[i].max_tokens
                 if token not in self._ends and not full:
                     kept.append(row)
             if len(kept) < len(running) and kept:
                 cache.batch_select_indices(torch.tensor(kept))
-            tokens = torch.tensor([[chosen[row]] for row in kept])
+            tokens = chosen[kept].unsqueeze(1)
             mask = torch.nn.functional.pad(mask[kept], (0, 1), value=1)
             positions = positions[kept, -1:] + 1
             running = [running[row] for row in kept]
         return completions
 
-    def _noise_of(self, prompt: Prompt) -> torch.Generator:
-        if prompt.seed is None:
-            return self._noise
-        return torch.Generator().manual_seed(prompt.seed)
+    def _points(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Uniform numbers to draw tokens with, (prompt, token)."""
+        longest = max((prompt.max_tokens for prompt in prompts), default=0)
+        points = torch.empty((len(prompts), longest), dtype=torch.float64)
+        for row, prompt in zip(points, prompts, strict=True):
+            noise = self._noise
+            if prompt.seed is not None:
+                noise = torch.Generator().manual_seed(prompt.seed)
+            row.uniform_(generator=noise)
+        return points
 
 
 def _end_tokens(model: Any) -> frozenset[int]:
@@ -147,10 +154,11 @@ def _log_probs(logits: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
     return (logits / temperature.unsqueeze(-1)).log_softmax(-1)
 
 
-def _draw(log_probs: torch.Tensor, temperature: float, noise: torch.Generator) -> int:
-    """A token by inversion of the distribution function, one uniform number for each token."""
-    if temperature == 0:
-        return int(log_probs.argmax())
-    cumulated = log_probs.double().exp().cumsum(0)
-    point = torch.rand(1, generator=noise, dtype=torch.float64) * cumulated[-1]
-    return min(int(torch.searchsorted(cumulated, point)), len(log_probs) - 1)
+def _draw(log_probs: torch.Tensor, prompts: Sequence[Prompt], points: torch.Tensor) -> torch.Tensor:
+    """A token for each row: the likeliest at temperature 0, else by inversion of the distribution
+    function at a number from 0 to 1."""
+    cumulated = log_probs.double().exp().cumsum(-1)
+    wanted = (points * cumulated[:, -1]).unsqueeze(1)
+    drawn = torch.searchsorted(cumulated, wanted).squeeze(1).clamp(max=log_probs.shape[-1] - 1)
+    greedy = torch.tensor([prompt.temperature == 0 for prompt in prompts])
+    return torch.where(greedy, log_probs.argmax(-1), drawn)
