@@ -17,7 +17,7 @@ from trainer.game.judging import TaskJudge
 from trainer.game.policy import Request, Response
 from trainer.game.selfplay import StepResult
 from trainer.game.settings import AdvantageSettings, AzrSettings, GameSettings, RewardSettings
-from trainer.game.tasks import Role
+from trainer.game.tasks import Kind, Role
 from trainer.game.trrpp import advantages, grouping
 
 
@@ -108,6 +108,40 @@ def test_grouping_keeps_kinds_or_makes_one_group() -> None:
     assert list(own) == list(advantages(rewards, lengths, kinds))
     assert own[1] == 0
     assert advantages(rewards, lengths, grouping(kinds, "global"))[1] != 0
+
+
+class Sampler:
+    """Right when it is greedy, and every second time else."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float | None]] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        for request in requests:
+            self.asked.append((request.n, request.temperature))
+            for sample in range(request.n):
+                right = request.temperature == 0 or sample % 2
+                yield Response(request.id, sample, fenced("output", "8" if right else "9"), 5)
+
+
+def test_benchmark_rows_are_sampled_beside_the_greedy_answer(judge: TaskJudge) -> None:
+    validation = pytest.importorskip("trainer.verl_adapter.validation")
+    sampler = Sampler()
+
+    def scores(samples: int) -> tuple[dict[str, float], dict[str, float]]:
+        azr = AzrSettings(problem_types=("code_o",), validation_samples=samples)
+        settings = GameSettings(azr=azr, train_batch_size=2)
+        task_type, task = known(settings)
+        problem = validation.Problem("some", Kind(Role.SOLVE, task_type), task)
+        drawer = SelfPlay(settings, new_buffers(settings), judge).drawer
+        with_what = ([problem], sampler, judge, drawer, settings)
+        return validation.evaluate(*with_what), validation.evaluate_samples(*with_what)
+
+    greedy, sampled = scores(4)
+    assert greedy["val/test_score/some"] == greedy["val/accuracy"] == 1
+    assert sampled == {"val/sampled_score/some": 0.5, "val/sampled_accuracy": 0.5}
+    assert sampler.asked == [(1, 0.0), (4, 1.0)]
+    assert scores(0)[1] == {}
 
 
 def test_programs_that_are_held_out_are_neither_trained_on_nor_stored(tmp_path: Path) -> None:

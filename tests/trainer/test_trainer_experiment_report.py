@@ -44,6 +44,7 @@ def finish(folder: Path, *, end: float, steps: int = 20, start: float = 0.3) -> 
             for kind in "iof":
                 for level in (1, 2, 3):
                     metrics[f"val/test_score/code_{kind}_level{level}"] = score + (level - 2) / 10
+                    metrics[f"val/sampled_score/code_{kind}_level{level}"] = score / 2
         lines.append(json.dumps({"step": step, "metrics": metrics}))
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
 
@@ -117,16 +118,30 @@ def test_every_command_is_a_configuration_that_the_trainer_takes(tmp_path: Path)
 def test_the_table_compares_with_the_arm_without_updates(plan: Plan) -> None:
     own, base = table(read(plan), tasks=40)
     assert (own.arm, own.seeds) == (SELF_PLAY, 3)
-    assert own.start == pytest.approx(0.3)
-    assert own.end.mean == pytest.approx(0.52)
-    assert own.gain is not None
-    assert own.gain.mean == pytest.approx(0.22)
-    assert own.end.overlaps(base.end) is False
-    assert base.gain is not None
-    assert base.gain.mean == 0
+    assert own.greedy.start == pytest.approx(0.3)
+    assert own.greedy.end.mean == pytest.approx(0.52)
+    assert own.greedy.gain is not None
+    assert own.greedy.gain.mean == pytest.approx(0.22)
+    assert own.greedy.end.overlaps(base.greedy.end) is False
+    assert base.greedy.gain is not None
+    assert base.greedy.gain.mean == 0
+    assert own.greedy.by_type["code_f"].mean == pytest.approx(0.52)
+    assert own.greedy.by_level["code_f level 3"] == pytest.approx(0.62)
     assert own.valid[0] < own.valid[1]
     assert own.hacks == 63
-    assert own.by_type["code_f"].mean == pytest.approx(0.52)
+
+
+def test_samples_are_told_apart_from_greedy_answers_and_may_be_missing(plan: Plan) -> None:
+    own, _ = table(read(plan), tasks=40)
+    assert own.sampled is not None
+    assert own.sampled.start == pytest.approx(0.15)
+    assert own.sampled.end.mean == pytest.approx(0.26)
+    assert own.sampled.by_level["code_f level 3"] == pytest.approx(0.26)
+    for run in runs(plan):
+        file = run.folder / "metrics.jsonl"
+        file.write_text(file.read_text().replace("sampled_score", "other_score"))
+    own, _ = table(read(plan), tasks=40)
+    assert own.sampled is None
 
 
 def test_a_run_that_is_not_at_its_end_is_left_out_of_the_table(plan: Plan) -> None:
@@ -161,7 +176,7 @@ def test_the_page_needs_nothing_else_and_has_the_numbers(plan: Plan) -> None:
     assert "python &lt;x&gt;" in text
     assert "http" not in text.replace("http-equiv", "")
     numbers = json.loads((plan.folder / page.NUMBERS).read_text())
-    assert numbers["arms"][0]["gain"]["mean"] == pytest.approx(0.22)
+    assert numbers["arms"][0]["greedy"]["gain"]["mean"] == pytest.approx(0.22)
     assert (plan.folder / page.FIGURE).read_bytes().startswith(b"\x89PNG")
 
 
@@ -231,7 +246,10 @@ def test_the_page_compares_and_lists_what_was_tried(plan: Plan) -> None:
 
     rows = page.write(read(plan), {"command": "x", "tasks": 40}, plan.folder)
     assert page.comparisons(rows) == (
-        "self-play: +22.0 points against no updates; the 95 % intervals over seeds do not overlap",
+        "self-play, temperature 1: +11.0 points against no updates; the 95 % intervals over seeds "
+        "do not overlap",
+        "self-play, greedy: +22.0 points against no updates; the 95 % intervals over seeds "
+        "do not overlap",
     )
     text = (plan.folder / page.PAGE).read_text()
     assert "code_f level 3" in text

@@ -187,3 +187,20 @@ def test_shared_memory_that_nobody_uses_is_removed() -> None:
         used.close()
         used.unlink()
         memory.resource_tracker.unregister(f"/{unused.name}", "shared_memory")
+
+
+def test_agent_loops_of_the_game_are_made_without_hydra_and_others_with_it() -> None:
+    output = in_verl(
+        """
+        import trainer.verl_adapter.agent_loop as ours
+        from verl.experimental.agent_loop import agent_loop
+        made = []
+        ours.SelfPlayAgentLoop.__init__ = lambda self, **arguments: made.append(arguments)
+        instantiate = agent_loop.hydra.utils.instantiate
+        name = "trainer.verl_adapter.agent_loop.SelfPlayAgentLoop"
+        loop = instantiate(config={"_target_": name}, tools=1)
+        print(type(loop) is ours.SelfPlayAgentLoop, made)
+        print(instantiate(config={"_target_": "builtins.dict"}, a=1))
+        """
+    )
+    assert output.splitlines() == ["True [{'tools': 1}]", "{'a': 1}"]

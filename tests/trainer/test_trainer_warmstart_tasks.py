@@ -153,7 +153,7 @@ def test_the_executor_agrees_with_the_corpus(corpus: Corpus) -> None:
 
 def test_careful_answers_are_those_of_the_corpus(corpus: Corpus) -> None:
     by_source = {one.source: one for one in corpus.training}
-    for one in islice(_answers(corpus, careless=0.0), 200):
+    for one in islice(_answers(corpus, wrong=0.0), 200):
         answer = str(parse_solution(extract_answer(one.response, "answer"), one.kind.task))
         if one.kind.task is TaskType.INDUCTION:
             assert answer in by_source
@@ -167,8 +167,9 @@ def test_careful_answers_are_those_of_the_corpus(corpus: Corpus) -> None:
             assert any(f"\n{wanted}\n" in prompt and answer == given for given, wanted in pairs)
 
 
-def test_careless_answers_repeat_what_was_given(corpus: Corpus) -> None:
-    for one in islice(_answers(corpus, careless=1.0), 60):
+def test_wrong_answers_repeat_what_was_given(corpus: Corpus) -> None:
+    for one in islice(_answers(corpus, wrong=1.0), 60):
+        assert one.response.startswith("</think>")
         answer = parse_solution(extract_answer(one.response, "answer"), one.kind.task)
         if one.kind.task is TaskType.INDUCTION:
             assert re.fullmatch(r"def f\((\w+): .*\n    return \1", str(answer))
@@ -176,12 +177,20 @@ def test_careless_answers_repeat_what_was_given(corpus: Corpus) -> None:
             assert f"\n{answer}\n" in one.messages[0].content
 
 
-def test_careless_proposals_take_the_input_of_any_program(corpus: Corpus) -> None:
+def test_careful_authors_say_what_the_program_does(corpus: Corpus) -> None:
+    hints = {one.hint for one in corpus.training}
+    drawn = list(islice(examples(corpus.training, _settings(wrong=0.5, careless=0.5), 2), 300))
+    thoughts = [one.response.partition("</think>")[0] for one in drawn]
+    assert {"", *thoughts} <= {"", *hints}
+    assert 0.35 < thoughts.count("") / len(thoughts) < 0.65
+
+
+def test_wrong_proposals_take_the_input_of_any_program(corpus: Corpus) -> None:
     known = {(one.source, given) for one in corpus.training for given in one.inputs}
 
-    def fitting(careless: float) -> float:
+    def fitting(wrong: float) -> float:
         found = []
-        for one in islice(examples(corpus.training, _settings(careless), seed=1), 300):
+        for one in islice(examples(corpus.training, _settings(wrong=wrong), seed=1), 300):
             if one.kind.role is Role.PROPOSE and one.kind.task is not TaskType.INDUCTION:
                 proposal = parse_program_proposal(extract_answer(one.response, "answer"))
                 assert isinstance(proposal, ProgramProposal)
@@ -192,13 +201,14 @@ def test_careless_proposals_take_the_input_of_any_program(corpus: Corpus) -> Non
     assert 0.3 < fitting(0.5) < 0.8
 
 
-def _settings(careless: float) -> WarmStart:
+def _settings(*, wrong: float, careless: float = 1.0) -> WarmStart:
     plain = WarmStart()
-    return replace(plain, training=replace(plain.training, careless_share=careless))
+    training = replace(plain.training, careless_share=careless, wrong_share=wrong)
+    return replace(plain, training=training)
 
 
-def _answers(corpus: Corpus, careless: float) -> Iterator[Example]:
-    drawn = examples(corpus.training, _settings(careless), seed=3)
+def _answers(corpus: Corpus, *, wrong: float) -> Iterator[Example]:
+    drawn = examples(corpus.training, _settings(wrong=wrong), seed=3)
     return (one for one in drawn if one.kind.role is Role.SOLVE)
 
 

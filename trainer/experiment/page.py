@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,27 @@ from typing import Any
 from trainer.experiment.arms import NO_UPDATES
 from trainer.experiment.intervals import Interval
 from trainer.experiment.plots import draw
-from trainer.experiment.results import TYPES, Result, Row, as_json, curves, table
+from trainer.experiment.results import (
+    TYPES,
+    Accuracy,
+    Result,
+    Row,
+    as_json,
+    curves,
+    table,
+)
 from trainer.experiment.tried import TRIED
 
 FIGURE, PAGE, NUMBERS = "learning.png", "learning.html", "learning.json"
+HOW: Mapping[str, Callable[[Row], Accuracy | None]] = {
+    "temperature 1": lambda row: row.sampled,
+    "greedy": lambda row: row.greedy,
+}
+TITLES = (
+    "arm", "seeds",
+    *(f"{what} ({how})" for how in HOW for what in ("before", "after", "gain over no updates")),
+    "valid", "learnability", "suspicious", "s per step", "s per run",
+)  # fmt: skip
 _LIBRARIES = ("verl", "torch", "transformers", "ray", "numpy")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
@@ -60,80 +77,91 @@ def _page(rows: Sequence[Row], about: Mapping[str, Any], image: str) -> Iterator
     yield f"<style>{_STYLE}</style><h1>Self-play against controls</h1>"
     for row in rows:
         yield f"<p><b>{escape(row.arm.title)}</b>: {escape(row.arm.about)}</p>"
-    yield from _table(rows)
+    yield from _table(TITLES, [cells(row) for row in rows])
+    yield "<p>" + "<br>".join(map(escape, comparisons(rows))) + "</p>"
     yield (
-        "<p>Held-out accuracy is greedy, the mean of the task types. Brackets: 95 % interval over "
-        "seeds (Student's t; none with one seed); in the next column for the choice of tasks. "
+        "<p>Held-out accuracy is the mean of the task types: of the likeliest answers (greedy) and "
+        "of answers sampled at temperature 1, as the model plays. Brackets: 95 % interval over "
+        "seeds (Student's t; none with one seed), and for the choice of tasks where it says so. "
         "Valid share and learnability: first against last ten steps.</p>"
     )
-    yield "<p>" + "<br>".join(map(escape, comparisons(rows))) + "</p>"
-    yield "<h2>By difficulty</h2>"
-    yield from _levels(rows)
+    for name, find in HOW.items():
+        yield f"<h2>By task type and difficulty ({escape(name)})</h2>"
+        yield from _table(*_details(rows, find))
     yield f"<h2>Curves</h2><img alt='curves' src='data:image/png;base64,{image}'>"
-    yield "<h2>What was tried before, on development programs</h2><table>"
-    yield "<tr><th>setting</th><th>what came of it</th></tr>"
-    for setting, outcome in TRIED:
-        yield f"<tr><td>{escape(setting)}</td><td>{escape(outcome)}</td></tr>"
-    yield "</table>"
-    yield "<h2>How</h2><table>"
-    for name, value in about.items():
-        yield f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
-    yield "</table></html>"
+    yield "<h2>What was tried before, on development programs</h2>"
+    yield from _table(("setting", "what came of it"), TRIED)
+    yield "<h2>How</h2>"
+    yield from _table((), [(name, str(value)) for name, value in about.items()])
+    yield "</html>"
 
 
-def _table(rows: Sequence[Row]) -> Iterator[str]:
-    titles = (
-        "arm", "seeds", "before", "after", "after (tasks)", "gain over no updates", *TYPES.values(),
-        "valid", "learnability", "suspicious", "s per step", "s per run",
-    )  # fmt: skip
-    yield "<table><tr>" + "".join(f"<th>{title}</th>" for title in titles) + "</tr>"
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield "<table><tr>" + "".join(f"<th>{escape(title)}</th>" for title in titles) + "</tr>"
     for row in rows:
-        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells(row)) + "</tr>"
+        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
     yield "</table>"
 
 
-def _levels(rows: Sequence[Row]) -> Iterator[str]:
-    names = list(rows[0].by_level) if rows else []
-    yield "<table><tr><th>arm</th>" + "".join(f"<th>{escape(name)}</th>" for name in names)
-    for row in rows:
-        found = "".join(f"<td>{row.by_level[name]:.0%}</td>" for name in names)
-        yield f"</tr><tr><td>{escape(row.arm.title)}</td>{found}"
-    yield "</tr></table>"
+def _details(
+    rows: Sequence[Row], find: Callable[[Row], Accuracy | None]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Title and rows of the table of types and levels."""
+    found = [(row, accuracy) for row in rows if (accuracy := find(row))]
+    levels = list(found[0][1].by_level) if found else []
+    lines = [
+        (
+            row.arm.title,
+            percent(accuracy.end_over_tasks),
+            *(percent(interval) for interval in accuracy.by_type.values()),
+            *(f"{accuracy.by_level[name]:.0%}" for name in levels),
+        )
+        for row, accuracy in found
+    ]
+    return ("arm", "all, for the choice of tasks", *TYPES.values(), *levels), lines
 
 
 def comparisons(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A sentence for each arm that is compared with the one without updates."""
+    """A sentence for each arm that is compared with the one without updates, and each measure."""
     base = next((row for row in rows if row.arm == NO_UPDATES), None)
     if base is None:
         return ()
-    return tuple(_comparison(row, base) for row in rows if row is not base and row.gain)
+    return tuple(
+        f"{row.arm.title}, {name}: {_compared(own, other)}"
+        for row in rows
+        for name, find in HOW.items()
+        if row is not base and (own := find(row)) and (other := find(base))
+    )
 
 
-def _comparison(row: Row, base: Row) -> str:
-    points = 100 * (row.end.mean - base.end.mean)
+def _compared(own: Accuracy, base: Accuracy) -> str:
+    points = 100 * (own.end.mean - base.end.mean)
     overlap = {True: "overlap", False: "do not overlap", None: "are not known (one seed)"}
     return (
-        f"{row.arm.title}: {points:+.1f} points against no updates; the 95 % intervals over seeds "
-        f"{overlap[row.end.overlaps(base.end)]}"
+        f"{points:+.1f} points against no updates; the 95 % intervals over seeds "
+        f"{overlap[own.end.overlaps(base.end)]}"
     )
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row of the table, as text."""
+    """A row of the table, as text; see :data:`TITLES`."""
     return (
         row.arm.title,
         str(row.seeds),
-        f"{row.start:.1%}",
-        percent(row.end),
-        percent(row.end_over_tasks),
-        percent(row.gain) if row.gain else "",
-        *(percent(interval) for interval in row.by_type.values()),
+        *(text for find in HOW.values() for text in _accuracies(find(row))),
         f"{row.valid[0]:.0%} → {row.valid[1]:.0%}",
         f"{row.learnability[0]:.2f} → {row.learnability[1]:.2f}",
         f"{row.hacks:.0f}",
         f"{row.step_s:.1f}",
         f"{row.total_s:.0f}",
     )
+
+
+def _accuracies(accuracy: Accuracy | None) -> tuple[str, str, str]:
+    if accuracy is None:
+        return "", "", ""
+    gain = percent(accuracy.gain) if accuracy.gain else ""
+    return f"{accuracy.start:.1%}", percent(accuracy.end), gain
 
 
 def percent(interval: Interval) -> str:

@@ -17,6 +17,7 @@ from trainer.experiment.results import (
     Result,
     held_out,
     held_out_of,
+    held_out_sampled,
     mean_of,
     sum_of,
 )
@@ -36,9 +37,14 @@ class Panel(NamedTuple):
 
 
 PANELS = (
+    Panel("Held-out accuracy (temperature 1)", held_out_sampled, smooth=False, share=True),
+    *(
+        Panel(f"Held-out {name} (t. 1)", held_out_of(kind, how="sampled"), False, share=True)
+        for kind, name in TYPES.items()
+    ),
     Panel("Held-out accuracy (greedy)", held_out, smooth=False, share=True),
     *(
-        Panel(f"Held-out {name}", held_out_of(kind), smooth=False, share=True)
+        Panel(f"Held-out {name} (greedy)", held_out_of(kind), smooth=False, share=True)
         for kind, name in TYPES.items()
     ),
     Panel("Accuracy on a step's tasks (temperature 1)", TRAINING_ACCURACY, share=True),
@@ -53,7 +59,7 @@ PANELS = (
     Panel("Lines of proposed programs", mean_of(r"gen_code_\w/avg_program_lines")),
     Panel("Cognitive complexity", mean_of(r"gen_code_\w/complexity")),
     Panel("Suspicious outcomes of a step", HACKS),
-    Panel("Entropy", mean_of("actor/entropy")),
+    Panel("Tokens of a response", mean_of("response_length/mean")),
     Panel("Seconds of a step", mean_of("timing_s/step"), smooth=False),
 )
 

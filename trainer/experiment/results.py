@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from trainer.experiment.arms import NO_UPDATES, Arm
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
@@ -16,7 +16,9 @@ from trainer.report.run_files import NoRun, read_run
 from trainer.report.run_files import Run as RunFiles
 
 TYPES: Mapping[str, str] = {"code_o": "deduction", "code_i": "abduction", "code_f": "induction"}
-_SCORE = re.compile(r"val/test_score/(code_[iof])_level(\d)")
+_SCORE = re.compile(r"val/(test|sampled)_score/(code_[iof])_level(\d)")
+type How = Literal["test", "sampled"]
+"""Which answers: the likeliest ones, or samples at temperature 1."""
 _ENDS = 10
 """Steps at the start and at the end whose means stand for "before" and "after"."""
 
@@ -63,13 +65,19 @@ def _read(plan: Plan) -> Iterator[Result]:
 # -- Measures -------------------------------------------------------------------------------------
 
 
-def held_out(values: Values) -> float | None:
+def held_out(values: Values, how: How = "test") -> float | None:
     """Accuracy on held-out tasks: mean over task types, within a type over levels."""
-    scores = [score for kind in TYPES if (score := held_out_of(kind)(values)) is not None]
-    return fmean(scores) if len(scores) == len(TYPES) else None
+    scores = [held_out_of(kind, how=how)(values) for kind in TYPES]
+    known = [score for score in scores if score is not None]
+    return fmean(known) if len(known) == len(TYPES) else None
 
 
-def held_out_of(kind: str, level: int | None = None) -> Measure:
+def held_out_sampled(values: Values) -> float | None:
+    """:func:`held_out` of samples at temperature 1."""
+    return held_out(values, "sampled")
+
+
+def held_out_of(kind: str, level: int | None = None, how: How = "test") -> Measure:
     """Accuracy on held-out tasks of a type, or of a type and level."""
 
     def measure(values: Values) -> float | None:
@@ -77,8 +85,9 @@ def held_out_of(kind: str, level: int | None = None) -> Measure:
             value
             for name, value in values.items()
             if (match := _SCORE.fullmatch(name))
-            and match[1] == kind
-            and level in (None, int(match[2]))
+            and match[1] == how
+            and match[2] == kind
+            and level in (None, int(match[3]))
         ]
         return fmean(found) if found else None
 
@@ -117,13 +126,11 @@ HACKS = sum_of(r"executor/(suspicious|signals)/\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An arm in the table."""
+class Accuracy:
+    """Of an arm on the held-out tasks, by greedy answers or by samples."""
 
-    arm: Arm
-    seeds: int
     start: float
-    """Held-out accuracy before training."""
+    """Before training."""
     end: Interval
     """And after it, over seeds."""
     end_over_tasks: Interval
@@ -132,7 +139,18 @@ class Row:
     """End minus the end of the arm without updates, paired by seed."""
     by_type: Mapping[str, Interval]
     by_level: Mapping[str, float]
-    """Mean accuracy at the end by type and level: ``code_o level 1``..."""
+    """Mean at the end by type and level: ``code_o level 1``..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An arm in the table."""
+
+    arm: Arm
+    seeds: int
+    greedy: Accuracy
+    sampled: Accuracy | None
+    """``None``: the runs did not sample (``azr.validation_samples=0``)."""
     valid: tuple[float, float]
     """Share of valid proposals in the first and in the last steps."""
     learnability: tuple[float, float]
@@ -152,42 +170,48 @@ def table(results: Sequence[Result], tasks: int) -> tuple[Row, ...]:
     last = max((result.series(held_out)[0] or (0,))[-1] for result in results)
     complete = [r for r in results if (r.series(held_out)[0] or (0,))[-1] == last]
     arms = list(dict.fromkeys(result.arm for result in complete))
-    base = {r.seed: r.series(held_out)[1][-1] for r in complete if r.arm == NO_UPDATES}
+    base = [result for result in complete if result.arm == NO_UPDATES]
     return tuple(_row(arm, [r for r in complete if r.arm == arm], base, tasks) for arm in arms)
 
 
-def _row(arm: Arm, own: Sequence[Result], base: Mapping[int, float], tasks: int) -> Row:
-    ends = [result.series(held_out)[1][-1] for result in own]
-    gains = [
-        end - base[result.seed]
-        for result, end in zip(own, ends, strict=True)
-        if result.seed in base
-    ]
-    by_type = {
-        kind: over_seeds([result.series(held_out_of(kind))[1][-1] for result in own])
-        for kind in TYPES
-    }
-    by_level = {
-        f"{kind} level {level}": fmean(
-            result.series(held_out_of(kind, level))[1][-1] for result in own
-        )
-        for kind in TYPES
-        for level in (1, 2, 3)
-    }
+def _row(arm: Arm, own: Sequence[Result], base: Sequence[Result], tasks: int) -> Row:
+    sampled = all(result.series(held_out_sampled)[1] for result in own)
     return Row(
         arm=arm,
         seeds=len(own),
-        start=fmean(result.series(held_out)[1][0] for result in own),
-        end=over_seeds(ends),
-        end_over_tasks=over_tasks(list(by_level.values()), tasks),
-        gain=over_seeds(gains) if gains else None,
-        by_type=by_type,
-        by_level=by_level,
+        greedy=_accuracy(own, base, tasks, "test"),
+        sampled=_accuracy(own, base, tasks, "sampled") if sampled else None,
         valid=_ends(own, VALID),
         learnability=_ends(own, LEARNABILITY),
         hacks=fmean(sum(result.series(HACKS)[1]) for result in own),
         step_s=fmean(_median(result.series(mean_of("timing_s/step"))[1]) for result in own),
         total_s=fmean(result.seconds for result in own),
+    )
+
+
+def _accuracy(own: Sequence[Result], base: Sequence[Result], tasks: int, how: How) -> Accuracy:
+    overall: Measure = held_out if how == "test" else held_out_sampled
+    ends = {result.seed: result.series(overall)[1][-1] for result in own}
+    compared = {result.seed: result.series(overall)[1][-1] for result in base}
+    gains = [end - compared[seed] for seed, end in ends.items() if seed in compared]
+    by_type = {
+        kind: over_seeds([result.series(held_out_of(kind, how=how))[1][-1] for result in own])
+        for kind in TYPES
+    }
+    by_level = {
+        f"{kind} level {level}": fmean(
+            result.series(held_out_of(kind, level, how))[1][-1] for result in own
+        )
+        for kind in TYPES
+        for level in (1, 2, 3)
+    }
+    return Accuracy(
+        start=fmean(result.series(overall)[1][0] for result in own),
+        end=over_seeds(list(ends.values())),
+        end_over_tasks=over_tasks(list(by_level.values()), tasks),
+        gain=over_seeds(gains) if gains else None,
+        by_type=by_type,
+        by_level=by_level,
     )
 
 
@@ -208,35 +232,14 @@ def _median(values: Sequence[float]) -> float:
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The table for a file."""
-
-    def bounds(interval: Interval | None) -> Any:
-        if interval is None:
-            return None
-        return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-    return [
-        {
-            "arm": row.arm.name,
-            "seeds": row.seeds,
-            "start": row.start,
-            "end": bounds(row.end),
-            "end_over_tasks": bounds(row.end_over_tasks),
-            "gain": bounds(row.gain),
-            "by_type": {kind: bounds(interval) for kind, interval in row.by_type.items()},
-            "by_level": dict(row.by_level),
-            "valid": row.valid,
-            "learnability": row.learnability,
-            "suspicious": row.hacks,
-            "step_s": row.step_s,
-            "total_s": row.total_s,
-        }
-        for row in rows
-    ]
+    return [{**asdict(row), "arm": row.arm.name} for row in rows]
 
 
 _CURVES: Mapping[str, Measure] = {
     "held_out": held_out,
+    "held_out_sampled": held_out_sampled,
     **{f"held_out_{name}": held_out_of(kind) for kind, name in TYPES.items()},
+    **{f"held_out_sampled_{n}": held_out_of(kind, how="sampled") for kind, n in TYPES.items()},
     "valid": VALID,
     "learnability": LEARNABILITY,
     "training_accuracy": TRAINING_ACCURACY,

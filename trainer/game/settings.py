@@ -248,6 +248,8 @@ class AzrSettings(Settings):
     """Train on proposals; else they are made, scored and stored, but not trained on."""
     random_print_max_programs: int = Field(3, ge=0)
     """Sample proposals and answers per kind that a step reports."""
+    validation_samples: int = Field(0, ge=0)
+    """New. Answers at temperature 1 to each row of ``data.val_files``, beside the greedy one."""
     held_out_tasks: str | None = None
     """New. Tasks (jsonl) whose programs the model is to be tested on: proposals of the same
     programs are masked and not stored."""

@@ -70,9 +70,8 @@ class AbsoluteZero:
 
     def validate(self, policy: Policy, step: int) -> Mapping[str, float]:
         """Accuracy on the rows of ``data.val_files``."""
-        return validation.evaluate(
-            self._benchmark, policy, self._judge, self._play.drawer, self._settings
-        )
+        with_what = (self._benchmark, policy, self._judge, self._play.drawer, self._settings)
+        return validation.evaluate(*with_what) | validation.evaluate_samples(*with_what)
 
     def state(self) -> Any:
         """Buffers and random state."""

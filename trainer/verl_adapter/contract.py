@@ -57,6 +57,7 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
         "self", "sampling_params", "priority",
     ),
     "verl.experimental.agent_loop.agent_loop:AgentLoopOutput": ("reward_score",),
+    "verl.experimental.agent_loop.agent_loop:hydra.utils.instantiate": ("config",),
     "transfer_queue:init": ("conf",),
     "transfer_queue:close": (),
     "transfer_queue:kv_list": ("partition_id",),

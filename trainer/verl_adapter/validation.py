@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer.game.drawing import Drawer
 from trainer.game.errors import GameError
@@ -86,25 +86,82 @@ def evaluate(
     drawer: Drawer,
     settings: GameSettings,
 ) -> dict[str, float]:
-    """Metrics under AZR's names; a problem whose prompt is too long counts as not solved."""
-    asked = {f"problem-{number}": problem for number, problem in enumerate(problems)}
+    """Metrics under AZR's names, of greedy answers; a problem whose prompt is too long counts as
+    not solved."""
+    asked = _named(problems)
+    found = _solve(asked, policy, judge, drawer, settings, samples=None)
+    return _metrics(asked, found)
+
+
+def evaluate_samples(
+    problems: Sequence[Problem],
+    policy: Policy,
+    judge: TaskJudge,
+    drawer: Drawer,
+    settings: GameSettings,
+) -> dict[str, float]:
+    """The share of right answers among ``azr.validation_samples`` of each problem, drawn at
+    temperature 1: how good the model is as it plays. No metrics if none are wanted."""
+    samples = settings.azr.validation_samples
+    if not samples:
+        return {}
+    asked = _named(problems)
+    found = _solve(asked, policy, judge, drawer, settings, samples=samples)
+    by_source: dict[str, list[float]] = defaultdict(list)
+    for name, problem in asked.items():
+        by_source[problem.source].append(sum(a.score or 0.0 for a in found[name]) / samples)
+    return {
+        **{f"val/sampled_score/{source}": fmean(values) for source, values in by_source.items()},
+        "val/sampled_accuracy": fmean(share for shares in by_source.values() for share in shares),
+    }
+
+
+class _Answer(NamedTuple):
+    well_formed: bool
+    score: float | None
+    """``None``: the executor gave no verdict."""
+
+
+def _named(problems: Sequence[Problem]) -> dict[str, Problem]:
+    return {f"problem-{number}": problem for number, problem in enumerate(problems)}
+
+
+def _solve(
+    asked: Mapping[str, Problem],
+    policy: Policy,
+    judge: TaskJudge,
+    drawer: Drawer,
+    settings: GameSettings,
+    *,
+    samples: int | None,
+) -> dict[str, list[_Answer]]:
+    """Answers by problem, at temperature 1 or (``None``) one that is greedy; none where the prompt
+    is too long."""
     requests = []
     for name, problem in asked.items():
         messages = drawer.book.solve(problem.kind.task, problem.task)
         if drawer.fits(messages):
-            requests.append(Request(name, problem.kind, messages, train=False, temperature=0.0))
-    well_formed = dict.fromkeys(asked, False)
-    pending = {}
+            temperature = 1.0 if samples else 0.0
+            requests.append(
+                Request(
+                    name, problem.kind, messages,
+                    n=samples or 1, train=False, temperature=temperature,
+                )
+            )  # fmt: skip
+    pending = []
     for response in policy.generate(requests):
         problem = asked[response.request_id]
-        well_formed[response.request_id] = is_well_formed(response.text, settings.reward_fn.style)
+        well_formed = is_well_formed(response.text, settings.reward_fn.style)
         solution = _solution(response, problem, settings)
+        verdict = None
         if isinstance(solution, str):
-            pending[response.request_id] = judge.judge(problem.kind.task, problem.task, [solution])
-    scores: dict[str, float | None] = dict.fromkeys(asked, 0.0)
-    for name, judged in pending.items():
-        scores[name] = judged.result().scores[0] if well_formed[name] else 0.0
-    return _metrics(asked, scores, well_formed)
+            verdict = judge.judge(problem.kind.task, problem.task, [solution])
+        pending.append((response.request_id, well_formed, verdict))
+    found: dict[str, list[_Answer]] = {name: [] for name in asked}
+    for name, well_formed, verdict in pending:
+        score = verdict.result().scores[0] if verdict else 0.0
+        found[name].append(_Answer(well_formed, score if well_formed else 0.0))
+    return found
 
 
 def _solution(response: Response, problem: Problem, settings: GameSettings) -> str | Malformed:
@@ -115,19 +172,18 @@ def _solution(response: Response, problem: Problem, settings: GameSettings) -> s
 
 
 def _metrics(
-    asked: Mapping[str, Problem],
-    scores: Mapping[str, float | None],
-    well_formed: Mapping[str, bool],
+    asked: Mapping[str, Problem], found: Mapping[str, Sequence[_Answer]]
 ) -> dict[str, float]:
     """AZR calls a score ``none`` where the executor gave no verdict."""
+    answers = {name: found[name][0] if found[name] else _Answer(False, 0.0) for name in asked}
     by_source: dict[str, list[float]] = defaultdict(list)
     for name, problem in asked.items():
-        by_source[problem.source].append(scores[name] or 0.0)
-    nones = sum(score is None for score in scores.values())
+        by_source[problem.source].append(answers[name].score or 0.0)
+    nones = sum(answer.score is None for answer in answers.values())
     return {
         **{f"val/test_score/{source}": fmean(values) for source, values in by_source.items()},
-        "val/accuracy": fmean(score or 0.0 for score in scores.values()),
-        "val/format_score": fmean(map(float, well_formed.values())),
+        "val/accuracy": fmean(answer.score or 0.0 for answer in answers.values()),
+        "val/format_score": fmean(float(answer.well_formed) for answer in answers.values()),
         "val/none_count": float(nones),
-        "val/none_ratio": nones / len(scores),
+        "val/none_ratio": nones / len(answers),
     }

@@ -44,18 +44,27 @@ def _answer(
     task_type: TaskType, one: Sound, book: PromptBook, settings: WarmStart, rng: random.Random
 ) -> Example:
     kind = Kind(Role.SOLVE, task_type)
-    careless = rng.random() < settings.training.careless_share
+    thought, wrong = _author(one, settings, rng)
     if task_type is TaskType.INDUCTION:
         task = one.induction_task(_choose(one, settings.training.num_inputs, rng))
-        program = unchanging(one.source) if careless else one.source
-        return Example(kind, book.solve(task_type, task), answered(fence("python", program)))
+        program = unchanging(one.source) if wrong else one.source
+        return Example(
+            kind, book.solve(task_type, task), answered(fence("python", program), thought)
+        )
     at = rng.randrange(len(one.inputs))
     prompt = book.solve(task_type, one.program_task(at))
     given, wanted = one.inputs[at], one.outputs[at]
     if task_type is TaskType.ABDUCTION:
         given, wanted = wanted, given
     label = "input" if task_type is TaskType.ABDUCTION else "output"
-    return Example(kind, prompt, answered(fence(label, given if careless else wanted)))
+    return Example(kind, prompt, answered(fence(label, given if wrong else wanted), thought))
+
+
+def _author(one: Sound, settings: WarmStart, rng: random.Random) -> tuple[str, bool]:
+    """What the author thinks about a program, and whether the example is wrong."""
+    if rng.random() >= settings.training.careless_share:
+        return one.hint, False
+    return "", rng.random() < settings.training.wrong_share
 
 
 def unchanging(source: str) -> str:
@@ -73,18 +82,19 @@ def _proposal(
 ) -> Example:
     kind = Kind(Role.PROPOSE, task_type)
     one = draw()
-    careless = rng.random() < settings.training.careless_share
-    meant = draw() if careless else one
+    thought, wrong = _author(one, settings, rng)
+    meant = draw() if wrong else one
     if task_type is TaskType.INDUCTION:
         prompt = book.propose(task_type, [one.program_task(0)])
         chosen = _choose(meant, settings.training.num_inputs, rng)
         inputs = [fence("input", meant.inputs[at]) for at in chosen]
-        return Example(kind, prompt, answered("\n".join([*inputs, fence("message", one.hint)])))
+        text = "\n".join([*inputs, fence("message", one.hint)])
+        return Example(kind, prompt, answered(text, thought))
     shown = [_any_task(draw(), rng) for _ in range(settings.training.references)]
     prompt = book.propose(task_type, shown)
     given = meant.inputs[rng.randrange(len(meant.inputs))]
     text = f"{fence('python', one.source)}\n{fence('input', given)}"
-    return Example(kind, prompt, answered(text))
+    return Example(kind, prompt, answered(text, thought))
 
 
 def _any_task(one: Sound, rng: random.Random) -> ProgramTask:
@@ -100,6 +110,6 @@ def fence(label: str, text: str) -> str:
     return f"```{label}\n{text}\n```"
 
 
-def answered(text: str) -> str:
-    """A response: the prompt has opened the thoughts; a small model has none."""
-    return f"</think><answer>{text}</answer>"
+def answered(text: str, thought: str = "") -> str:
+    """A response: the prompt has opened the thoughts."""
+    return f"{thought}</think><answer>{text}</answer>"

@@ -53,18 +53,31 @@ def train(
     """
     import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
 
-    drawn = examples(corpus.training, settings, settings.training.seed)
-    first = list(islice(drawn, _TOKENIZER_EXAMPLES))
-    tokenizer = train_tokenizer(map(_text, first), settings.model.vocabulary)
-    torch.set_num_threads(settings.training.threads)
-    torch.manual_seed(settings.training.seed)
-    model = make_model(settings.model, tokenizer)
     training = settings.training
-    first_course = replace(training, tokens=training.copied_tokens, prompt_weight=0.0)
-    _learn(model, _copies(tokenizer, training), first_course, say)
-    _learn(model, _batches(drawn, tokenizer, training), training, say)
+    careful = replace(settings, training=replace(training, careless_share=0.0))
+    tokenizer = _tokenizer(corpus, careful)
+    torch.set_num_threads(training.threads)
+    torch.manual_seed(training.seed)
+    model = make_model(settings.model, tokenizer)
+
+    def batches(of: WarmStart, seed: int) -> Iterator[list[Encoded]]:
+        return _batches(examples(corpus.training, of, seed), tokenizer, training)
+
+    copying = replace(training, tokens=training.copied_tokens, prompt_weight=0.0)
+    _learn(model, _copies(tokenizer, training), copying, say)
+    _learn(model, batches(careful, training.seed), training, say)
+    mixed = replace(
+        training, tokens=training.mixed_tokens, learning_rate=training.mixed_learning_rate
+    )
+    _learn(model, batches(settings, training.seed + 1), mixed, say)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
+
+
+def _tokenizer(corpus: Corpus, settings: WarmStart) -> Any:
+    drawn = examples(corpus.training, settings, settings.training.seed)
+    texts = map(_text, islice(drawn, _TOKENIZER_EXAMPLES))
+    return train_tokenizer(texts, settings.model.vocabulary)
 
 
 def make_model(settings: ModelSettings, tokenizer: Any) -> Any:

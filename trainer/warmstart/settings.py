@@ -30,10 +30,10 @@ class CorpusSettings:
     """Generated; some are refused by the executor."""
     inputs: int = 6
     """Most inputs of a program."""
-    split: str = "test"
-    """Which programs are held out; ``development`` and ``test`` hold out others, so that nothing
+    split: str = "final"
+    """Which programs are held out; ``development`` and ``final`` hold out others, so that nothing
     has to be chosen by looking at the test set."""
-    held_out_share: float = 0.1
+    held_out_share: float = 0.15
     """Programs, chosen by their content hash, that training never sees."""
     held_out: int = 60
     """Tasks of each type and level in the held-out set."""
@@ -60,27 +60,34 @@ class TrainingSettings:
     copied_tokens: int = 300_000
     """Of values that are said twice, learned first: a model that cannot copy learns little else."""
     copied_batch_tokens: int = 600
-    tokens: int = 5_000_000
-    """Padding left out; decides how long it takes, and how good the model is."""
+    tokens: int = 4_000_000
+    """Of careful examples. Padding left out; decides how long it takes, and how good the model is.
+    """
+    mixed_tokens: int = 700_000
+    """Of careful and careless examples, learned last."""
     batch_tokens: int = 512
     """Small batches: many steps matter more than steady ones."""
     learning_rate: float = 1e-3
+    mixed_learning_rate: float = 5e-4
     threads: int = 1
     """Of torch; more hardly help with batches so small, and other rounding is another model."""
     prompt_weight: float = 0.1
     """Weight of a prompt's tokens in the loss; those of short responses have about 1."""
     proposer_share: float = 0.3
     """Examples of proposals; the rest are answers."""
-    careless_share: float = 0.45
-    """Examples by a careless author, as a model that read the web has seen them: answers that
-    repeat what was given, proposals whose input belongs to another program."""
+    careless_share: float = 0.6
+    """Mixed examples by authors who do not think aloud; the others first say what the program
+    does."""
+    wrong_share: float = 0.8
+    """Of the careless examples: answers that repeat what was given, proposals whose input belongs
+    to another program."""
     references: int = 1
     """Example tasks in a proposer's prompt (``io_n``)."""
     num_inputs: int = 4
     """Inputs of an induction task."""
     measured: int = 48
     """Proposals, and answers, of each type that the finished model is measured on."""
-    max_response: int = 80
+    max_response: int = 96
     """Tokens of the longest response."""
 
 
