@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import engine_support
 import pytest
@@ -14,7 +18,7 @@ from executor import Executor, Limits, Script, ScriptResult, Status, Triplet
 from executor.backends import nsjail
 from executor.backends.nsjail import NsjailBackend
 from executor.probes import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
-from executor.probes.bait import Bait
+from executor.probes.bait import Bait, laid_out
 from executor.probes.base import LIMITS as PROBE_LIMITS
 from executor.probes.base import Step, fixed, says, script
 from executor.probes.promises import exemption
@@ -163,10 +167,39 @@ async def test_probes_that_share_a_run_find_what_they_find_alone(backend: str) -
             for probe in SHARING
             for result in await prove(executor, (probe,), promises="nsjail")
         ]
-    baits = re.compile("executor-bait-[a-z0-9_]+")
+    baits = re.compile("executor-bait-[a-z0-9_.-]+")
     assert baits.sub("", str(shared)) == baits.sub("", str(tuple(alone)))
     failing = [result for result in shared if result.state is State.FAILS]
     assert bool(failing) is (backend == "process")
+
+
+KILLED = """
+import asyncio, os, signal
+from executor.probes.bait import laid_out
+async def main():
+    async with laid_out() as bait:
+        print(bait.file, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+"""
+
+
+def test_the_file_of_a_killed_process_is_removed_by_the_next() -> None:
+    left = subprocess.run(
+        [sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=False
+    ).stdout.strip()
+    assert Path(left).read_text() == "bait"
+
+    async def files() -> list[str]:
+        # The second one must not take the first one's file for left behind.
+        async with laid_out() as one, laid_out() as other:
+            known = (left, one.file, other.file)
+            return [file for file in known if Path(file).exists()]  # noqa: ASYNC240
+
+    remaining = asyncio.run(files())
+    assert len(remaining) == 2
+    assert left not in remaining
+    assert not any(Path(file).exists() for file in remaining)
 
 
 async def test_what_is_not_promised_is_not_tried_together_either() -> None:

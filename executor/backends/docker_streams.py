@@ -20,7 +20,7 @@ from pathlib import Path
 
 from executor.backends.guest_process import readable
 from executor.backends.image import PYTHON
-from executor.backends.owner import is_gone, this_process
+from executor.backends.owner import left_behind, this_process
 from executor.errors import BackendUnavailable
 
 SOCKET_INSIDE = "/run/executor.sock"
@@ -168,9 +168,8 @@ class Doors:
     @staticmethod
     def reap() -> None:
         """Remove the directories of processes that were killed."""
-        for entry in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            if is_gone(entry.name.removeprefix(_PREFIX).rpartition("-")[0]):
-                shutil.rmtree(entry, ignore_errors=True)
+        for directory in left_behind(_PREFIX):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def open(self) -> Door:
         """Make a socket for one container."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _FORM = re.compile(r"(?P<host>[0-9a-f-]+\.\d+)\.(?P<pid>\d+)\.(?P<start>\d+)")
@@ -20,6 +22,14 @@ def is_gone(owner: str) -> bool:
     if parsed is None or parsed["host"] != _host():
         return False
     return _start_time(int(parsed["pid"])) != parsed["start"]
+
+
+def left_behind(prefix: str) -> Iterator[Path]:
+    """Entries of the temporary directory that processes left which have ended: those called
+    ``prefix``, the owner's name, ``-``, and anything."""
+    for entry in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        if is_gone(entry.name.removeprefix(prefix).rpartition("-")[0]):
+            yield entry
 
 
 def _host() -> str:

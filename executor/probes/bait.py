@@ -8,9 +8,13 @@ import platform
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from executor.backends.owner import left_behind, this_process
+
+_PREFIX = "executor-bait-"
 
 
 class Bait(NamedTuple):
@@ -31,11 +35,13 @@ class Bait(NamedTuple):
 
 @asynccontextmanager
 async def laid_out() -> AsyncIterator[Bait]:
-    """Listeners and a file, for a block."""
-    name = f"executor-bait-{secrets.token_hex(8)}"
+    """Listeners and a file, for a block. Files of processes that were killed are removed."""
+    _tidy()
+    name = f"{_PREFIX}{secrets.token_hex(8)}"
     tcp = await asyncio.start_server(_hang_up, "127.0.0.1", 0)
     async with tcp, await asyncio.start_unix_server(_hang_up, f"\0{name}"):
-        with tempfile.NamedTemporaryFile("w", prefix="executor-bait-") as file:
+        prefix = f"{_PREFIX}{this_process()}-"
+        with tempfile.NamedTemporaryFile("w", prefix=prefix) as file:
             file.write("bait")
             file.flush()
             os.chmod(file.name, 0o644)
@@ -47,6 +53,12 @@ async def laid_out() -> AsyncIterator[Bait]:
                 host_name=platform.node(),
                 kernel=platform.release(),
             )
+
+
+def _tidy() -> None:
+    for file in left_behind(_PREFIX):
+        with suppress(OSError):  # another user's
+            file.unlink()
 
 
 async def _hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
