@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.experiment import running
+from trainer.experiment.__main__ import stoppable
 from trainer.experiment.arms import ARMS, NO_UPDATES, SELF_PLAY
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
 from trainer.experiment.plan import Plan, Run, command, quick, runs
@@ -237,6 +239,17 @@ def test_what_is_under_way_is_ended_when_the_experiment_is_stopped(
         run_all(plan, MODEL, say, jobs=3)
     ended = [[attempt.exit_code for attempt in attempts(run)] for run in runs(plan)]
     assert ended == [[-15], [-15], [], []]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_signals_stop_it_even_if_they_were_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), stoppable():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_page_compares_and_lists_what_was_tried(plan: Plan) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
             made = make(settings, options.cache, options.executor)
             for line in summary(made):
                 print(line)
-            run_all(plan, made.folder.absolute(), _say, options.jobs)
+            with stoppable():
+                run_all(plan, made.folder.absolute(), _say, options.jobs)
     except ExecutorError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -51,6 +54,22 @@ def main(arguments: Sequence[str]) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return _report(plan, settings, arguments)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise :class:`KeyboardInterrupt` in this block: also where the shell has
+    the former ignored, as it has for jobs in the background."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(line: str) -> None:

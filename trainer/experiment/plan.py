@@ -20,7 +20,7 @@ class Plan:
     folder: Path
     arms: tuple[Arm, ...] = ARMS
     seeds: tuple[int, ...] = (1, 2, 3)
-    steps: int = 24
+    steps: int = 48
     test_every: int = 12
     """Steps between evaluations on the held-out tasks."""
     overrides: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Run:
 
 def quick(folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
     """One seed, two arms, fewer steps."""
-    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 12, 12, overrides)
+    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 24, 12, overrides)
 
 
 def runs(plan: Plan) -> Iterator[Run]:
