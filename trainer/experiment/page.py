@@ -89,7 +89,7 @@ def _page(rows: Sequence[Row], about: Mapping[str, Any], image: str) -> Iterator
         yield f"<h2>By task type and difficulty ({escape(name)})</h2>"
         yield from _table(*_details(rows, find))
     yield f"<h2>Curves</h2><img alt='curves' src='data:image/png;base64,{image}'>"
-    yield "<h2>What was tried before, on development programs</h2>"
+    yield "<h2>What was tried before, on other held-out programs</h2>"
     yield from _table(("setting", "what came of it"), TRIED)
     yield "<h2>How</h2>"
     yield from _table((), [(name, str(value)) for name, value in about.items()])

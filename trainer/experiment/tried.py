@@ -71,5 +71,5 @@ TRIED: tuple[tuple[str, str], ...] = (
         "but knows too little for that to pay more",
     ),
 )
-"""A setting, and what came of it (held-out accuracy is greedy). All on development programs, never
-on the test set."""
+"""A setting, and what came of it (held-out accuracy is greedy). All on development programs, but
+for a first test set that was thrown away."""
