@@ -134,8 +134,9 @@ def test_benchmark_rows_are_sampled_beside_the_greedy_answer(judge: TaskJudge) -
         task_type, task = known(settings)
         problem = validation.Problem("some", Kind(Role.SOLVE, task_type), task)
         drawer = SelfPlay(settings, new_buffers(settings), judge).drawer
-        with_what = ([problem], sampler, judge, drawer, settings)
-        return validation.evaluate(*with_what), validation.evaluate_samples(*with_what)
+        found = validation.evaluate([problem], sampler, judge, drawer, settings)
+        sampled = {name: value for name, value in found.items() if "sampled" in name}
+        return found, sampled
 
     greedy, sampled = scores(4)
     assert greedy["val/test_score/some"] == greedy["val/accuracy"] == 1

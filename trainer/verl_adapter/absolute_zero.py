@@ -70,8 +70,9 @@ class AbsoluteZero:
 
     def validate(self, policy: Policy, step: int) -> Mapping[str, float]:
         """Accuracy on the rows of ``data.val_files``."""
-        with_what = (self._benchmark, policy, self._judge, self._play.drawer, self._settings)
-        return validation.evaluate(*with_what) | validation.evaluate_samples(*with_what)
+        return validation.evaluate(
+            self._benchmark, policy, self._judge, self._play.drawer, self._settings
+        )
 
     def state(self) -> Any:
         """Buffers and random state."""

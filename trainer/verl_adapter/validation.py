@@ -87,43 +87,24 @@ def evaluate(
     settings: GameSettings,
 ) -> dict[str, float]:
     """Metrics under AZR's names, of greedy answers; a problem whose prompt is too long counts as
-    not solved."""
-    asked = _named(problems)
-    found = _solve(asked, policy, judge, drawer, settings, samples=None)
-    return _metrics(asked, found)
+    not solved.
 
-
-def evaluate_samples(
-    problems: Sequence[Problem],
-    policy: Policy,
-    judge: TaskJudge,
-    drawer: Drawer,
-    settings: GameSettings,
-) -> dict[str, float]:
-    """The share of right answers among ``azr.validation_samples`` of each problem, drawn at
-    temperature 1: how good the model is as it plays. No metrics if none are wanted."""
+    If ``azr.validation_samples`` is not 0, also the share of right answers among so many of each
+    problem, drawn at temperature 1: how good the model is as it plays.
+    """
+    asked = {f"problem-{number}": problem for number, problem in enumerate(problems)}
     samples = settings.azr.validation_samples
-    if not samples:
-        return {}
-    asked = _named(problems)
-    found = _solve(asked, policy, judge, drawer, settings, samples=samples)
-    by_source: dict[str, list[float]] = defaultdict(list)
-    for name, problem in asked.items():
-        by_source[problem.source].append(sum(a.score or 0.0 for a in found[name]) / samples)
-    return {
-        **{f"val/sampled_score/{source}": fmean(values) for source, values in by_source.items()},
-        "val/sampled_accuracy": fmean(share for shares in by_source.values() for share in shares),
-    }
+    metrics = _metrics(asked, _solve(asked, policy, judge, drawer, settings, samples=None))
+    if samples:
+        found = _solve(asked, policy, judge, drawer, settings, samples=samples)
+        metrics |= _sampled_metrics(asked, found, samples)
+    return metrics
 
 
 class _Answer(NamedTuple):
     well_formed: bool
     score: float | None
     """``None``: the executor gave no verdict."""
-
-
-def _named(problems: Sequence[Problem]) -> dict[str, Problem]:
-    return {f"problem-{number}": problem for number, problem in enumerate(problems)}
 
 
 def _solve(
@@ -186,4 +167,16 @@ def _metrics(
         "val/format_score": fmean(float(answer.well_formed) for answer in answers.values()),
         "val/none_count": float(nones),
         "val/none_ratio": nones / len(answers),
+    }
+
+
+def _sampled_metrics(
+    asked: Mapping[str, Problem], found: Mapping[str, Sequence[_Answer]], samples: int
+) -> dict[str, float]:
+    by_source: dict[str, list[float]] = defaultdict(list)
+    for name, problem in asked.items():
+        by_source[problem.source].append(sum(a.score or 0.0 for a in found[name]) / samples)
+    return {
+        **{f"val/sampled_score/{source}": fmean(values) for source, values in by_source.items()},
+        "val/sampled_accuracy": fmean(share for shares in by_source.values() for share in shares),
     }

@@ -142,12 +142,15 @@ def _write_rows(path: Path, problems: Sequence[Problem]) -> None:
 
 def _teller(say: Say) -> Callable[[Any], None]:
     """Says how far training is, at every tenth of each course."""
-    told: set[tuple[int, int]] = set()
+    told = 0
 
     def tell(progress: Any) -> None:
-        tenth = (progress.wanted, 10 * progress.tokens // progress.wanted)
-        if tenth[1] and tenth not in told:
-            told.add(tenth)
+        nonlocal told
+        tenth = 10 * progress.tokens // progress.wanted
+        if tenth == told:
+            return
+        told = tenth  # less than before: another course has begun
+        if tenth:
             say(
                 f"{progress.tokens:,} of {progress.wanted:,} tokens, "
                 f"loss {progress.loss:.3f}, {progress.seconds:.0f} s"

@@ -41,13 +41,14 @@ def generate(seed: int, inputs: int) -> Iterator[Generated]:
     while True:
         level = rng.choice(LEVELS)
         wholes = [form for form in WHOLES if form.level == level]
-        hint_of = _hint_with_constants if rng.random() < _TOLD_SHARE else _hint
+        told = rng.random() < _TOLD_SHARE
         if rng.random() < _WHOLE_SHARE:
             form = rng.choice(wholes)
             names = _names(form.takes, rng)
             drawn = constants(rng)
             body = form.body.format(**_variables(names), **drawn)
-            takes, gives, hint = form.takes, form.gives, hint_of(form.hint, form.body, drawn)
+            takes, gives = form.takes, form.gives
+            hint = _hint(form.hint, form.body, drawn if told else {})
         else:
             steps = _chain(level, rng)
             takes, gives = (steps[0].takes,), steps[-1].gives
@@ -55,7 +56,7 @@ def generate(seed: int, inputs: int) -> Iterator[Generated]:
             drawn_each = [constants(rng) for _ in steps]
             body = _lines(steps, drawn_each, names[0], rng)
             hint = ", ".join(
-                hint_of(step.hint, step.text, drawn)
+                _hint(step.hint, step.text, drawn if told else {})
                 for step, drawn in zip(steps, drawn_each, strict=True)
             )
         source = _function(names, takes, gives, body)
@@ -76,14 +77,10 @@ def _chain(length: int, rng: random.Random) -> list[Step]:
     return chain
 
 
-def _hint(text: str, form: str, drawn: Mapping[str, str]) -> str:
-    return text
-
-
-def _hint_with_constants(text: str, form: str, drawn: Mapping[str, str]) -> str:
-    """``add`` becomes ``add 3``."""
-    used = dict.fromkeys(name for name in re.findall(r"\{(\w)\}", form) if name in drawn)
-    return " ".join([text, *(drawn[name] for name in used)])
+def _hint(text: str, form: str, shown: Mapping[str, str]) -> str:
+    """``add`` becomes ``add 3`` if the form's constants are to be shown."""
+    used = dict.fromkeys(name for name in re.findall(r"\{(\w)\}", form) if name in shown)
+    return " ".join([text, *(shown[name] for name in used)])
 
 
 def _lines(
