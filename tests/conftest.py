@@ -44,8 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[SyncExecutor]:
-    """A warm nsjail pool without screening, without a cache, with short limits."""
-    limits = Limits(cpu_s=1, wall_s=4, memory_mib=256, output_kib=256)
+    """A warm nsjail pool without screening, without a cache, with short limits.
+
+    Much more wall time than processor time: on a busy machine a second of work takes long.
+    """
+    limits = Limits(cpu_s=1, wall_s=30, memory_mib=256, output_kib=256)
     with SyncExecutor(limits=limits, rules=OPEN_RULES, cache=False) as executor:
         yield executor
 

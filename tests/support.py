@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from executor import Rules, Status, SyncExecutor, Triplet, Verdict
+from executor import Options, Rules, Status, SyncExecutor, Triplet, Verdict
 
 OPEN_RULES = Rules(banned_modules=(), min_parameters=0)
 """Screening out of the way: what is tested is the sandbox."""
@@ -27,8 +27,16 @@ def body(*lines: str) -> str:
     return "def f(x):\n" + "\n".join(f"    {line}" for line in lines)
 
 
-def verdict(sandbox: SyncExecutor, program: str, *inputs: str) -> Verdict:
-    return sandbox.validate(triplet(program, *inputs))
+def verdict(
+    sandbox: SyncExecutor, program: str, *inputs: str, wall_s: float | None = None
+) -> Verdict:
+    limits = sandbox.limits.model_copy(update={"wall_s": wall_s} if wall_s else {})
+    return sandbox.validate(triplet(program, *inputs), options=Options(limits=limits))
+
+
+def ending(sandbox: SyncExecutor, program: str, status: Status) -> Verdict:
+    """The verdict on a program that ends badly; only what is to wait too long is told so soon."""
+    return verdict(sandbox, program, wall_s=2 if status is Status.WALL_LIMIT else None)
 
 
 def value(sandbox: SyncExecutor, program: str, *inputs: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attacks import FORBIDDEN, OPEN_DESCRIPTORS
-from support import OPEN_RULES, body, triplet, value, verdict
+from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends import image
@@ -21,7 +21,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncExecutor]:
         if folder.stat().st_mode & 0o001 == 0 and Path("/tmp") in folder.parents:
             folder.chmod(folder.stat().st_mode | 0o011)  # the jail's user must get through
     files = image._guest_files
-    limits = Limits(cpu_s=1, wall_s=4, memory_mib=64, output_kib=256)
+    limits = Limits(cpu_s=1, wall_s=30, memory_mib=64, output_kib=256)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXECUTOR_CACHE", str(cache))
         patch.setattr(
@@ -98,7 +98,7 @@ ENDINGS = {
 @pytest.mark.parametrize("what", ENDINGS)
 def test_an_end_has_its_own_status(plain: SyncExecutor, what: str) -> None:
     program, status = ENDINGS[what]
-    result = verdict(plain, program)
+    result = ending(plain, program, status)
     assert result.status is status, result.detail
 
 

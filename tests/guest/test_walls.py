@@ -7,7 +7,7 @@ import os
 
 import pytest
 from attacks import FORBIDDEN, OPEN_DESCRIPTORS
-from support import OPEN_RULES, body, triplet, value, verdict
+from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import Limits, Status, SyncExecutor
 
@@ -82,7 +82,7 @@ ENDINGS = {
 @pytest.mark.parametrize("what", ENDINGS)
 def test_an_end_has_its_own_status(sandbox: SyncExecutor, what: str) -> None:
     program, status = ENDINGS[what]
-    result = verdict(sandbox, program)
+    result = ending(sandbox, program, status)
     assert result.status is status, result.detail
 
 
