@@ -34,6 +34,7 @@ SMALL = WarmStart(
     model=ModelSettings(hidden=32, layers=1, heads=1, feed_forward=64),
     training=TrainingSettings(
         copied_tokens=3_000,
+        deduced_tokens=3_000,
         tokens=20_000,
         mixed_tokens=3_000,
         batch_tokens=1024,
@@ -91,13 +92,41 @@ def test_tokens_keep_every_example(cache: Path) -> None:
         assert max(tokens) < len(tokenizer)
 
 
+def test_a_loaded_model_has_the_tokens_that_it_was_trained_on(cache: Path) -> None:
+    """Whoever loads a Qwen2 gets transformers' Qwen2 tokenizer, with its way to cut up text."""
+    from transformers import AutoTokenizer
+
+    from trainer.warmstart.learning import encode, train_tokenizer
+
+    loaded = AutoTokenizer.from_pretrained(make(SMALL, cache, "nsjail", print).folder)
+    corpus = cached_corpus(SMALL, cache, "nsjail", print)
+    trained = train_tokenizer(corpus, SMALL)
+    assert len(loaded) == len(trained)
+    for one in islice(examples(corpus.training, SMALL, seed=6), 200):
+        assert encode(one, loaded) == encode(one, trained)
+
+
+def test_digits_and_the_letters_of_strings_are_tokens_of_their_own(cache: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(make(SMALL, cache, "nsjail", print).folder)
+    for text, pieces in {
+        "'fade', [12, -3]": ["'", "f", "a", "d", "e", "'", ", ", "[", "1", "2", "]"],
+        "def f(s: str) -> str:\n    return": ["def f(", "s", ": str", ") -> str:\n    ", "return"],
+    }.items():
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        found = [tokenizer.decode([token]) for token in ids]
+        assert "".join(found) == text
+        assert [piece for piece in pieces if piece not in found] == []
+
+
 def test_the_same_seed_gives_the_same_weights_and_learning_lowers_the_loss(
     cache: Path, tmp_path: Path
 ) -> None:
     from trainer.warmstart.learning import Progress, train
 
     corpus = cached_corpus(SMALL, cache, "nsjail", print)
-    short = replace(SMALL, training=replace(SMALL.training, tokens=20_000))
+    short = replace(SMALL, training=replace(SMALL.training, tokens=60_000))
     weights, losses = [], []
     for name in ("one", "two"):
         progress: list[Progress] = []

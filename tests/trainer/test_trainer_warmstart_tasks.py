@@ -24,13 +24,14 @@ from trainer.game.parsing import (
 from trainer.game.tasks import ALL_KINDS, InductionTask, Role, TaskType, task_from_json
 from trainer.warmstart.corpus import (
     Corpus,
+    Sound,
     held_out_problems,
     make_corpus,
     read,
     renamed,
     write,
 )
-from trainer.warmstart.examples import Example, examples
+from trainer.warmstart.examples import Example, backwards, examples, forwards, plan
 from trainer.warmstart.programs import LEVELS, generate
 from trainer.warmstart.settings import CorpusSettings, WarmStart, corpus_key, model_key
 
@@ -167,6 +168,11 @@ def test_careful_answers_are_those_of_the_corpus(corpus: Corpus) -> None:
             assert any(f"\n{wanted}\n" in prompt and answer == given for given, wanted in pairs)
 
 
+def test_examples_can_be_of_some_task_types_only(corpus: Corpus) -> None:
+    drawn = islice(examples(corpus.training, WarmStart(), 1, (TaskType.DEDUCTION,)), 60)
+    assert {one.kind.task for one in drawn} == {TaskType.DEDUCTION}
+
+
 def test_wrong_answers_repeat_what_was_given(corpus: Corpus) -> None:
     for one in islice(_answers(corpus, wrong=1.0), 60):
         assert one.response.startswith("</think>")
@@ -177,12 +183,60 @@ def test_wrong_answers_repeat_what_was_given(corpus: Corpus) -> None:
             assert f"\n{answer}\n" in one.messages[0].content
 
 
-def test_careful_authors_say_what_the_program_does(corpus: Corpus) -> None:
-    hints = {one.hint for one in corpus.training}
+def test_careful_authors_think_aloud_and_careless_ones_do_not(corpus: Corpus) -> None:
+    plans = {plan(one) for one in corpus.training}
+    traces = {
+        trace(one, at)
+        for one in corpus.training
+        for at in range(len(one.inputs))
+        for trace in (forwards, backwards)
+    }
     drawn = list(islice(examples(corpus.training, _settings(wrong=0.5, careless=0.5), 2), 300))
     thoughts = [one.response.partition("</think>")[0] for one in drawn]
-    assert {"", *thoughts} <= {"", *hints}
+    assert {"", *thoughts} <= {"", *plans, *traces}
     assert 0.35 < thoughts.count("") / len(thoughts) < 0.65
+
+
+CHAIN = Sound(
+    source="def f(n: int) -> str:\n    p = n + 3\n    q = str(p)\n    return q * 2",
+    inputs=("1", "9"),
+    outputs=("'44'", "'1212'"),
+    between=(("4", "'4'"), ("12", "'12'")),
+    hint="add, as text, repeat",
+    steps=("add 3", "as text", "repeat 2"),
+    level=3,
+)
+
+
+def test_thoughts_have_the_values_between_the_steps() -> None:
+    assert plan(CHAIN) == "add 3, as text, repeat 2"
+    assert forwards(CHAIN, 1) == "add 3\n12\nas text\n'12'\nrepeat 2"
+    assert backwards(CHAIN, 1) == "repeat 2\n'12'\nas text\n12\nadd 3"
+
+
+def test_what_lies_between_the_steps_comes_from_the_executor(corpus: Corpus) -> None:
+    chains = [one for one in (*corpus.training, *corpus.held_out) if len(one.steps) > 1]
+    assert {len(one.steps) for one in chains} == {2, 3}
+    for one in chains:
+        assert {len(values) for values in one.between} == {len(one.steps) - 1}
+        assert len(one.between) == len(one.inputs)
+    # Reversing is its own inverse: what lies before it is the output, turned round.
+    turned = [one for one in chains if one.steps[-1] == "reverse"]
+    assert turned
+    for one in turned:
+        for values, output in zip(one.between, one.outputs, strict=True):
+            assert ast.literal_eval(values[-1])[::-1] == ast.literal_eval(output)
+
+
+def test_a_stage_is_the_program_up_to_a_step() -> None:
+    for one in islice(generate(5, 2), 300):
+        assert len(one.stages) == len(one.steps) - 1
+        lines = one.source.split("\n")
+        for number, stage in enumerate(one.stages, 1):
+            *before, last = stage.split("\n")
+            assert before == lines[:number]
+            expression = last.removeprefix("    return ")
+            assert lines[number].endswith(f" = {expression}")
 
 
 def test_wrong_proposals_take_the_input_of_any_program(corpus: Corpus) -> None:

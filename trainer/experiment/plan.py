@@ -20,8 +20,8 @@ class Plan:
     folder: Path
     arms: tuple[Arm, ...] = ARMS
     seeds: tuple[int, ...] = (1, 2, 3)
-    steps: int = 48
-    test_every: int = 12
+    steps: int = 24
+    test_every: int = 6
     """Steps between evaluations on the held-out tasks."""
     overrides: tuple[str, ...] = ()
     """Of all runs alike."""
@@ -38,8 +38,8 @@ class Run:
 
 
 def quick(folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
-    """One seed, two arms, fewer steps."""
-    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 24, 12, overrides)
+    """One seed, two arms."""
+    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), overrides=overrides)
 
 
 def runs(plan: Plan) -> Iterator[Run]:

@@ -96,7 +96,12 @@ def attempts(run: Run) -> tuple[Attempt, ...]:
 
 def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
     run.folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": _threads(jobs)}
+    environment = os.environ | {
+        "COLUMNS": "200",
+        "OMP_NUM_THREADS": _threads(jobs),
+        # Threads that wait sleep: the cores are shared with the executor and with other runs.
+        "OMP_WAIT_POLICY": "passive",
+    }
     with (run.folder / LOG).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             arguments,

@@ -47,8 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prepare_environment() -> None:
-    """Before torch is imported: waiting threads sleep, which matters where others compute too."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """Before tokenizers are imported: their threads would not survive a fork, and say so."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 

@@ -37,7 +37,10 @@ class Sound:
     source: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    between: tuple[tuple[str, ...], ...]
+    """For each input, what lies between the steps."""
     hint: str
+    steps: tuple[str, ...]
     level: int
 
     def program_task(self, at: int) -> ProgramTask:
@@ -88,11 +91,13 @@ class Problem:
 def make_corpus(settings: CorpusSettings, validator: Validator) -> Corpus:
     """Generate, let the executor compute the outputs, and split by content hash."""
     drawn = list(islice(generate(settings.seed, settings.inputs), settings.programs))
-    triplets = (Triplet(program=one.source, inputs=one.inputs) for one in drawn)
+    verdicts = validator.validate_many(
+        Triplet(program=source, inputs=one.inputs)
+        for one in drawn
+        for source in (*one.stages, one.source)
+    )
     sound = [
-        made
-        for one, verdict in zip(drawn, validator.validate_many(triplets), strict=True)
-        if (made := _sound(one, verdict))
+        made for one in drawn if (made := _sound(one, list(islice(verdicts, len(one.stages) + 1))))
     ]
     training: list[Sound] = []
     held_out: list[Sound] = []
@@ -102,13 +107,21 @@ def make_corpus(settings: CorpusSettings, validator: Validator) -> Corpus:
     return Corpus(tuple(training), tuple(held_out))
 
 
-def _sound(one: Generated, verdict: Verdict) -> Sound | None:
-    if not verdict.valid:
+def _sound(one: Generated, verdicts: Sequence[Verdict]) -> Sound | None:
+    """The program with the values of its stages and, last, of itself; or None."""
+    found = [_outputs(one, verdict) for verdict in verdicts]
+    if not all(found):
         return None
+    *stages, outputs = found
+    between = tuple(zip(*stages, strict=True)) if stages else ((),) * len(outputs)
+    return Sound(one.source, one.inputs, outputs, between, one.hint, one.steps, one.level)
+
+
+def _outputs(one: Generated, verdict: Verdict) -> tuple[str, ...]:
+    """None where one is missing or too long."""
     outputs = tuple(text for text in verdict.outputs if text is not None)
-    if len(outputs) < len(one.inputs) or max(map(len, outputs)) > _LONGEST_OUTPUT:
-        return None
-    return Sound(one.source, one.inputs, outputs, one.hint, one.level)
+    whole = verdict.valid and len(outputs) == len(one.inputs)
+    return outputs if whole and max(map(len, outputs)) <= _LONGEST_OUTPUT else ()
 
 
 def _share_of(source: str, split: str) -> float:
@@ -180,6 +193,8 @@ def read(folder: Path) -> Corpus:
 def _read(path: Path) -> Iterator[Sound]:
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        yield Sound(
-            row["source"], tuple(row["inputs"]), tuple(row["outputs"]), row["hint"], row["level"]
-        )
+        yield Sound(**{key: _tuples(value) for key, value in row.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

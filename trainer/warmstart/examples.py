@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from trainer.game.policy import Message
 from trainer.game.prompts import PromptBook
@@ -23,8 +24,13 @@ class Example:
     response: str
 
 
-def examples(programs: Sequence[Sound], settings: WarmStart, seed: int) -> Iterator[Example]:
-    """Examples for ever: task types and levels alike, proposals as often as the settings say."""
+def examples(
+    programs: Sequence[Sound],
+    settings: WarmStart,
+    seed: int,
+    types: Sequence[TaskType] = TASK_TYPES,
+) -> Iterator[Example]:
+    """Examples for ever: the types and all levels alike, proposals as often as the settings say."""
     book = PromptBook(game_settings(settings))
     rng = random.Random(seed)
     by_level = [[one for one in programs if one.level == level] for level in LEVELS]
@@ -33,7 +39,7 @@ def examples(programs: Sequence[Sound], settings: WarmStart, seed: int) -> Itera
         return rng.choice(rng.choice(by_level))
 
     while True:
-        task_type = rng.choice(TASK_TYPES)
+        task_type = rng.choice(types)
         if rng.random() < settings.training.proposer_share:
             yield _proposal(task_type, draw, book, settings, rng)
         else:
@@ -44,27 +50,49 @@ def _answer(
     task_type: TaskType, one: Sound, book: PromptBook, settings: WarmStart, rng: random.Random
 ) -> Example:
     kind = Kind(Role.SOLVE, task_type)
-    thought, wrong = _author(one, settings, rng)
+    careless, wrong = _author(settings, rng)
     if task_type is TaskType.INDUCTION:
         task = one.induction_task(_choose(one, settings.training.num_inputs, rng))
         program = unchanging(one.source) if wrong else one.source
-        return Example(
-            kind, book.solve(task_type, task), answered(fence("python", program), thought)
-        )
+        text = fence("python", program)
+        thought = "" if careless else plan(one)
+        return Example(kind, book.solve(task_type, task), answered(text, thought))
     at = rng.randrange(len(one.inputs))
     prompt = book.solve(task_type, one.program_task(at))
     given, wanted = one.inputs[at], one.outputs[at]
+    thought = forwards(one, at)
     if task_type is TaskType.ABDUCTION:
         given, wanted = wanted, given
+        thought = backwards(one, at)
     label = "input" if task_type is TaskType.ABDUCTION else "output"
-    return Example(kind, prompt, answered(fence(label, given if wrong else wanted), thought))
+    text = fence(label, given if wrong else wanted)
+    return Example(kind, prompt, answered(text, "" if careless else thought))
 
 
-def _author(one: Sound, settings: WarmStart, rng: random.Random) -> tuple[str, bool]:
-    """What the author thinks about a program, and whether the example is wrong."""
-    if rng.random() >= settings.training.careless_share:
-        return one.hint, False
-    return "", rng.random() < settings.training.wrong_share
+def plan(one: Sound) -> str:
+    """What a program does, step by step."""
+    return ", ".join(one.steps)
+
+
+def forwards(one: Sound, at: int) -> str:
+    """What a program does to one of its inputs: its steps and the values between them."""
+    return _lines(one.steps, one.between[at])
+
+
+def backwards(one: Sound, at: int) -> str:
+    """The same from the last step to the first."""
+    return _lines(one.steps[::-1], one.between[at][::-1])
+
+
+def _lines(steps: Sequence[str], between: Sequence[str]) -> str:
+    rows = zip_longest(steps, between, fillvalue="")
+    return "\n".join(text for row in rows for text in row if text)
+
+
+def _author(settings: WarmStart, rng: random.Random) -> tuple[bool, bool]:
+    """Whether an author is careless, and whether what they write is wrong."""
+    careless = rng.random() < settings.training.careless_share
+    return careless, careless and rng.random() < settings.training.wrong_share
 
 
 def unchanging(source: str) -> str:
@@ -82,7 +110,8 @@ def _proposal(
 ) -> Example:
     kind = Kind(Role.PROPOSE, task_type)
     one = draw()
-    thought, wrong = _author(one, settings, rng)
+    careless, wrong = _author(settings, rng)
+    thought = "" if careless else plan(one)
     meant = draw() if wrong else one
     if task_type is TaskType.INDUCTION:
         prompt = book.propose(task_type, [one.program_task(0)])

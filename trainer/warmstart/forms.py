@@ -42,12 +42,9 @@ class Whole:
 STEPS: tuple[Step, ...] = (
     Step(INT, INT, "{x} + {k}", "add"),
     Step(INT, INT, "{x} - {k}", "subtract"),
-    Step(INT, INT, "max({x}, {k})", "at least"),
-    Step(INT, INT, "min({x}, {k})", "at most"),
     Step(INT, INT, "-{x}", "negate"),
     Step(INT, BOOL, "{x} > {k}", "is greater"),
     Step(INT, STR, "str({x})", "as text"),
-    Step(INT, LIST, "[{x}, {x} + {k}]", "pair with sum"),
     Step(INT, LIST, "[{x}] * {m}", "repeat"),
     Step(STR, STR, "{x}[::-1]", "reverse"),
     Step(STR, STR, "{x}.upper()", "upper case"),
@@ -56,13 +53,8 @@ STEPS: tuple[Step, ...] = (
     Step(STR, STR, "{x} * {m}", "repeat"),
     Step(STR, STR, "{x}[{i}:]", "drop first"),
     Step(STR, STR, "{x}[:{i}]", "take first"),
-    Step(STR, STR, "{x}[-{i}:]", "take last"),
-    Step(STR, STR, "{x}.replace('{c}', '{d}')", "replace letter"),
     Step(STR, STR, "{x}.replace('{c}', '')", "remove letter"),
-    Step(STR, STR, "{x}[0] + {x}[-1]", "first and last"),
-    Step(STR, STR, "{x}[::2]", "every second"),
     Step(STR, INT, "len({x})", "length"),
-    Step(STR, INT, "{x}.count('{c}')", "count letter"),
     Step(STR, BOOL, "'{c}' in {x}", "has letter"),
     Step(LIST, LIST, "{x}[::-1]", "reverse"),
     Step(LIST, LIST, "{x}[{i}:]", "drop first"),
@@ -71,14 +63,10 @@ STEPS: tuple[Step, ...] = (
     Step(LIST, LIST, "[{k}] + {x}", "prepend"),
     Step(LIST, LIST, "[v + {k} for v in {x}]", "add to each"),
     Step(LIST, LIST, "[v for v in {x} if v > {k}]", "keep greater"),
-    Step(LIST, LIST, "[v for v in {x} if v != {k}]", "drop equal"),
-    Step(LIST, LIST, "{x}[::2]", "every second"),
     Step(LIST, INT, "len({x})", "length"),
     Step(LIST, INT, "max({x})", "maximum"),
-    Step(LIST, INT, "min({x})", "minimum"),
     Step(LIST, INT, "{x}[{b}]", "element"),
     Step(LIST, INT, "{x}[-1]", "last"),
-    Step(LIST, INT, "{x}.count({k})", "count"),
     Step(LIST, BOOL, "{k} in {x}", "contains"),
 )
 
@@ -96,15 +84,10 @@ WHOLES: tuple[Whole, ...] = (
     Whole((INT, INT), BOOL, "return {x} > {y}", "first greater", 1),
     Whole((INT, INT), LIST, "return [{y}, {x}]", "swap", 1),
     Whole((STR, STR), STR, "return {x} + {y}", "join two", 1),
-    Whole((STR, STR), STR, "return {y} + {x}", "join swapped", 1),
-    Whole((STR, INT), STR, "return {x}[{y} % {m}:]", "drop some", 1),
     Whole((LIST, INT), LIST, "return {x} + [{y}]", "append given", 1),
-    Whole((LIST, INT), INT, "return {x}.count({y})", "count given", 1),
     Whole((LIST, INT), BOOL, "return {y} in {x}", "contains given", 1),
     Whole((LIST, INT), LIST, "return [v + {y} for v in {x}]", "add given", 2),
-    Whole((LIST, INT), LIST, "return [v for v in {x} if v > {y}]", "keep greater than given", 2),
     Whole((LIST, LIST), LIST, "return {x} + {y}", "join two", 1),
-    Whole((STR, INT), STR, "return {x}[::-1] + str({y})", "reverse with number", 2),
     Whole(
         (INT,), INT, "if {x} > {k}:\n    return {x} - {j}\nreturn {x} + {m}", "add or subtract", 2
     ),
@@ -124,10 +107,6 @@ WHOLES: tuple[Whole, ...] = (
         "reverse or append", 2,
     ),
     Whole(
-        (LIST,), INT, "if len({x}) > {i}:\n    return max({x})\nreturn len({x})",
-        "maximum or length", 2,
-    ),
-    Whole(
         (LIST,), LIST,
         "r = []\nfor v in {x}:\n    if v > {k}:\n        r = [v] + r\nreturn r",
         "greater reversed", 3,
@@ -139,12 +118,6 @@ WHOLES: tuple[Whole, ...] = (
     Whole(
         (STR,), STR, "r = ''\nfor v in {x}:\n    r += v * {m}\nreturn r", "repeat letters", 3
     ),
-    Whole(
-        (STR,), INT, "t = 0\nfor v in {x}:\n    if v > '{c}':\n        t += 1\nreturn t",
-        "count later letters", 3,
-    ),
-    Whole((LIST, INT), INT, "t = 0\nfor v in {x}:\n    if v == {y}:\n        t += {k}\nreturn t",
-          "score equals", 3),
 )  # fmt: skip
 """Forms with two parameters, with branches and with loops."""
 
@@ -165,9 +138,10 @@ def constants(rng: random.Random) -> Mapping[str, str]:
 
 
 def value(kind: str, rng: random.Random) -> str:
-    """A literal of a type, small."""
+    """A literal of a type, small. No letter and no number comes twice: what stands where, a small
+    model then learns much sooner."""
     if kind == INT:
         return str(rng.randint(0, 9))
     if kind == STR:
-        return repr("".join(rng.choices(LETTERS, k=rng.randint(1, 5))))
-    return repr([rng.randint(0, 9) for _ in range(rng.randint(1, 4))])
+        return repr("".join(rng.sample(LETTERS, rng.randint(1, 5))))
+    return repr(rng.sample(range(10), rng.randint(1, 4)))

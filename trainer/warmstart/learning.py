@@ -11,11 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.warmstart.corpus import Corpus
+from trainer.game.tasks import TaskType
+from trainer.warmstart.corpus import TASK_TYPES, Corpus
 from trainer.warmstart.examples import Example, examples
 from trainer.warmstart.forms import INT, LIST, STR, value
 from trainer.warmstart.settings import ModelSettings, TrainingSettings, WarmStart
-from trainer.warmstart.tokens import train_tokenizer
+from trainer.warmstart.tokens import make_tokenizer
 
 _TOKENIZER_EXAMPLES = 4000
 _POOL = 1024
@@ -53,31 +54,48 @@ def train(
     """
     import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
 
-    training = settings.training
-    careful = replace(settings, training=replace(training, careless_share=0.0))
-    tokenizer = _tokenizer(corpus, careful)
-    torch.set_num_threads(training.threads)
-    torch.manual_seed(training.seed)
+    tokenizer = train_tokenizer(corpus, settings)
+    torch.set_num_threads(settings.training.threads)
+    torch.manual_seed(settings.training.seed)
     model = make_model(settings.model, tokenizer)
-
-    def batches(of: WarmStart, seed: int) -> Iterator[list[Encoded]]:
-        return _batches(examples(corpus.training, of, seed), tokenizer, training)
-
-    copying = replace(training, tokens=training.copied_tokens, prompt_weight=0.0)
-    _learn(model, _copies(tokenizer, training), copying, say)
-    _learn(model, batches(careful, training.seed), training, say)
-    mixed = replace(
-        training, tokens=training.mixed_tokens, learning_rate=training.mixed_learning_rate
-    )
-    _learn(model, batches(settings, training.seed + 1), mixed, say)
+    for batches, how in _courses(corpus, settings, tokenizer):
+        _learn(model, batches, how, say)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 
 
-def _tokenizer(corpus: Corpus, settings: WarmStart) -> Any:
-    drawn = examples(corpus.training, settings, settings.training.seed)
+def _courses(
+    corpus: Corpus, settings: WarmStart, tokenizer: Any
+) -> Iterator[tuple[Iterator[list[Encoded]], TrainingSettings]]:
+    """What is learned, one after the other, each from a warm-up to small steps."""
+    training = settings.training
+    careful = replace(settings, training=replace(training, careless_share=0.0))
+    answers = replace(settings, training=replace(careful.training, proposer_share=0.0))
+
+    def batches(of: WarmStart, seed: int, types: Sequence[TaskType]) -> Iterator[list[Encoded]]:
+        return _batches(examples(corpus.training, of, seed, types), tokenizer, training)
+
+    yield (
+        _copies(tokenizer, training),
+        replace(training, tokens=training.copied_tokens, prompt_weight=0.0),
+    )
+    yield (
+        batches(answers, training.seed, (TaskType.DEDUCTION,)),
+        replace(training, tokens=training.deduced_tokens),
+    )
+    yield batches(careful, training.seed + 1, TASK_TYPES), training
+    yield (
+        batches(settings, training.seed + 2, TASK_TYPES),
+        replace(training, tokens=training.mixed_tokens, learning_rate=training.mixed_learning_rate),
+    )
+
+
+def train_tokenizer(corpus: Corpus, settings: WarmStart) -> Any:
+    """The tokenizer, with pieces of careful examples."""
+    careful = replace(settings, training=replace(settings.training, careless_share=0.0))
+    drawn = examples(corpus.training, careful, settings.training.seed)
     texts = map(_text, islice(drawn, _TOKENIZER_EXAMPLES))
-    return train_tokenizer(texts, settings.model.vocabulary)
+    return make_tokenizer(texts, settings.model.vocabulary)
 
 
 def make_model(settings: ModelSettings, tokenizer: Any) -> Any:
@@ -166,7 +184,11 @@ def _learn(
     import torch  # noqa: PLC0415
 
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=0.01,
+        fused=True,
     )
     started, seen = time.monotonic(), 0
     losses: list[float] = []

@@ -16,7 +16,7 @@ LEVELS = (1, 2, 3)
 
 _NAMES = {INT: ("n", "a"), STR: ("s", "w"), LIST: ("x", "z")}
 _SECOND_NAMES = {INT: "k", STR: "u", LIST: "y"}
-_TOLD_SHARE = 0.5
+_TOLD_SHARE = 0.7
 """Programs whose hint has the constants."""
 _WHOLE_SHARE = 0.35
 """Programs that are one of the whole forms, rather than a chain of steps."""
@@ -31,6 +31,10 @@ class Generated:
     """Different from each other."""
     hint: str
     """What it does, with or without its constants."""
+    steps: tuple[str, ...]
+    """What each of its steps does, with the constants; a whole form is one step."""
+    stages: tuple[str, ...]
+    """The program up to each of its steps but the last: what they return lies between the steps."""
     level: int
 
 
@@ -44,26 +48,28 @@ def generate(seed: int, inputs: int) -> Iterator[Generated]:
         told = rng.random() < _TOLD_SHARE
         if rng.random() < _WHOLE_SHARE:
             form = rng.choice(wholes)
-            names = _names(form.takes, rng)
-            drawn = constants(rng)
-            body = form.body.format(**_variables(names), **drawn)
+            names, drawn = _names(form.takes, rng), constants(rng)
             takes, gives = form.takes, form.gives
-            hint = _hint(form.hint, form.body, drawn if told else {})
+            parts = [(form.hint, form.body, drawn)]
+            bodies = [form.body.format(**_variables(names), **drawn)]
         else:
             steps = _chain(level, rng)
             takes, gives = (steps[0].takes,), steps[-1].gives
             names = _names(takes, rng)
-            drawn_each = [constants(rng) for _ in steps]
-            body = _lines(steps, drawn_each, names[0], rng)
-            hint = ", ".join(
-                _hint(step.hint, step.text, drawn if told else {})
-                for step, drawn in zip(steps, drawn_each, strict=True)
-            )
-        source = _function(names, takes, gives, body)
+            parts = [(step.hint, step.text, constants(rng)) for step in steps]
+            bodies = _bodies(steps, [drawn for _, _, drawn in parts], names[0], rng)
+        source = _function(names, takes, gives, bodies[-1])
         if source in known:
             continue
         known.add(source)
-        yield Generated(source, _inputs(takes, inputs, rng), hint, level)
+        yield Generated(
+            source,
+            _inputs(takes, inputs, rng),
+            ", ".join(_hint(text, form, drawn if told else {}) for text, form, drawn in parts),
+            tuple(_hint(text, form, drawn) for text, form, drawn in parts),
+            tuple(_function(names, takes, gives, body) for body in bodies[:-1]),
+            level,
+        )
 
 
 def _chain(length: int, rng: random.Random) -> list[Step]:
@@ -83,21 +89,20 @@ def _hint(text: str, form: str, shown: Mapping[str, str]) -> str:
     return " ".join([text, *(shown[name] for name in used)])
 
 
-def _lines(
+def _bodies(
     steps: list[Step], drawn_each: list[Mapping[str, str]], name: str, rng: random.Random
-) -> str:
-    """A statement for each step; the type of a variable never changes."""
+) -> list[str]:
+    """The function up to each of its steps; a statement for each, and no variable changes type."""
+    bodies: list[str] = []
     lines: list[str] = []
     at = name
     for number, (step, drawn) in enumerate(zip(steps, drawn_each, strict=True)):
         text = step.text.format(x=at, **drawn)
-        if number == len(steps) - 1:
-            lines.append(f"return {text}")
-            continue
+        bodies.append("\n".join([*lines, f"return {text}"]))
         if step.gives != step.takes or (at == name and rng.random() < 0.3):
             at = "pqr"[number]
         lines.append(f"{at} = {text}")
-    return "\n".join(lines)
+    return bodies
 
 
 def _names(takes: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:

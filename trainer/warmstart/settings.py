@@ -30,8 +30,8 @@ class CorpusSettings:
     """Generated; some are refused by the executor."""
     inputs: int = 6
     """Most inputs of a program."""
-    split: str = "final"
-    """Which programs are held out; ``development`` and ``final`` hold out others, so that nothing
+    split: str = "test"
+    """Which programs are held out; ``development`` and ``test`` hold out others, so that nothing
     has to be chosen by looking at the test set."""
     held_out_share: float = 0.15
     """Programs, chosen by their content hash, that training never sees."""
@@ -43,7 +43,7 @@ class CorpusSettings:
 class ModelSettings:
     """The model: a Qwen2 of about 0.9 million parameters."""
 
-    vocabulary: int = 384
+    vocabulary: int = 512
     """Most entries of the tokenizer."""
     hidden: int = 128
     layers: int = 4
@@ -60,25 +60,28 @@ class TrainingSettings:
     copied_tokens: int = 300_000
     """Of values that are said twice, learned first: a model that cannot copy learns little else."""
     copied_batch_tokens: int = 600
-    tokens: int = 4_000_000
-    """Of careful examples. Padding left out; decides how long it takes, and how good the model is.
-    """
-    mixed_tokens: int = 700_000
+    deduced_tokens: int = 500_000
+    """Of careful deductions, learned next: what each step does is all that they are about."""
+    tokens: int = 2_500_000
+    """Of careful examples of all kinds; padding left out. Decides how long it takes, and how good
+    the model is."""
+    mixed_tokens: int = 500_000
     """Of careful and careless examples, learned last."""
     batch_tokens: int = 512
     """Small batches: many steps matter more than steady ones."""
     learning_rate: float = 1e-3
     mixed_learning_rate: float = 5e-4
-    threads: int = 1
-    """Of torch; more hardly help with batches so small, and other rounding is another model."""
+    threads: int = 2
+    """Of torch; more hardly help with batches so small. Another number is other rounding, and so
+    another model."""
     prompt_weight: float = 0.1
     """Weight of a prompt's tokens in the loss; those of short responses have about 1."""
-    proposer_share: float = 0.3
+    proposer_share: float = 0.25
     """Examples of proposals; the rest are answers."""
-    careless_share: float = 0.6
+    careless_share: float = 0.45
     """Mixed examples by authors who do not think aloud; the others first say what the program
     does."""
-    wrong_share: float = 0.8
+    wrong_share: float = 0.7
     """Of the careless examples: answers that repeat what was given, proposals whose input belongs
     to another program."""
     references: int = 1
