@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,12 +243,16 @@ def test_what_is_under_way_is_ended_when_the_experiment_is_stopped(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_both_signals_stop_it_even_if_they_were_ignored(number: signal.Signals) -> None:
-    before = signal.signal(number, signal.SIG_IGN)
+@pytest.mark.parametrize("ignored", [False, True])
+def test_both_signals_stop_it_where_they_are_not_ignored(
+    number: signal.Signals, ignored: bool
+) -> None:
+    before = signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
-        with pytest.raises(KeyboardInterrupt), stoppable():
+        stops = nullcontext() if ignored else pytest.raises(KeyboardInterrupt)
+        with stops, stoppable():
             signal.raise_signal(number)
-        assert signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is (signal.SIG_IGN if ignored else signal.SIG_DFL)
     finally:
         signal.signal(number, before)
 

@@ -58,13 +58,17 @@ def main(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise :class:`KeyboardInterrupt` in this block: also where the shell has
-    the former ignored, as it has for jobs in the background."""
+    """SIGINT and SIGTERM raise :class:`KeyboardInterrupt` in this block, where they are not ignored
+    (by nohup, or by a shell for its background jobs)."""
 
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
@@ -120,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer.experiment", description=__doc__)
     parser.add_argument("name", choices=["learning"], help="the experiment")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for all runs alike")
-    parser.add_argument("--quick", action="store_true", help="one seed, two arms")
+    parser.add_argument("--quick", action="store_true", help="one seed, two arms, 12 steps")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED")
     parser.add_argument("--steps", type=int, help="of each run")
