@@ -23,7 +23,11 @@ class Info:
 
 
 class FakeExecutor:
-    """Answers by the program's text: ``slow:SECONDS``, a status, or anything else for ``ok``."""
+    """Answers by the program's text: ``slow:SECONDS``, a status, or anything else for ``ok``.
+
+    ``held`` is answered once ``released`` is set. ``taken`` counts the results that whoever
+    asked for them has dealt with.
+    """
 
     def __init__(
         self, options: engine.EngineOptions, info: Info, script_result: ScriptResult
@@ -33,6 +37,8 @@ class FakeExecutor:
         self.script_result = script_result
         self.scripts: list[Script] = []
         self.started = 0
+        self.taken = 0
+        self.released = False
         self.closed = False
 
     async def __aenter__(self) -> FakeExecutor:
@@ -45,6 +51,8 @@ class FakeExecutor:
         self.started += 1
         if triplet.program.startswith("slow:"):
             await asyncio.sleep(float(triplet.program.removeprefix("slow:")))
+        while triplet.program == "held" and not self.released:
+            await asyncio.sleep(0.01)
         known = triplet.program in list(Status)
         status = Status(triplet.program) if known else Status.OK
         return Verdict(
@@ -104,6 +112,7 @@ class FakeExecutor:
         try:
             while (result := await results.get()) is not None:
                 yield result
+                self.taken += 1
             await feeder
         finally:
             feeder.cancel()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,26 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def row(program: str = "p", **fields: Any) -> dict[str, Any]:
     return {"program": program, "input": "1", **fields}
+
+
+@contextlib.contextmanager
+def once(condition: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Do something, in a thread of its own, as soon as a condition holds."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            if condition():
+                act()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 @pytest.fixture
@@ -147,10 +169,16 @@ def test_slow_row_bounds_how_far_the_others_run_ahead(
 ) -> None:
     monkeypatch.setattr(batch, "Reorder", partial(Reorder, max_rows_ahead=50))
     made = fake_executor()
-    file = write_rows(tmp_path / "in", row("slow:0.6"), *[row()] * 500)
+    file = write_rows(tmp_path / "in", row("held"), *[row()] * 500)
     seen: list[int] = []
-    threading.Timer(0.2, lambda: seen.append(made[0].started)).start()
-    assert main(["verify", file, "--out", str(out)]) == 0
+
+    def release() -> None:
+        time.sleep(0.1)
+        seen.append(made[0].started)
+        made[0].released = True
+
+    with once(lambda: bool(made) and made[0].started >= 50, release):
+        assert main(["verify", file, "--out", str(out)]) == 0
     assert seen == [50]
     assert len(read_rows(out)) == 501
 
@@ -326,8 +354,11 @@ def test_interrupt_keeps_every_finished_row(
 ) -> None:
     made = fake_executor()
     file = write_rows(out.with_name("in"), row(), row("slow:60"), row(), row(), row("slow:60"))
-    threading.Timer(0.2, os.kill, (os.getpid(), signum)).start()
-    assert main(["verify", file, "--out", str(out)]) == exit_code
+    with once(
+        lambda: bool(made) and (made[0].started, made[0].taken) == (5, 3),
+        lambda: os.kill(os.getpid(), signum),
+    ):
+        assert main(["verify", file, "--out", str(out)]) == exit_code
     assert [line["index"] for line in read_rows(out)] == [0, 2, 3]
     assert "interrupted" in capfd.readouterr().err
     assert made[0].closed
@@ -337,8 +368,11 @@ def test_interrupt_keeps_every_finished_row(
 def test_interrupt_starts_no_further_row(fake_executor: Install, tmp_path: Path, out: Path) -> None:
     made = fake_executor()
     file = write_rows(tmp_path / "in", *[row("slow:60")] * 4, *[row()] * 100)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    assert main(["verify", file, "--out", str(out), "-q"]) == 130
+    with once(
+        lambda: bool(made) and made[0].started == 4,
+        lambda: os.kill(os.getpid(), signal.SIGINT),
+    ):
+        assert main(["verify", file, "--out", str(out), "-q"]) == 130
     assert made[0].started == 4
     assert out.read_bytes() == b""
 
