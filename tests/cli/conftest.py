@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class FakeExecutor:
         self.scripts: list[Script] = []
         self.started = 0
         self.taken = 0
-        self.released = False
+        self.released = threading.Event()
         self.closed = False
 
     async def __aenter__(self) -> FakeExecutor:
@@ -51,8 +52,8 @@ class FakeExecutor:
         self.started += 1
         if triplet.program.startswith("slow:"):
             await asyncio.sleep(float(triplet.program.removeprefix("slow:")))
-        while triplet.program == "held" and not self.released:
-            await asyncio.sleep(0.01)
+        if triplet.program == "held":
+            await asyncio.to_thread(self.released.wait, 60)
         known = triplet.program in list(Status)
         status = Status(triplet.program) if known else Status.OK
         return Verdict(

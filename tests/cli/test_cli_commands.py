@@ -175,7 +175,7 @@ def test_slow_row_bounds_how_far_the_others_run_ahead(
     def release() -> None:
         time.sleep(0.1)
         seen.append(made[0].started)
-        made[0].released = True
+        made[0].released.set()
 
     with once(lambda: bool(made) and made[0].started >= 50, release):
         assert main(["verify", file, "--out", str(out)]) == 0

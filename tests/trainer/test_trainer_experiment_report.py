@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +242,38 @@ def test_what_is_under_way_is_ended_when_the_experiment_is_stopped(
         run_all(plan, MODEL, say, jobs=3)
     ended = [[attempt.exit_code for attempt in attempts(run)] for run in runs(plan)]
     assert ended == [[-15], [-15], [], []]
+
+
+KILLED = """
+import pathlib, sys
+from trainer.experiment import running
+from trainer.experiment.plan import Plan
+
+folder = pathlib.Path(sys.argv[1])
+running.command = lambda plan, run, model: ["sh", "-c", "echo $$ > pid; exec sleep 100"]
+running.run_all(Plan(folder), folder, print)
+"""
+
+
+def test_a_killed_experiment_takes_its_runs_along(tmp_path: Path) -> None:
+    experiment = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=tmp_path)
+    note = tmp_path / "pid"
+    try:
+        assert eventually(lambda: note.is_file() and note.read_text().strip())
+    finally:
+        experiment.kill()
+        experiment.wait()
+    assert eventually(lambda: not Path("/proc", note.read_text().strip()).exists())
+
+
+def eventually(condition: Callable[[], object]) -> bool:
+    """Whether it holds within half a minute."""
+    end = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

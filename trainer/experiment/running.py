@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -104,7 +105,7 @@ def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
     }
     with (run.folder / LOG).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            arguments,
+            [*_ended_with_us(), *arguments],
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -112,6 +113,12 @@ def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
             start_new_session=True,
         )
     return _Started(run, process, time.monotonic())
+
+
+def _ended_with_us() -> tuple[str, ...]:
+    """Before a command: the kernel ends it should this process be killed. Nothing off Linux."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
 def _finish(one: _Started, say: Say) -> None:
