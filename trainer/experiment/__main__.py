@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer.experiment", description=__doc__)
     parser.add_argument("name", choices=["learning"], help="the experiment")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for all runs alike")
-    parser.add_argument("--quick", action="store_true", help="one seed, two arms, 6 steps")
+    parser.add_argument("--quick", action="store_true", help="one seed, two arms, 10 steps")
     parser.add_argument("--arms", nargs="+", metavar="ARM", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED")
     parser.add_argument("--steps", type=int, help="of each run")

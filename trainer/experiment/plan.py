@@ -38,8 +38,8 @@ class Run:
 
 
 def quick(folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
-    """One seed, two arms, 6 steps: most of the gain comes early."""
-    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 6, 6, overrides)
+    """One seed, two arms, 10 steps: most of the gain comes early."""
+    return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 10, 10, overrides)
 
 
 def runs(plan: Plan) -> Iterator[Run]:

@@ -53,20 +53,19 @@ def _answer(
     careless, wrong = _author(settings, rng)
     if task_type is TaskType.INDUCTION:
         task = one.induction_task(_choose(one, settings.training.num_inputs, rng))
-        program = unchanging(one.source) if wrong else one.source
-        text = fence("python", program)
+        text = fence("python", unchanging(one.source) if wrong else one.source)
         thought = "" if careless else plan(one)
         return Example(kind, book.solve(task_type, task), answered(text, thought))
     at = rng.randrange(len(one.inputs))
     prompt = book.solve(task_type, one.program_task(at))
-    given, wanted = one.inputs[at], one.outputs[at]
-    thought = forwards(one, at)
     if task_type is TaskType.ABDUCTION:
-        given, wanted = wanted, given
-        thought = backwards(one, at)
-    label = "input" if task_type is TaskType.ABDUCTION else "output"
+        label, think = "input", backwards
+        given, wanted = one.outputs[at], one.inputs[at]
+    else:
+        label, think = "output", forwards
+        given, wanted = one.inputs[at], one.outputs[at]
     text = fence(label, given if wrong else wanted)
-    return Example(kind, prompt, answered(text, "" if careless else thought))
+    return Example(kind, prompt, answered(text, "" if careless else think(one, at)))
 
 
 def plan(one: Sound) -> str:

@@ -15,7 +15,7 @@ from trainer.game.tasks import TaskType
 from trainer.warmstart.corpus import TASK_TYPES, Corpus
 from trainer.warmstart.examples import Example, examples
 from trainer.warmstart.forms import INT, LIST, STR, value
-from trainer.warmstart.settings import ModelSettings, TrainingSettings, WarmStart
+from trainer.warmstart.settings import ModelSettings, TrainingSettings, WarmStart, careful
 from trainer.warmstart.tokens import make_tokenizer
 
 _TOKENIZER_EXAMPLES = 4000
@@ -69,8 +69,8 @@ def _courses(
 ) -> Iterator[tuple[Iterator[list[Encoded]], TrainingSettings]]:
     """What is learned, one after the other, each from a warm-up to small steps."""
     training = settings.training
-    careful = replace(settings, training=replace(training, careless_share=0.0))
-    answers = replace(settings, training=replace(careful.training, proposer_share=0.0))
+    thoughtful = careful(settings)
+    answers = replace(settings, training=replace(thoughtful.training, proposer_share=0.0))
 
     def batches(of: WarmStart, seed: int, types: Sequence[TaskType]) -> Iterator[list[Encoded]]:
         return _batches(examples(corpus.training, of, seed, types), tokenizer, training)
@@ -83,7 +83,7 @@ def _courses(
         batches(answers, training.seed, (TaskType.DEDUCTION,)),
         replace(training, tokens=training.deduced_tokens),
     )
-    yield batches(careful, training.seed + 1, TASK_TYPES), training
+    yield batches(thoughtful, training.seed + 1, TASK_TYPES), training
     yield (
         batches(settings, training.seed + 2, TASK_TYPES),
         replace(training, tokens=training.mixed_tokens, learning_rate=training.mixed_learning_rate),
@@ -92,8 +92,7 @@ def _courses(
 
 def train_tokenizer(corpus: Corpus, settings: WarmStart) -> Any:
     """The tokenizer, with pieces of careful examples."""
-    careful = replace(settings, training=replace(settings.training, careless_share=0.0))
-    drawn = examples(corpus.training, careful, settings.training.seed)
+    drawn = examples(corpus.training, careful(settings), settings.training.seed)
     texts = map(_text, islice(drawn, _TOKENIZER_EXAMPLES))
     return make_tokenizer(texts, settings.model.vocabulary)
 

@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainer.warmstart.forms import BOOL, INT, LIST, STEPS, STR, WHOLES, Step, constants, value
 
@@ -44,32 +45,55 @@ def generate(seed: int, inputs: int) -> Iterator[Generated]:
     known: set[str] = set()
     while True:
         level = rng.choice(LEVELS)
-        wholes = [form for form in WHOLES if form.level == level]
         told = rng.random() < _TOLD_SHARE
-        if rng.random() < _WHOLE_SHARE:
-            form = rng.choice(wholes)
-            names, drawn = _names(form.takes, rng), constants(rng)
-            takes, gives = form.takes, form.gives
-            parts = [(form.hint, form.body, drawn)]
-            bodies = [form.body.format(**_variables(names), **drawn)]
-        else:
-            steps = _chain(level, rng)
-            takes, gives = (steps[0].takes,), steps[-1].gives
-            names = _names(takes, rng)
-            parts = [(step.hint, step.text, constants(rng)) for step in steps]
-            bodies = _bodies(steps, [drawn for _, _, drawn in parts], names[0], rng)
-        source = _function(names, takes, gives, bodies[-1])
-        if source in known:
+        draft = _whole(level, rng) if rng.random() < _WHOLE_SHARE else _steps(level, rng)
+        if draft.sources[-1] in known:
             continue
-        known.add(source)
+        known.add(draft.sources[-1])
         yield Generated(
-            source,
-            _inputs(takes, inputs, rng),
-            ", ".join(_hint(text, form, drawn if told else {}) for text, form, drawn in parts),
-            tuple(_hint(text, form, drawn) for text, form, drawn in parts),
-            tuple(_function(names, takes, gives, body) for body in bodies[:-1]),
+            draft.sources[-1],
+            _inputs(draft.takes, inputs, rng),
+            ", ".join(_hint(part, part.drawn if told else {}) for part in draft.parts),
+            tuple(_hint(part, part.drawn) for part in draft.parts),
+            draft.sources[:-1],
             level,
         )
+
+
+class _Part(NamedTuple):
+    """A step, or a whole form, with the constants that were drawn for it."""
+
+    hint: str
+    form: str
+    drawn: Mapping[str, str]
+
+
+class _Draft(NamedTuple):
+    """A function before it has a hint and inputs."""
+
+    takes: tuple[str, ...]
+    parts: tuple[_Part, ...]
+    sources: tuple[str, ...]
+    """The function up to each of its parts; the last is all of it."""
+
+
+def _whole(level: int, rng: random.Random) -> _Draft:
+    """One of the whole forms."""
+    form = rng.choice([form for form in WHOLES if form.level == level])
+    names = _names(form.takes, rng)
+    part = _Part(form.hint, form.body, constants(rng))
+    body = form.body.format(**_variables(names), **part.drawn)
+    return _Draft(form.takes, (part,), (_function(names, form.takes, form.gives, body),))
+
+
+def _steps(level: int, rng: random.Random) -> _Draft:
+    """A chain of as many steps as the level says."""
+    steps = _chain(level, rng)
+    takes, gives = (steps[0].takes,), steps[-1].gives
+    names = _names(takes, rng)
+    parts = tuple(_Part(step.hint, step.text, constants(rng)) for step in steps)
+    bodies = _bodies(steps, [part.drawn for part in parts], names[0], rng)
+    return _Draft(takes, parts, tuple(_function(names, takes, gives, body) for body in bodies))
 
 
 def _chain(length: int, rng: random.Random) -> list[Step]:
@@ -83,10 +107,10 @@ def _chain(length: int, rng: random.Random) -> list[Step]:
     return chain
 
 
-def _hint(text: str, form: str, shown: Mapping[str, str]) -> str:
+def _hint(part: _Part, shown: Mapping[str, str]) -> str:
     """``add`` becomes ``add 3`` if the form's constants are to be shown."""
-    used = dict.fromkeys(name for name in re.findall(r"\{(\w)\}", form) if name in shown)
-    return " ".join([text, *(shown[name] for name in used)])
+    used = dict.fromkeys(name for name in re.findall(r"\{(\w)\}", part.form) if name in shown)
+    return " ".join([part.hint, *(shown[name] for name in used)])
 
 
 def _bodies(
