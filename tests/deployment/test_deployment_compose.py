@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BASE = "absolute-zero-base:local"
 PORT = "18473"
-# Two seconds where nothing else runs; a probe that met a busy machine is tried again.
+# Room for a probe that met a busy machine, which takes 10 s and is tried again.
 HEALTHY_S = 90
 JSON = {"content-type": "application/json"}
 

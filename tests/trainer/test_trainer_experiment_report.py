@@ -6,8 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import wait_until
 
 from trainer.experiment import running
 from trainer.experiment.__main__ import stoppable
@@ -259,21 +258,11 @@ def test_a_killed_experiment_takes_its_runs_along(tmp_path: Path) -> None:
     experiment = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=tmp_path)
     note = tmp_path / "pid"
     try:
-        assert eventually(lambda: note.is_file() and note.read_text().strip())
+        wait_until(lambda: note.is_file() and bool(note.read_text().strip()), 30)
     finally:
         experiment.kill()
         experiment.wait()
-    assert eventually(lambda: not Path("/proc", note.read_text().strip()).exists())
-
-
-def eventually(condition: Callable[[], object]) -> bool:
-    """Whether it holds within half a minute."""
-    end = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
+    wait_until(lambda: not Path("/proc", note.read_text().strip()).exists(), 30)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
