@@ -47,7 +47,8 @@ def value(sandbox: SyncExecutor, program: str, *inputs: str) -> str:
     return result.outputs[0]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """By default as long as a starved machine may need: who waits in vain has failed anyway."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -34,7 +34,7 @@ WHO = "import os\ndef f(n):\n    return os.path.exists('/usr/lib')"
 
 def pair() -> DifferentialExecutor:
     both = [
-        Executor(name, workers=2, limits=Limits(cpu_s=2, wall_s=5), rules=OPEN_RULES, cache=False)
+        Executor(name, workers=2, limits=Limits(wall_s=30), rules=OPEN_RULES, cache=False)
         for name in ("nsjail", "process")
     ]
     return DifferentialExecutor(*both)

@@ -238,7 +238,7 @@ async def test_a_cancelled_call_frees_its_guests(what: str) -> None:
         assert [type(each) for each in results] == [asyncio.CancelledError] * 2
         start = time.monotonic()
         await batch(executor, 50)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
         await is_at_rest(executor, guests)
 
 
@@ -515,7 +515,7 @@ def test_an_interrupt_ends_the_call_and_the_executor_goes_on(temporary: Path) ->
             executor.validate(endless(0))
         start = time.monotonic()
         check(list(executor.validate_many(honest(20))))
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
 
 
 def test_an_interrupt_that_leaves_the_context_leaves_nothing(temporary: Path) -> None:

@@ -69,7 +69,7 @@ HONEST = {
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SyncExecutor]:
-    limits = Limits(cpu_s=1, wall_s=5)
+    limits = Limits(cpu_s=1, wall_s=30)
     with SyncExecutor(workers=2, rules=OPEN_RULES, limits=limits) as executor:
         yield executor
 

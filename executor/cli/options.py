@@ -167,12 +167,16 @@ def names(given: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def _limit(name: str, text: str) -> Any:
-    return typer.Option(name, metavar="N", help=text, rich_help_panel=_LIMITS_PANEL)
+def _limit(name: str, text: str, envvar: str | None = None) -> Any:
+    return typer.Option(name, metavar="N", help=text, rich_help_panel=_LIMITS_PANEL, envvar=envvar)
 
 
-WallS = Annotated[float, _limit("--wall-s", "Wall-clock seconds.")]
-CpuS = Annotated[int, _limit("--cpu-s", "Seconds of processor time.")]
+_WALL = ("--wall-s", "Wall-clock seconds.")
+_CPU = ("--cpu-s", "Seconds of processor time.")
+WallS = Annotated[float, _limit(*_WALL)]
+CpuS = Annotated[int, _limit(*_CPU)]
+ServedWallS = Annotated[float, _limit(*_WALL, "EXECUTOR_WALL_S")]
+ServedCpuS = Annotated[int, _limit(*_CPU, "EXECUTOR_CPU_S")]
 MemoryMib = Annotated[int, _limit("--memory-mib", "MiB beyond the bare interpreter.")]
 OutputKib = Annotated[int, _limit("--output-kib", "KiB of the value.")]
 StreamKib = Annotated[int, _limit("--output-kib", "KiB of stdout, and of stderr.")]

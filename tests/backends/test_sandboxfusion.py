@@ -12,7 +12,7 @@ import pytest
 from fusion_emulator import Emulator, emulated
 from hypothesis import given
 from hypothesis import strategies as st
-from support import OPEN_RULES, body, nothing_left, triplet, verdict
+from support import OPEN_RULES, body, ending, nothing_left, triplet, verdict
 
 from executor import (
     BackendUnavailable,
@@ -37,7 +37,7 @@ LARGE = "import random\ndef f(x):\n    return random.Random(x).randbytes(x)"
 
 def executor(url: str) -> SyncExecutor:
     settings = SandboxFusionSettings(url=url)
-    limits = Limits(cpu_s=2, wall_s=5, memory_mib=256, output_kib=2048)
+    limits = Limits(cpu_s=2, wall_s=30, memory_mib=256, output_kib=2048)
     return SyncExecutor(settings, workers=2, limits=limits, rules=OPEN_RULES, cache=False)
 
 
@@ -49,7 +49,7 @@ def original() -> Iterator[tuple[Emulator, SyncExecutor]]:
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[SyncExecutor]:
-    with running("--workers", "2") as server, executor(server.url) as sandbox:
+    with running("--workers", "2", "--wall-s", "40") as server, executor(server.url) as sandbox:
         yield sandbox
 
 
@@ -73,12 +73,12 @@ OUTCOMES = [
 def test_outcomes_on_the_original(
     original: tuple[Emulator, SyncExecutor], program: str, status: Status
 ) -> None:
-    assert verdict(original[1], program, "0").status is status
+    assert ending(original[1], program, status).status is status
 
 
 @pytest.mark.parametrize(("program", "status"), OUTCOMES)
 def test_outcomes_on_our_service(ours: SyncExecutor, program: str, status: Status) -> None:
-    assert verdict(ours, program, "0").status is status
+    assert ending(ours, program, status).status is status
 
 
 def test_many_runs_share_a_request(original: tuple[Emulator, SyncExecutor]) -> None:
@@ -204,12 +204,12 @@ def test_scripts_are_one_request(
         assert (failed.status, failed.exit_code) == (Status.ERROR, 7)
         slow = sandbox.run(
             Script(source="print('so far', flush=True)\nwhile True: pass"),
-            limits=Limits(wall_s=1, cpu_s=2, memory_mib=256, output_kib=2048),
+            limits=Limits(wall_s=2, cpu_s=5, memory_mib=256, output_kib=2048),
         )
         assert (slow.status, slow.stdout) == (Status.WALL_LIMIT, b"so far\n")
     busy = ours.run(
         Script(source="while True: pass"),
-        limits=Limits(wall_s=5, cpu_s=1, memory_mib=256, output_kib=2048),
+        limits=Limits(wall_s=30, cpu_s=1, memory_mib=256, output_kib=2048),
     )
     assert busy.status is Status.CPU_LIMIT
 

@@ -105,8 +105,9 @@ def test_pytest_leaves_no_cache_behind(sandbox: SyncExecutor) -> None:
 
 
 LIMITS = {
-    "wall": ("echo seen; echo too >&2; sleep 60", Limits(wall_s=0.5), Status.WALL_LIMIT),
-    "cpu": ("echo seen; echo too >&2; while :; do :; done", Limits(cpu_s=1), Status.CPU_LIMIT),
+    "wall": ("echo seen; echo too >&2; sleep 60", Limits(wall_s=2), Status.WALL_LIMIT),
+    "cpu": ("echo seen; echo too >&2; while :; do :; done", Limits(cpu_s=1, wall_s=30),
+            Status.CPU_LIMIT),
     "output": ("echo seen; echo too >&2; sleep 0.1; yes", Limits(), Status.OUTPUT_LIMIT),
     "processes": (
         "echo seen; echo too >&2; for i in {1..99}; do sleep 9 & done 2>/dev/null; wait",
@@ -114,7 +115,7 @@ LIMITS = {
     ),
     "memory": (
         "echo seen; echo too >&2; exec python3 -c 'x = bytearray(1 << 33)'",
-        Limits(memory_mib=64), Status.MEMORY_LIMIT,
+        Limits(memory_mib=64, wall_s=30), Status.MEMORY_LIMIT,
     ),
 }  # fmt: skip
 

@@ -454,7 +454,7 @@ def test_a_cancelled_script_ends_with_its_jail(jails: Jails) -> None:
         start = time.monotonic()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 20
 
     jails.loop.run(main())
     wait_until(lambda: jail._guest._process.poll() is not None)

@@ -29,6 +29,10 @@ def rows_of(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
+PATIENT = ("--cpu-s", "60", "--wall-s", "120")
+"""Limits that an endless loop does not reach within a test."""
+
+
 def jsonl(*rows: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
@@ -197,18 +201,18 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path, signum: int, exit_code: 
     file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     stuck = {"program": ENDLESS, "input": "1"}
     file.write_bytes(jsonl(*[triplet(f"x + {n}") for n in range(20)], *[stuck] * 200))
-    command = [*PYTHON, "verify", file, "--out", out, "--workers", "2"]
+    command = [*PYTHON, "verify", file, "--out", out, "--workers", "2", *PATIENT]
     # A session of its own: like Ctrl-C in a terminal, the signal goes to the whole group.
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
             wait_for_lines(out, 20)
             started = time.monotonic()
             os.killpg(process.pid, signum)
-            _, error = process.communicate(timeout=30)
+            _, error = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == exit_code, error
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     rows = rows_of(out.read_bytes())
     assert [row["index"] for row in rows[:20]] == list(range(20))
     assert all(row["status"] == "ok" for row in rows[:20])
@@ -220,12 +224,12 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path, signum: int, exit_code: 
 def test_second_ctrl_c_quits_at_once(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     (tmp_path / "rows.jsonl").write_bytes(jsonl(triplet("x"), {"program": ENDLESS, "input": "1"}))
-    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", out]
+    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", out, *PATIENT]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         wait_for_lines(out, 1)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=30) == 130
 
 
 def test_progress_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:

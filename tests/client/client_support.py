@@ -119,7 +119,7 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         self._thread.start()
-        assert self._listening.wait(5)
+        assert self._listening.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -15,6 +15,9 @@ from service_server import Server, running
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Server]:
-    """``executor serve`` with two workers, ready; without a token."""
-    with running("--workers", "2", "--cpu-s", "2", "--wall-s", "5") as started:
+    """``executor serve`` with two workers, ready; without a token.
+
+    Limits that nothing reaches within a test, unless it asks for shorter ones.
+    """
+    with running("--workers", "2", "--cpu-s", "60", "--wall-s", "120") as started:
         yield started

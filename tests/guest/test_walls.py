@@ -251,7 +251,7 @@ def test_a_program_sees_no_difference_between_the_first_run_and_the_last(
 
 
 def test_an_endless_loop_does_not_change_the_verdicts_beside_it() -> None:
-    limits = Limits(cpu_s=1, wall_s=10)
+    limits = Limits(cpu_s=1, wall_s=30)
     with SyncExecutor(workers=2, limits=limits, rules=OPEN_RULES) as executor:
         loop = triplet(body("while True: pass"))
         honest = [triplet(body(f"return x + {number}"), "1") for number in range(50)]

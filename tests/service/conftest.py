@@ -16,6 +16,13 @@ def server() -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def patient_server() -> Iterator[Server]:
+    """Limits that an endless loop does not reach within a test: what ends it is something else."""
+    with running("--workers", "2", "--cpu-s", "60", "--wall-s", "120") as started:
+        yield started
+
+
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     """A client of that server."""

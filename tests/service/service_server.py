@@ -119,7 +119,8 @@ def running(
 
 def stats(server: Server) -> dict[str, Any]:
     """The ``stats`` of ``/v1/info``."""
-    found: dict[str, Any] = httpx.get(f"{server.url}/v1/info").json()["stats"]
+    answer = httpx.get(f"{server.url}/v1/info", timeout=60)
+    found: dict[str, Any] = answer.json()["stats"]
     return found
 
 

@@ -142,13 +142,12 @@ def send(server: Server, path: str, body: bytes, kind: str) -> socket.socket:
     ],
 )
 def test_a_client_that_leaves_frees_its_place(
-    server: Server, path: str, body: dict[str, Any]
+    patient_server: Server, path: str, body: dict[str, Any]
 ) -> None:
+    server = patient_server
     with send(server, path, json.dumps(body).encode(), "application/json"):
         wait_until(lambda: busy(stats(server)) > 0)
-    left = time.monotonic()
-    wait_until(lambda: busy(stats(server)) == 0)
-    assert time.monotonic() - left < 4, "the program ran into its limit"
+    wait_until(lambda: busy(stats(server)) == 0, 30)  # less than the program's limits
 
 
 def test_a_single_call_does_not_wait_for_a_batch_of_slow_programs(server: Server) -> None:
@@ -171,7 +170,7 @@ def full_server() -> Iterator[Server]:
 
 
 def test_too_many_calls_are_told_when_to_come_back(full_server: Server) -> None:
-    slow = {"source": "import time; time.sleep(2)"}
+    slow = {"source": "import time; time.sleep(4)"}
 
     def run(_: int) -> httpx.Response:
         return httpx.post(f"{full_server.url}/v1/run", json=slow, timeout=60)

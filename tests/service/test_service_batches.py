@@ -155,7 +155,8 @@ def test_scripts_have_batches_too(client: httpx.Client) -> None:
     assert results[0]["stdout"] == "Nwo="
 
 
-def test_a_client_that_leaves_ends_its_batch(server: Server) -> None:
+def test_a_client_that_leaves_ends_its_batch(patient_server: Server) -> None:
+    server = patient_server
     body = b"".join(triplet(ENDLESS + f"  # {number}") for number in range(200))
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
@@ -163,9 +164,7 @@ def test_a_client_that_leaves_ends_its_batch(server: Server) -> None:
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         wait_until(lambda: verifying(server) > 0)
-    left = time.monotonic()
-    wait_until(lambda: busy(stats(server)) == 0)
-    assert time.monotonic() - left < 4, "the programs ran into their limits"
+    wait_until(lambda: busy(stats(server)) == 0, 30)  # less than the programs' limits
     wait_until(lambda: any(line.get("status") == 499 for line in server.log))
 
 
@@ -181,7 +180,7 @@ def test_what_is_not_a_batch_is_refused(client: httpx.Client) -> None:
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[Server]:
     """Little patience, little room."""
-    options = ["--batches", "1", "--stall-s", "1.5", "--idle-s", "1.5", "--workers", "2"]
+    options = ["--batches", "1", "--stall-s", "4", "--idle-s", "4", "--workers", "2"]
     with running(*options) as made:
         yield made
 

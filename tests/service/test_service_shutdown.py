@@ -15,6 +15,8 @@ from service_server import Server, running, verifying
 from support import ENDLESS, wait_until
 
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
+PATIENT = ("--workers", "2", "--cpu-s", "60", "--wall-s", "120")
+"""Limits that no program here reaches, however busy the machine is."""
 OPEN = {"rules": {"banned_modules": []}}
 
 
@@ -27,7 +29,7 @@ def validate(server: Server, body: dict[str, Any]) -> httpx.Response:
 
 
 def is_draining(server: Server) -> bool:
-    return httpx.get(f"{server.url}/readyz").status_code == 503
+    return httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
 
 
 def assert_nothing_left(below: set[int]) -> None:
@@ -35,7 +37,7 @@ def assert_nothing_left(below: set[int]) -> None:
 
 
 def test_running_work_finishes_and_no_more_is_taken() -> None:
-    with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
+    with running(*PATIENT) as server, ThreadPoolExecutor() as threads:
         below = server.below()
         assert len(below) > 4
         running_call = threads.submit(validate, server, sleep(5))
@@ -55,7 +57,7 @@ def test_running_work_finishes_and_no_more_is_taken() -> None:
 
 
 def test_what_does_not_finish_in_time_is_answered_so() -> None:
-    with running("--workers", "2", "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
+    with running(*PATIENT, "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
         below = server.below()
         call = threads.submit(validate, server, {"program": ENDLESS, "inputs": ["1"]})
         wait_until(lambda: verifying(server) > 0)
@@ -64,7 +66,7 @@ def test_what_does_not_finish_in_time_is_answered_so() -> None:
         assert call.result().status_code == 503
         assert call.result().json()["error"]["code"] == "draining"
         assert server.exit_code() == 0
-        assert time.monotonic() - stopped < 4
+        assert time.monotonic() - stopped < 30
     assert_nothing_left(below)
 
 
@@ -84,7 +86,7 @@ def batch_lines(server: Server, first: bytes, more: threading.Event) -> list[dic
 def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
     more = threading.Event()
     first = b"".join(json.dumps(sleep(5)).encode() + b"\n" for _ in range(2))
-    with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
+    with running(*PATIENT) as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, more)
         wait_until(lambda: verifying(server) == 2)
         server.signal()
@@ -97,14 +99,14 @@ def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
 
 
 def has_validated_one(server: Server) -> bool:
-    told = httpx.get(f"{server.url}/metrics").text
+    told = httpx.get(f"{server.url}/metrics", timeout=60).text
     return 'executor_runs_total{status="ok",task="validate"} 1.0' in told
 
 
 def test_a_batch_that_does_not_finish_in_time_has_a_last_line_too() -> None:
     first = json.dumps(sleep(0)).encode() + b"\n"
     first += json.dumps({"program": ENDLESS, "inputs": ["1"]}).encode() + b"\n"
-    with running("--workers", "2", "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
+    with running(*PATIENT, "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, threading.Event())
         wait_until(lambda: (has_validated_one(server), verifying(server)) == (True, 1))
         server.signal()
@@ -115,14 +117,14 @@ def test_a_batch_that_does_not_finish_in_time_has_a_last_line_too() -> None:
 
 
 def test_the_second_signal_ends_all_at_once() -> None:
-    with running("--workers", "2") as server, ThreadPoolExecutor() as threads:
+    with running(*PATIENT) as server, ThreadPoolExecutor() as threads:
         below = server.below()
-        call = threads.submit(validate, server, sleep(8))
+        call = threads.submit(validate, server, sleep(60))
         wait_until(lambda: verifying(server) > 0)
         server.signal()
         wait_until(lambda: is_draining(server))
         server.signal()
-        assert server.exit_code(3) == 128 + signal.SIGTERM
+        assert server.exit_code(20) == 128 + signal.SIGTERM
         failure = call.exception()
         assert isinstance(failure, httpx.TransportError) or call.result().status_code == 503
     assert_nothing_left(below)
