@@ -3,7 +3,7 @@
 # Arguments go to pytest:
 #     sh scripts/test.sh [pytest arguments]
 # TEST_PROCESSES: how many processes share the tests without veRL; by default as many as cores, at
-# most 4. Those with veRL run beside them, in one more.
+# most 4. Those with veRL follow, one by one: each starts processes of its own.
 # As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
 # tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
 # fail. Fails if any check fails; the tests come last.
@@ -21,9 +21,12 @@ check() {
     "$python" -m "$@" || failed=1
 }
 
-# For the exit code of one of two calls of pytest: 5 says that it has chosen no test, which is no failure.
-judge_tests() {
-    [ "$1" = 0 ] || [ "$1" = 5 ] || failed=1
+# One of two calls of pytest: exit code 5 says that it has chosen no test, which is no failure.
+run_tests() {
+    printf '== pytest\n'
+    code=0
+    "$python" -m pytest "$@" || code=$?
+    [ "$code" = 0 ] || [ "$code" = 5 ] || failed=1
 }
 
 # Without these some tests are skipped, and say so.
@@ -66,10 +69,8 @@ build_images() {
 
 ENGINE_STARTED=
 images=
-verl=
 stop() {
     [ -z "$images" ] || kill "$images" 2>/dev/null || true
-    [ -z "$verl" ] || kill -INT "$verl" 2>/dev/null || true
     [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop
 }
 trap stop EXIT
@@ -80,9 +81,6 @@ mkdir -p build
 install_tools
 start_engine
 sh scripts/setup.sh trainer
-# Beside all that follows: runs of veRL use one core most of the time.
-"$python" -m pytest -m verl "$@" >build/verl-tests.log 2>&1 &
-verl=$!
 build_images &
 images=$!
 check ruff check .
@@ -91,15 +89,6 @@ check mypy
 wait "$images" || true
 images=
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'
-printf '== pytest\n'
-code=0
-"$python" -m pytest -m 'not verl' -n "$processes" --dist loadfile --no-loadscope-reorder "$@" ||
-    code=$?
-judge_tests "$code"
-code=0
-wait "$verl" || code=$?
-verl=
-judge_tests "$code"
-printf '== pytest -m verl\n'
-cat build/verl-tests.log
+run_tests -m 'not verl' -n "$processes" --dist loadfile --no-loadscope-reorder "$@"
+run_tests -m verl "$@"
 exit "$failed"
