@@ -22,17 +22,10 @@ from executor import (
 )
 from trainer.game.judging import Verifier
 from trainer.game.settings import AzrSettings
+from trainer.lifetime import bound
 
 _READY_WITHIN_S = 60.0
 _END_WITHIN_S = 15.0
-
-_SERVE = """
-import ctypes, os, runpy, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed trainer takes it along
-sys.argv[1:1] = ["serve"]
-runpy.run_module("executor", run_name="__main__", alter_sys=True)
-"""
 
 
 def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> Verifier:
@@ -104,8 +97,9 @@ class OwnService:
             raise
 
     def _start(self, port: int, token: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "executor", "serve", "--port", str(port)]
         return subprocess.Popen(
-            [sys.executable, "-c", _SERVE, "--port", str(port), *self._options()],
+            bound([*command, *self._options()]),
             env=os.environ | {"EXECUTOR_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.experiment.plan import Plan, Run, command, runs
+from trainer.lifetime import bound
 from trainer.report.run_files import NoRun, read_run
 
 LOG = "log.txt"
@@ -105,7 +105,7 @@ def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
     }
     with (run.folder / LOG).open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [*_ended_with_us(), *arguments],
+            bound(arguments),
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -113,12 +113,6 @@ def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
             start_new_session=True,
         )
     return _Started(run, process, time.monotonic())
-
-
-def _ended_with_us() -> tuple[str, ...]:
-    """Before a command: the kernel ends it should this process be killed. Nothing off Linux."""
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
 def _finish(one: _Started, say: Say) -> None:
