@@ -203,8 +203,8 @@ def test_scripts_are_one_request(
         failed = sandbox.run(Script(source="raise SystemExit(7)"))
         assert (failed.status, failed.exit_code) == (Status.ERROR, 7)
         slow = sandbox.run(
-            Script(source="print('so far', flush=True)\nwhile True: pass"),
-            limits=Limits(wall_s=2, cpu_s=5, memory_mib=256, output_kib=2048),
+            Script(source="import time\nprint('so far', flush=True)\ntime.sleep(60)"),
+            limits=Limits(wall_s=2, cpu_s=2, memory_mib=256, output_kib=2048),
         )
         assert (slow.status, slow.stdout) == (Status.WALL_LIMIT, b"so far\n")
     busy = ours.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -150,7 +151,8 @@ def test_images_open_in_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     image.close()
     if os.geteuid() != 0:
         pytest.skip("needs root, for a read-only mount")
-    command = f"mount --bind {cache} {cache} && mount -o remount,bind,ro {cache} && exec $0 $@"
+    at = shlex.quote(str(cache))
+    command = f'mount --bind {at} {at} && mount -o remount,bind,ro {at} && exec "$0" "$@"'
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", command, sys.executable, "-m", "executor", "image"],
         capture_output=True, text=True, check=False,

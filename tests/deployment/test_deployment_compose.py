@@ -20,13 +20,21 @@ PORT = "18473"
 # Room for a probe that met a busy machine, which takes 10 s and is tried again.
 HEALTHY_S = 90
 WALL_S = 60
+SETTINGS = {
+    "BASE_IMAGE": BASE,
+    "COMPOSE_PROJECT_NAME": "executortest",
+    "EXECUTOR_PORT": PORT,
+    "EXECUTOR_TOKEN": "",
+    "EXECUTOR_WALL_S": str(WALL_S),
+}
 JSON = {"content-type": "application/json"}
 
 
 def run(*command: str, timeout: float = 120) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
-    )
+        command, cwd=ROOT, env=os.environ | SETTINGS, capture_output=True, text=True,
+        timeout=timeout, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
     return done.stdout
 
@@ -52,13 +60,6 @@ def service() -> Iterator[str]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    os.environ.update(
-        BASE_IMAGE=BASE,
-        EXECUTOR_PORT=PORT,
-        COMPOSE_PROJECT_NAME="executortest",
-        EXECUTOR_TOKEN="",
-        EXECUTOR_WALL_S=str(WALL_S),
-    )
     compose = ("docker-compose", "--no-ansi")
     run(*compose, "build", "executor", timeout=900)
     try:
