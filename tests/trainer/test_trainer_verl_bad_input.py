@@ -74,6 +74,19 @@ def test_command_itself_says_what_is_wrong(tmp_path: Path) -> None:
     assert output.splitlines() == [sentence]
 
 
+def test_an_interpreter_that_ray_would_never_start_is_named(tmp_path: Path) -> None:
+    """A folder with a space: Ray's workers would not come up, and the run would hang."""
+    (tmp_path / "a folder").symlink_to(sys.prefix)
+    python = tmp_path / "a folder/bin/python"
+    ended = subprocess.run(
+        [python, *command(tmp_path / "run")[1:]], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (2, ""), ended.stdout
+    (line,) = ended.stdout.splitlines()
+    assert line.startswith(f"error: Ray cannot start {python}: ")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import shlex
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stdout
@@ -38,6 +40,7 @@ def prepare(config: DictConfig, console: Console) -> None:
     Raises:
         ConfigurationProblem: one sentence that says what is wrong.
     """
+    _interpreter()
     _run_directory(config)
     _model(config)
     _rollout_engine(config)
@@ -47,6 +50,15 @@ def prepare(config: DictConfig, console: Console) -> None:
     with _quiet():
         _verl(config)
     dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
+
+
+def _interpreter() -> None:
+    """Ray names it to bash as it stands; where that fails, it tries again for ever."""
+    if shlex.quote(sys.executable) != sys.executable:
+        raise ConfigurationProblem(
+            f"Ray cannot start {sys.executable}: its path has characters that mean something to a "
+            "shell; make the virtual environment in a folder without spaces"
+        )
 
 
 def _run_directory(config: DictConfig) -> None:
