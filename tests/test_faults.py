@@ -242,6 +242,27 @@ async def test_a_cancelled_call_frees_its_guests(what: str) -> None:
         await is_at_rest(executor, guests)
 
 
+async def test_an_honest_program_passes_endless_ones_on_guests_of_the_other_kind() -> None:
+    """It finds all guests stuck; those that are free first are not its own."""
+    pause = "import time\ndef f(x):\n    time.sleep(3)\n    return x"
+    async with Executor(workers=2, limits=PATIENT, cache=False, rules=OPEN_RULES) as executor:
+
+        def slow() -> tuple[int | None, int | None]:
+            states = executor.pool.stats().workers
+            return states.get(("bare", "slow")), states.get(("lib", "slow"))
+
+        stuck = asyncio.ensure_future(executor.validate(endless(0)))
+        paused = asyncio.ensure_future(executor.validate(triplet(pause, "1")))
+        async with asyncio.timeout(60):
+            while slow() != (2, 2):  # noqa: ASYNC110 - others change it
+                await asyncio.sleep(0.05)
+        verdict = await asyncio.wait_for(executor.validate(honest(1)[0]), 30)
+        assert verdict.outputs == ("1000",)
+        assert not stuck.done()
+        stuck.cancel()
+        assert (await paused).outputs == ("1",)
+
+
 async def test_a_cancelled_script_leaves_no_jail(temporary: Path) -> None:
     async with Executor(workers=1, limits=PATIENT) as executor:
         with nothing_left(temporary):

@@ -10,7 +10,8 @@ independent runs.
   ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame, and so is one
   that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
 * A request that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
-  other guests, so that one endless loop does not hold up its neighbours.
+  other guests, so that one endless loop does not hold up its neighbours. If all guests of a kind
+  that may take a request are held up so, those of the other kind take it.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
@@ -239,8 +240,10 @@ class Pool:
             worker.send(request)
 
     def _next_for(self, worker: Worker) -> Request | None:
-        kind, colour = worker.role.kind, worker.role.colour
-        lanes = [lane for key in ((kind, colour), (kind, None)) if (lane := self._waiting.get(key))]
+        own = _lanes_of(worker.role)
+        lanes = [lane for key in own if (lane := self._waiting.get(key))]
+        if not lanes:
+            lanes = [self._waiting[key] for key in map(_other, own) if self._is_held_up(key)]
         while lanes:
             oldest = min(lanes, key=lambda lane: lane[0].arrived_at)
             request: Request = oldest.popleft()
@@ -277,11 +280,19 @@ class Pool:
 
     def _open_lane(self, lane: _Lane) -> _Lane:
         """The lane, or the one of the other kind if only that has a guest with room now."""
-        kind, colour = lane
-        if kind in ("parser", "script") or self._idlest(lane) is not None:
+        if self._idlest(lane) is not None or self._idlest(_other(lane)) is None:
             return lane
-        other: _Lane = ("lib" if kind == "bare" else "bare", colour)
-        return other if self._idlest(other) is not None else lane
+        return _other(lane)
+
+    def _is_held_up(self, lane: _Lane) -> bool:
+        """Whether requests wait in a lane all of whose guests are stuck on slow runs."""
+        if not self._waiting.get(lane):
+            return False
+        now = time.monotonic()
+        return all(
+            worker.retiring or worker.head_age(now) >= self._slow_s
+            for worker in self._lanes.get(lane, ())
+        )
 
     def _restart(self, role: Role) -> None:
         task = asyncio.create_task(self._start_again(replace(role, number=next(self._numbers))))
@@ -342,10 +353,20 @@ class Pool:
             return
         if len(worker.in_flight) > 1:
             self._move(worker, worker.give_up_followers())
+        for lane in _lanes_of(worker.role):
+            if self._is_held_up(lane) and (helper := self._idlest(_other(lane))) is not None:
+                self._refill(helper)
 
 
 def _window(kind: Kind) -> int:
     return SCRIPT_WINDOW if kind == "script" else WINDOW
+
+
+def _other(lane: _Lane) -> _Lane:
+    """The lane whose guests can do the same; guests for scripts and parsers have but their own."""
+    kind, colour = lane
+    others: dict[Kind, Kind] = {"bare": "lib", "lib": "bare"}
+    return others.get(kind, kind), colour
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:

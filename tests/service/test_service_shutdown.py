@@ -73,7 +73,7 @@ def test_what_does_not_finish_in_time_is_answered_so() -> None:
 def batch_lines(server: Server, first: bytes, more: threading.Event) -> list[dict[str, Any]]:
     def body() -> Any:
         yield first
-        more.wait(20)
+        more.wait(100)
         yield first
 
     with httpx.stream(
@@ -107,9 +107,12 @@ def test_a_batch_that_does_not_finish_in_time_has_a_last_line_too() -> None:
     first = json.dumps(sleep(0)).encode() + b"\n"
     first += json.dumps({"program": ENDLESS, "inputs": ["1"]}).encode() + b"\n"
     with running(*PATIENT, "--drain-s", "1") as server, ThreadPoolExecutor() as threads:
-        lines = threads.submit(batch_lines, server, first, threading.Event())
+        more = threading.Event()
+        lines = threads.submit(batch_lines, server, first, more)
         wait_until(lambda: (has_validated_one(server), verifying(server)) == (True, 1))
         server.signal()
+        wait_until(lambda: server.process.poll() is not None)
+        more.set()
         result, end = lines.result()
         assert (result["index"], result["status"]) == (0, "ok")
         assert (end["end"], end["items"], end["error"]["code"]) == (False, 1, "draining")
