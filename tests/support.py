@@ -17,6 +17,9 @@ OPEN_RULES = Rules(banned_modules=(), min_parameters=0)
 
 ENDLESS = "def f(x):\n    while True:\n        pass"
 
+PATIENT_FLAGS = ("--cpu-s", "60", "--wall-s", "120")
+"""Limits that an endless loop does not reach within a test, for a command."""
+
 
 def triplet(program: str, *inputs: str, imports: tuple[str, ...] = ()) -> Triplet:
     return Triplet(program=program, inputs=inputs or ("0",), imports=imports)

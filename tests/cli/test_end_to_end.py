@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import ENDLESS, PATIENT_FLAGS
 
 PYTHON = [sys.executable, "-m", "executor"]
-ENDLESS = "def f(x):\n    while True:\n        pass"
 
 
 def executor(
@@ -27,10 +27,6 @@ def executor(
 
 def rows_of(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
-
-
-PATIENT = ("--cpu-s", "60", "--wall-s", "120")
-"""Limits that an endless loop does not reach within a test."""
 
 
 def jsonl(*rows: dict[str, Any]) -> bytes:
@@ -224,7 +220,7 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path, signum: int, exit_code: 
 def test_second_ctrl_c_quits_at_once(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     (tmp_path / "rows.jsonl").write_bytes(jsonl(triplet("x"), {"program": ENDLESS, "input": "1"}))
-    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", out, *PATIENT]
+    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", out, *PATIENT_FLAGS]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         wait_for_lines(out, 1)
         process.send_signal(signal.SIGINT)

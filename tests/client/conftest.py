@@ -11,6 +11,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "service"))
 
 from service_server import Server, running
+from support import PATIENT_FLAGS
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +20,5 @@ def service() -> Iterator[Server]:
 
     Limits that nothing reaches within a test, unless it asks for shorter ones.
     """
-    with running("--workers", "2", "--cpu-s", "60", "--wall-s", "120") as started:
+    with running("--workers", "2", *PATIENT_FLAGS) as started:
         yield started

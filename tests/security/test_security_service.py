@@ -13,13 +13,12 @@ import psutil
 import pytest
 from security_traps import SECRET, Traps
 from service_server import Server, busy, running, stats
-from support import wait_until
+from support import ENDLESS, wait_until
 
 attack = pytest.mark.attack
 pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("attacks")]
 
 TOKEN = "a-token-that-nobody-may-see"
-ENDLESS = "def f(x):\n    while True:\n        pass"
 OPEN_RULES = {"rules": {"banned_modules": [], "min_parameters": 0}}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from service_server import Server, running
+from support import PATIENT_FLAGS
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def patient_server() -> Iterator[Server]:
     """Limits that an endless loop does not reach within a test: what ends it is something else."""
-    with running("--workers", "2", "--cpu-s", "60", "--wall-s", "120") as started:
+    with running("--workers", "2", *PATIENT_FLAGS) as started:
         yield started
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import psutil
 from service_server import Server, running, verifying
-from support import ENDLESS, wait_until
+from support import ENDLESS, PATIENT_FLAGS, wait_until
 
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
-PATIENT = ("--workers", "2", "--cpu-s", "60", "--wall-s", "120")
+PATIENT = ("--workers", "2", *PATIENT_FLAGS)
 """Limits that no program here reaches, however busy the machine is."""
 OPEN = {"rules": {"banned_modules": []}}
 
