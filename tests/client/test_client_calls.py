@@ -403,6 +403,6 @@ def test_ctrl_c_ends_client_and_work(service: Server) -> None:
     assert process.stdout.readline() == b"0\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    assert errors.rstrip().endswith(b"KeyboardInterrupt"), errors.decode()
     assert b"never retrieved" not in errors
     wait_until(lambda: busy(stats(service)) == 0)
