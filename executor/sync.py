@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
-from concurrent.futures import Future
-from threading import Event, Thread
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from executor.api import Executor, ExecutorInfo, ExecutorStats
 from executor.backends.settings import BackendSettings
 from executor.errors import ExecutorClosed
+from executor.loop_thread import LoopThread
 from executor.models import (
     JUDGE_RULES,
     Judgement,
@@ -26,8 +25,6 @@ from executor.models import (
 )
 from executor.protocol import ExecutorProtocol
 
-_END_TIMEOUT_S = 10.0
-
 
 class Blocking[E: ExecutorProtocol]:
     """An asynchronous executor behind blocking calls; may be used from several threads.
@@ -38,17 +35,14 @@ class Blocking[E: ExecutorProtocol]:
 
     def __init__(self, executor: E) -> None:
         self._executor = executor
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: Thread | None = None
+        self._thread: LoopThread | None = None
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="executor", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread()
         try:
             self._call(self._executor.__aenter__())
         except BaseException:
-            self._stop_loop()
+            self._end_thread()
             raise
         return self
 
@@ -61,13 +55,12 @@ class Blocking[E: ExecutorProtocol]:
         self.close()
 
     def close(self) -> None:
-        """End everything. Safe to call twice."""
-        if self._loop is None:
-            return
+        """End everything. Safe to call twice, and from another thread than the calls it ends."""
         try:
-            self._call(self._executor.close())
+            with suppress(ExecutorClosed):  # it is what is wanted
+                self._call(self._executor.close())
         finally:
-            self._stop_loop()
+            self._end_thread()
 
     @property
     def info(self) -> ExecutorInfo:
@@ -118,25 +111,12 @@ class Blocking[E: ExecutorProtocol]:
         )
 
     def _call[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        if self._loop is None:
+        thread = self._thread
+        if thread is None:
             coroutine.close()
             name = type(self).__name__
             raise ExecutorClosed(f"the executor is not open: use it as 'with {name}(...)'")
-        ended = Event()
-
-        async def call() -> Result:
-            try:
-                return await coroutine
-            finally:
-                ended.set()
-
-        future: Future[Result] = asyncio.run_coroutine_threadsafe(call(), self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            if future.cancel():  # a KeyboardInterrupt here must end the call over there
-                ended.wait(_END_TIMEOUT_S)
-            raise
+        return thread.call(coroutine)
 
     def _iterate[Result](self, results: AsyncGenerator[Result, None]) -> Iterator[Result]:
         end = object()
@@ -148,16 +128,13 @@ class Blocking[E: ExecutorProtocol]:
             while (result := self._call(following())) is not end:
                 yield result  # type: ignore[misc]
         finally:
-            if self._loop is not None:
+            if self._thread is not None:
                 self._call(_close(results))
 
-    def _stop_loop(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+    def _end_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
 
 
 async def _close(results: AsyncGenerator[Any, None]) -> None:
