@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -213,13 +213,21 @@ def test_a_killed_host_leaves_no_process_and_the_next_one_tidies_up() -> None:
 # ---- cancellation --------------------------------------------------------------------------------
 
 
+async def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for what nobody tells, and let the executor go on meanwhile."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def is_at_rest(executor: Executor, guests: int) -> None:
     """Wait until all guests are up, and none of them has anything to do."""
-    async with asyncio.timeout(10):
-        while len(executor.pool.workers) < guests or any(  # noqa: ASYNC110 - nobody tells
-            worker.in_flight for worker in executor.pool.workers
-        ):
-            await asyncio.sleep(0.02)
+
+    def at_rest() -> bool:
+        workers = executor.pool.workers
+        return len(workers) >= guests and not any(worker.in_flight for worker in workers)
+
+    await until(at_rest, 10)
 
 
 @pytest.mark.parametrize("what", ["validate", "judge"])
@@ -247,15 +255,13 @@ async def test_an_honest_program_passes_endless_ones_on_guests_of_the_other_kind
     pause = "import time\ndef f(x):\n    time.sleep(3)\n    return x"
     async with Executor(workers=2, limits=PATIENT, cache=False, rules=OPEN_RULES) as executor:
 
-        def slow() -> tuple[int | None, int | None]:
+        def all_slow() -> bool:
             states = executor.pool.stats().workers
-            return states.get(("bare", "slow")), states.get(("lib", "slow"))
+            return (states.get(("bare", "slow")), states.get(("lib", "slow"))) == (2, 2)
 
         stuck = asyncio.ensure_future(executor.validate(endless(0)))
         paused = asyncio.ensure_future(executor.validate(triplet(pause, "1")))
-        async with asyncio.timeout(60):
-            while slow() != (2, 2):  # noqa: ASYNC110 - others change it
-                await asyncio.sleep(0.05)
+        await until(all_slow, 60)
         verdict = await asyncio.wait_for(executor.validate(honest(1)[0]), 30)
         assert verdict.outputs == ("1000",)
         assert not stuck.done()

@@ -36,15 +36,15 @@ async def one() -> int:
 
 @contextmanager
 def at_each_line(action: Callable[[], None]) -> Iterator[None]:
-    """Do something before each line that this thread runs inside a call of the loop."""
+    """Do something before each line that this thread runs in ``LoopThread.call`` and below it."""
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
-        inside = frame.f_code.co_qualname.startswith(("LoopThread.call", "_Call.")) or (
-            frame.f_back is not None and frame.f_back.f_trace is not None
-        )
-        if inside and event == "line":
+        caller = frame.f_back
+        if frame.f_code is not LoopThread.call.__code__ and not (caller and caller.f_trace):
+            return None
+        if event == "line":
             action()
-        return trace if inside else None
+        return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
