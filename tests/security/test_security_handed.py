@@ -1,4 +1,4 @@
-"""Inputs that once got a wrong verdict get the right one, three times in a row, on every backend."""
+"""Inputs that once got a wrong verdict get the right one, three times, on every backend."""
 
 from __future__ import annotations
 
