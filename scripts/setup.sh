@@ -90,7 +90,7 @@ venv_works() {
 fingerprint() {
     {
         printf '%s\n' "$root" "$vllm"
-        cat pyproject.toml $vllm_requirements executor/guest/_core.c 2>/dev/null
+        cat pyproject.toml $vllm_requirements executor/guest/core/* 2>/dev/null
     } | cksum
 }
 

@@ -1,4 +1,4 @@
-"""See ``_core.c``; ``spawn.py`` has the same functions."""
+"""See ``core/``; ``spawn.py`` has the same functions."""
 
 from types import ModuleType
 

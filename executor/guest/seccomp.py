@@ -2,7 +2,7 @@
 
 There is a table for the verify profile and one for warm scripts. One serves a zygote and its
 children: a call is plainly allowed, allowed with an argument
-check, or allowed only with the zygote's capability in its sixth argument (see ``_core.c``). All
+check, or allowed only with the zygote's capability in its sixth argument (see ``core/lock.c``). All
 else kills the process, which the host sees as ``forbidden``. Linux on x86-64.
 """
 

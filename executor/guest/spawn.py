@@ -1,4 +1,4 @@
-"""The zygote's fork-and-wait core in pure Python: ``_core.c`` for hosts without a compiler.
+"""The zygote's fork-and-wait core in pure Python: ``core/forks.c`` for hosts without a compiler.
 
 Same contract as the compiled module, slower, and with two differences: the filter is installed in
 each child (through ctypes, loaded before the first fork), and the nonce of a result frame lies in

@@ -29,7 +29,8 @@ from executor.frames import (
 )
 from executor.guest import program, spawn, wire
 
-CORE = (Path(frames.__file__).parent / "guest/_core.c").read_text()
+_SOURCES = Path(frames.__file__).parent / "guest/core"
+CORE = "".join(path.read_text() for path in sorted(_SOURCES.glob("*.[ch]")))
 
 
 # ---- agreement -----------------------------------------------------------------------------------

@@ -71,22 +71,22 @@ def mutated(tree: Path, mutation: Mutation) -> Iterator[None]:
                 raise Broken(f"{file}: {text.count(old)} places fit {old!r}, not 1")
             before.setdefault(path, path.read_bytes())
             path.write_text(text.replace(old, new))
-        if any(path.suffix == ".c" for path in before):
+        if any(path.suffix in {".c", ".h"} for path in before):
             for library in (tree / "executor/guest").glob("_core*.so"):
                 before.setdefault(library, library.read_bytes())
-                compile_core(library.with_name("_core.c"), library)
+                compile_core(library.parent / "core", library)
         yield
     finally:
         for path, content in before.items():
             path.write_bytes(content)
 
 
-def compile_core(source: Path, library: Path) -> None:
+def compile_core(sources: Path, library: Path) -> None:
     include = sysconfig.get_paths()["include"]
-    command = ["cc", "-shared", "-fPIC", "-O2", "-fno-plt", f"-I{include}", str(source)]
+    command = ["cc", "-shared", "-fPIC", "-O2", "-fno-plt", f"-I{include}"]
     library.unlink()  # jails may still have the old one mapped
     done = subprocess.run(
-        [*command, "-o", str(library)], capture_output=True, text=True, check=False
+        [*command, *sources.glob("*.c"), "-o", library], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise Broken(f"the core does not compile: {done.stderr[:500]}")

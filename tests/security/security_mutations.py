@@ -41,7 +41,10 @@ FRAMES = "guest/test_guest_frames.py"
 WAIVERS = "service/test_service_waivers.py"
 
 NSJAIL = "backends/nsjail.py"
-CORE = "guest/_core.c"
+FORKS = "guest/core/forks.c"
+FRAMES_C = "guest/core/frames.c"
+SCRIPTS = "guest/core/scripts.c"
+CLOCK = "guest/core/clock.c"
 SCRIPT = "guest/script.py"
 JAIL = "guest/jail.py"
 PROGRAM = "guest/program.py"
@@ -129,7 +132,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",)),
     # ---- limits --------------------------------------------------------------------------------
     Mutation("memory limit", "no RLIMIT_AS for programs",
-             (Change(CORE, "        limit(RLIMIT_AS, memory);\n    result_fd",
+             (Change(FORKS, "        limit(RLIMIT_AS, memory);\n    result_fd",
                      "        (void)memory;\n    result_fd"),), (WALLS, GAPS)),
     Mutation("memory limit of scripts", "no RLIMIT_AS",
              (Change(SCRIPT, '(resource.RLIMIT_AS, request["memory_bytes"])',
@@ -139,13 +142,13 @@ MUTATIONS: tuple[Mutation, ...] = (
                      "memory_bytes=1 << 50"),),
              (f"{GAPS}::test_every_guest_is_in_a_control_group_with_ceilings",)),
     Mutation("CPU limit", "no RLIMIT_CPU for programs",
-             (Change(CORE, "    limit(RLIMIT_CPU, cpu_s);\n", "    (void)cpu_s;\n"),),
+             (Change(FORKS, "    limit(RLIMIT_CPU, cpu_s);\n", "    (void)cpu_s;\n"),),
              (f"{GAPS}::test_a_function_has_the_limits_of_its_run", WALLS)),
     Mutation("CPU limit of scripts", "nobody looks at the clock",
              (Change(SCRIPT, 'cpu_left = self.request["cpu_s"] - self._cpu_used()',
                      "cpu_left = 1e9"),), (f"{SCRIPT_GUEST}::test_cpu_limit_ends_a_loop",)),
     Mutation("wall limit", "programs may sleep for ever",
-             (Change(CORE, "            return WALL_LIMIT;\n        int patience",
+             (Change(FORKS, "            return WALL_LIMIT;\n        int patience",
                      "            deadline = now + 1000000;\n        int patience"),),
              (f"{WALLS}::test_an_end_has_its_own_status[an endless sleep]",)),
     Mutation("wall limit of scripts", "scripts may sleep for ever",
@@ -153,7 +156,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                      "        self.deadline = self.started + 1e6"),),
              (f"{SCRIPT_GUEST}::test_wall_limit_keeps_what_was_written",)),
     Mutation("process limit", "no RLIMIT_NPROC for programs",
-             (Change(CORE, "    limit(RLIMIT_NPROC, 0);\n    if (memory)\n"
+             (Change(FORKS, "    limit(RLIMIT_NPROC, 0);\n    if (memory)\n"
                      "        limit(RLIMIT_AS, memory);\n    result_fd",
                      "    if (memory)\n        limit(RLIMIT_AS, memory);\n    result_fd"),),
              (f"{GAPS}::test_a_function_has_the_limits_of_its_run",)),
@@ -165,7 +168,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (SCRIPT_GUEST, GAPS), ("thread-bomb",)),
     Mutation("output limit", "no limit of a value, in the encoder and in the zygote",
              (Change(PROGRAM, "encode(value, job.max_bytes)", "encode(value, 1 << 30)"),
-              Change(CORE, "            if (*size > max_output)\n                return OUTPUT_LIMIT;",
+              Change(FORKS, "            if (*size > max_output)\n                return OUTPUT_LIMIT;",
                      "            if (*size > max_output)\n                return RESULT;")),
              (WALLS,), ("large-value",)),
     Mutation("output limit of scripts", "all of it is kept",
@@ -183,7 +186,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              ("full-file-system", "full-shared-memory", "room-after-a-full-disk")),
     # ---- results -------------------------------------------------------------------------------
     Mutation("nonce of result frames", "any eight bytes will do",
-             (Change(CORE, "if (memcmp(reply, &nonce, have < 8 ? have : 8) != 0)", "if (0)"),),
+             (Change(FORKS, "if (memcmp(reply, &nonce, have < 8 ? have : 8) != 0)", "if (0)"),),
              (WALLS, f"{GAPS}::test_a_complete_frame_without_the_nonce_is_forged"),
              ("frame-in-place-of-the-result",)),
     Mutation("number of records", "not compared with the number of calls",
@@ -225,7 +228,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{GAPS}::test_no_guest_has_the_environment_of_the_host",),
              ("secrets-in-a-script's-environment",)),
     Mutation("descriptors of programs", "the zygote's pipes stay open",
-             (Change(CORE, "    for (int fd = 0; fd < 3; fd++)\n        dup2(null_fd, fd);\n    close(null_fd);",
+             (Change(FORKS, "    for (int fd = 0; fd < 3; fd++)\n        dup2(null_fd, fd);\n    close(null_fd);",
                      "    close(null_fd);"),), (WALLS,)),
     Mutation("descriptors of scripts", "some of the supervisor's stay open",
              (Change(SCRIPT, "        os.closerange(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n",
@@ -233,14 +236,14 @@ MUTATIONS: tuple[Mutation, ...] = (
              (f"{SCRIPT_GUEST}::test_nothing_of_the_harness_is_inherited",),
              ("inherited-descriptors",)),
     Mutation("descriptors of warm scripts", "the zygote's stay open",
-             (Change(CORE, "    syscall(SYS_close_range, 3, ~0u, 0);\n", ""),),
+             (Change(SCRIPTS, "    syscall(SYS_close_range, 3, ~0u, 0);\n", ""),),
              (f"{SCRIPT_WALLS}::test_a_script_holds_three_pipes_and_nothing_else",)),
     Mutation("rest of other jobs", "not wiped",
-             (Change(CORE, "    if (body_used > size)\n        memset(body + size, 0, body_used - size);",
+             (Change(FRAMES_C, "    if (body_used > size)\n        memset(body + size, 0, body_used - size);",
                      "    if (0)\n        memset(body + size, 0, body_used - size);"),),
              (f"{SCRIPT_WALLS}::test_no_memory_of_a_script_holds_text_of_others",)),
     Mutation("buffers of the zygote", "children have copies of them",
-             (Change(CORE, "    return madvise(*buffer, *capacity, MADV_DONTFORK);", "    return 0;"),),
+             (Change(FRAMES_C, "    return madvise(*buffer, *capacity, MADV_DONTFORK);", "    return 0;"),),
              (f"{SCRIPT_WALLS}::test_no_memory_of_a_script_holds_text_of_others",)),
     # ---- determinism ---------------------------------------------------------------------------
     Mutation("hash seeds", "the same for both colours",
@@ -254,7 +257,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("order of sets", "not watched",
              (Change("guest/zygote.py", "    core.watch_order()\n", ""),), (CHANCE,)),
     Mutation("entropy", "not noted",
-             (Change(CORE, "    seen |= SAW_ENTROPY;\n", ""),), (CHANCE,)),
+             (Change(CLOCK, "    seen |= SAW_ENTROPY;\n", ""),), (CHANCE,)),
     Mutation("fresh process for each call", "all programs may share one",
              (Change("screening/sharing.py", "    operations: set[int] = set()\n    names: set[str] = set()\n",
                      "    return True\n"),),

@@ -1,0 +1,27 @@
+/* The module as Python sees it. */
+#include "core.h"
+
+static PyMethodDef methods[] = {
+    {"prepare", prepare, METH_NOARGS, "Open what the children will need."},
+    {"huge_text", huge_text, METH_NOARGS, "Move the interpreter's text to huge pages."},
+    {"address_space", address_space, METH_NOARGS, "Bytes of address space in use."},
+    {"immortalize", immortalize, METH_NOARGS, "Stop counting references to what there is."},
+    {"watch_order", watch_order, METH_NOARGS, "Note from now on that a set's order was seen."},
+    {"show_order", show_order, METH_O, "show_order(order): begin a run."},
+    {"sources_seen", sources_seen, METH_NOARGS,
+     "Bits: 1 hash order, 2 entropy, 4 clock; 8 tampering."},
+    {"watch_names", watch_names, METH_O, "Note from now on that a name of these was changed."},
+    {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
+    {"confine", confine, METH_O, "confine(filter): install a filter in this process."},
+    {"serve", serve, METH_O, "serve(base): answer jobs; returns in the children."},
+    {"prepare_scripts", prepare_scripts, METH_O, "Make the file that scripts are run from."},
+    {"serve_scripts", serve_scripts, METH_VARARGS, "Answer scripts; returns never."},
+    {"emit", emit, METH_O, "emit(data): send the child's result and end the child."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_core", "Accelerator of the zygote.", -1, methods,
+};
+
+PyMODINIT_FUNC PyInit__core(void) { return PyModule_Create(&definition); }
