@@ -1,32 +1,41 @@
 #!/bin/sh
-# Installs what is needed (with the trainer: several GB), then checks style, types and behaviour.
-# Arguments go to pytest:
-#     sh scripts/test.sh [pytest arguments]
-# TEST_PROCESSES: how many processes share the tests without veRL; by default as many as cores, at
-# most 4. Those with veRL follow, one by one: each starts processes of its own.
-# As root on Debian or Ubuntu it installs missing system packages, and starts a Docker engine for the
-# tests that need one, which ends with it. Else those tests are skipped, and say why; if CI is set, they
-# fail. Fails if any check fails; the tests come last.
+# Installs what is needed, then checks style, types and behaviour:
+#     sh scripts/test.sh [fast|docker|all] [pytest arguments]
+# Each size holds the one before it. What a test needs is said by its marks (pyproject.toml).
+#   fast    without Docker engine, browser, veRL and long tables of attacks; what to run while working
+#   docker  all but what needs veRL, which is several GB
+#   all     everything; without a word for the size it is this one
+# For example: sh scripts/test.sh fast tests/grammar
+# TEST_PROCESSES: how many processes share the tests; by default one more than there are cores, at
+# most 5, since many tests wait. Each file stays in one process, and whole training runs go one by one.
+# As root on Debian or Ubuntu it installs missing system packages and starts a Docker engine, which
+# ends with it, where the size wants them. Else the tests that need these are skipped, and say why; if
+# CI is set, they fail. Fails if any check fails; the tests come last.
 set -eu
+
+size=all
+case ${1:-} in
+    fast | docker | all)
+        size=$1
+        shift
+        ;;
+esac
+case $size in
+    fast) installed=dev chosen='not (docker or browser or verl or long)' ;;
+    docker) installed=dev chosen='not verl' ;;
+    all) installed=trainer chosen= ;;
+esac
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 python=$root/.venv/bin/python
 failed=0
 cores=$(nproc)
-processes=${TEST_PROCESSES:-$((cores < 4 ? cores : 4))}
+processes=${TEST_PROCESSES:-$((cores < 4 ? cores + 1 : 5))}
 
 check() {
     printf '== %s\n' "$*"
     "$python" -m "$@" || failed=1
-}
-
-# One of two calls of pytest: exit code 5 says that it has chosen no test, which is no failure.
-run_tests() {
-    printf '== pytest\n'
-    code=0
-    "$python" -m pytest "$@" || code=$?
-    [ "$code" = 0 ] || [ "$code" = 5 ] || failed=1
 }
 
 # Without these some tests are skipped, and say so.
@@ -55,16 +64,21 @@ start_engine() {
     eval "$settings"
 }
 
+build() {
+    printf 'test: building the image of %s\n' "$1" >&2
+    shift
+    "$@" >build/image.log 2>&1 || tail -n 5 build/image.log >&2
+}
+
 build_images() {
-    [ -n "${DOCKER_HOST:-}" ] || return 0
     base=
-    if sh scripts/make_base_image.sh; then base=BASE=absolute-zero-base:local; fi
+    if sh scripts/make_base_image.sh; then base=absolute-zero-base:local; fi
     for pair in stdlib:latest data:data; do
-        printf 'test: building the guest image (%s)\n' "${pair%:*}" >&2
-        docker build -q ${base:+--build-arg "$base"} -t "absolute-zero-guest:${pair#*:}" \
-            -f sandbox_images/guest/Dockerfile --target "${pair%:*}" . \
-            >"$root/build/guest-image.log" 2>&1 || tail -n 5 "$root/build/guest-image.log" >&2
+        build "guests (${pair%:*})" docker build -q ${base:+--build-arg "BASE=$base"} \
+            -t "absolute-zero-guest:${pair#*:}" \
+            -f sandbox_images/guest/Dockerfile --target "${pair%:*}" .
     done
+    [ -z "$base" ] || build "the service" env BASE_IMAGE=$base docker-compose build executor
 }
 
 ENGINE_STARTED=
@@ -78,17 +92,23 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 mkdir -p build
-install_tools
-start_engine
-sh scripts/setup.sh trainer
-build_images &
-images=$!
+if [ "$size" != fast ]; then
+    install_tools
+    start_engine
+fi
+sh scripts/setup.sh dev
+if [ "$size" != fast ] && [ -n "${DOCKER_HOST:-}" ]; then
+    build_images &
+    images=$!
+fi
+sh scripts/setup.sh $installed
 check ruff check .
 check ruff format --check .
 check mypy
-wait "$images" || true
+[ -z "$images" ] || wait "$images" || true
 images=
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'
-run_tests -m 'not verl' -n "$processes" --dist loadfile --no-loadscope-reorder "$@"
-run_tests -m verl "$@"
+printf '== pytest\n'
+"$python" -m pytest ${chosen:+-m "$chosen"} -n "$processes" --dist loadfile --no-loadscope-reorder \
+    "$@" || failed=1
 exit "$failed"

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from schedule import rank, scheduler
+from start_state import as_from_a_terminal
 from support import OPEN_RULES
 
 from executor import Limits, SyncExecutor
 
-# Shells start background jobs with these ignored, which every child of a test would inherit.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+as_from_a_terminal()
 
 # Tests look for files left behind: those that other processes of the tests hold are none.
 _OWN_TEMPORARY = tempfile.mkdtemp(prefix="tests-") if "PYTEST_XDIST_WORKER" in os.environ else None
 if _OWN_TEMPORARY:
     os.environ["TMPDIR"] = tempfile.tempdir = _OWN_TEMPORARY
-
-_LONGEST_FIRST = ("tests/deployment", "tests/conformance", "tests/security", "tests/backends")
 
 
 def pytest_unconfigure() -> None:
@@ -34,12 +31,13 @@ def pytest_unconfigure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, nothing long comes last."""
+    items.sort(key=lambda item: rank(item.nodeid))
 
-    def rank(item: pytest.Item) -> int:
-        found = [n for n, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)]
-        return found[0] if found else len(_LONGEST_FIRST)
 
-    items.sort(key=rank)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Training runs go one by one, beside the other tests."""
+    return scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -255,6 +255,7 @@ async def test_scripts_that_only_look_do_so_in_a_warm_guest_too(
     assert "unshare" in together.source
 
 
+@pytest.mark.docker
 async def test_what_docker_promises_holds() -> None:
     engine_support.require(engine_support.why_no_engine())
     async with Executor("docker", limits=LIMITS, workers=2) as executor:

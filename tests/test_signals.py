@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -212,14 +213,33 @@ def test_json_has_the_key_only_where_there_is_something(sandbox: SyncExecutor) -
 
 @given(st.text(max_size=60))
 def test_any_text_can_be_searched(text: str) -> None:
+    known = {Signal.INJECTION, Signal.COMPUTED_ANSWER}
     assert signals_in_answer(text, literal=True) == frozenset()
-    signals_in_answer(text, literal=False)
+    assert signals_in_answer(text, literal=False) <= known
+    assert signals_in_answer(repr(text), literal=False) == frozenset()
+    assert signals_in_answer(f"f({text!r}", literal=False) == {Signal.COMPUTED_ANSWER}
+    assert signals_in_answer(f"{text!r}) or (1", literal=False) == {Signal.INJECTION}
+    assert signals_in_answer(f"__import__({text!r})", literal=False) == known
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("part", ["(", "'", '"\\', "a(", "__", "or(", ")", "'\\'"])
-def test_long_answers_are_searched_in_no_time(part: str) -> None:
-    signals_in_answer(part * 500_000, literal=False)
+@pytest.mark.parametrize(
+    ("part", "signals"),
+    [
+        ("(", ()),
+        ("'", ()),
+        ('"\\', ()),
+        ("a(", (Signal.COMPUTED_ANSWER,)),
+        ("__", (Signal.INJECTION,)),
+        ("or(", ()),
+        (")", (Signal.INJECTION,)),
+        ("'\\'", ()),
+    ],
+)
+def test_long_answers_are_searched_in_no_time(part: str, signals: Sequence[Signal]) -> None:
+    """Processor time: what else the machine does takes none of it."""
+    started = time.process_time()
+    assert signals_in_answer(part * 500_000, literal=False) == set(signals)
+    assert time.process_time() - started < 1
 
 
 def test_an_input_that_cannot_be_read_shows_nothing(sandbox: SyncExecutor) -> None:

@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "scripts/engine.sh"
 
 pytestmark = [
+    pytest.mark.docker,
     pytest.mark.timeout(240),
     # The library's: it leaves its socket to the collector where nothing answers.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),

@@ -84,6 +84,7 @@ def test_dangerous_calls_kill_a_script() -> None:
     assert set(DANGEROUS) <= killing
 
 
+@pytest.mark.docker
 async def test_the_engine_holds_guests_as_the_table_says() -> None:
     require(why_no_engine())
     async with Executor("docker", workers=2, limits=Limits(memory_mib=100)):

@@ -15,7 +15,7 @@ from conformance_runs import Seen, run_cases
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 Outcomes = dict[str, Seen]
 
@@ -41,7 +41,14 @@ def reference() -> Outcomes:
     return outcomes(BACKENDS["nsjail"])
 
 
-@pytest.fixture(scope="module", params=[name for name in BACKENDS if name != "nsjail"])
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.docker if name in ("docker", "gvisor") else ())
+    for name in BACKENDS
+    if name != "nsjail"
+]
+
+
+@pytest.fixture(scope="module", params=OTHERS)
 def other(request: pytest.FixtureRequest) -> tuple[str, Outcomes]:
     """What another backend says."""
     backend = BACKENDS[request.param]

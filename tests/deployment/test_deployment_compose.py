@@ -85,7 +85,7 @@ def health() -> str:
     return str(container()["State"]["Health"]["Status"])
 
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
 
 def test_example_triplets_have_their_verdicts_through_the_container(service: str) -> None:

@@ -15,6 +15,7 @@ IMAGE = DockerSettings(image="absolute-zero-guest:data")
 LIMITS = Limits(wall_s=60, cpu_s=30, memory_mib=1024)
 
 pytestmark = [
+    pytest.mark.docker,
     pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]

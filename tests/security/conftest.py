@@ -28,21 +28,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RECORDS] = Records()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def guard() -> Iterator[Guard]:
-    """Ends all that the tests have started if the machine is in danger."""
+    """Ends all that the tests have started if the machine is in danger.
+
+    This and the bait are for the tests of this folder: others follow in the same process.
+    """
     with Guard() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def traps(guard: Guard) -> Iterator[Traps]:
     """Bait on the host."""
     with Traps() as set_up:
         yield set_up
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def records(request: pytest.FixtureRequest, traps: Traps) -> Records:
     """What came of the attacks that were selected, by backend."""
     found = request.config.stash[RECORDS]

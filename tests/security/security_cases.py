@@ -19,7 +19,7 @@ text, the outcomes it may have, and a check of what it found::
     )
 
 ``security_runs`` runs each on a backend, with honest neighbours beside it and after it on the same
-workers; ``test_security_attacks`` looks at what came out, one test for each case and backend.
+workers; ``test_security_attacks*`` look at what came out, one test for each case and backend.
 Names say what is tried or what comes of it; they are unique in the whole suite.
 """
 

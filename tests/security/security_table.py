@@ -1,6 +1,6 @@
 """Writes docs/security-cases.md: every attack, what it tries, and what came of it on each backend.
 
-    python -m pytest tests/security/test_security_attacks.py tests/security/test_security_service.py
+    python -m pytest tests/security/test_security_attacks*.py tests/security/test_security_service.py
     python tests/security/security_table.py
 
 The outcomes are those that runs of the tests on this machine have left in build/.

@@ -16,7 +16,7 @@ from service_server import Server, busy, running, stats
 from support import ENDLESS, wait_until
 
 attack = pytest.mark.attack
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("attacks")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 TOKEN = "a-token-that-nobody-may-see"
 OPEN_RULES = {"rules": {"banned_modules": [], "min_parameters": 0}}

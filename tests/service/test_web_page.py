@@ -19,6 +19,7 @@ from strict_serve import STRICT, WEAK
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.browser
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 

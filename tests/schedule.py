@@ -1,0 +1,46 @@
+"""How several processes share the tests: in which order, and what stays in one process.
+
+For pytest-xdist with ``--dist loadfile --no-loadscope-reorder``, as scripts/test.sh calls it.
+"""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+_TRAINING_RUNS = tuple(
+    f"tests/trainer/test_trainer_verl_{name}.py"
+    for name in ("operations", "scripted", "vllm", "bad_input")
+)
+"""One by one, beside the other tests: each run takes gigabytes, and looks for what it has left."""
+
+_LONGEST_FIRST = (
+    *_TRAINING_RUNS,
+    "tests/security/test_security_attacks",
+    "tests/conformance",
+    "tests/deployment",
+    "tests/security",
+    "tests/backends",
+    "tests/service",
+)
+
+
+def rank(node_id: str) -> int:
+    """Where a test comes: nothing that takes long comes last."""
+    found = [n for n, start in enumerate(_LONGEST_FIRST) if node_id.startswith(start)]
+    return found[0] if found else len(_LONGEST_FIRST)
+
+
+class Scheduler(LoadFileScheduling):
+    """A file stays in one process, and all training runs do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "training runs" if file in _TRAINING_RUNS else file
+
+
+def scheduler(config: pytest.Config, log: object) -> Scheduler | None:
+    """The hook's answer; None where the tests are not shared by file."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    return Scheduler(config, log)  # type: ignore[arg-type]
