@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 from executor import Judgement, Status
@@ -16,6 +15,7 @@ from trainer.game.buffers import Buffers
 from trainer.game.cleaning import Refused
 from trainer.game.drawing import Drawer, Prompt, TokenCounter
 from trainer.game.errors import ExecutorLost, StateError
+from trainer.game.estimates import Estimates, Waiting
 from trainer.game.intrinsic import ProposalView, Rarity
 from trainer.game.judging import Examined, Tally, TaskJudge
 from trainer.game.metrics import StepNumbers, step_metrics
@@ -27,7 +27,7 @@ from trainer.game.parsing import (
     parse_program_proposal,
     parse_solution,
 )
-from trainer.game.policy import Message, Policy, Request, Response
+from trainer.game.policy import Message, Policy, Request, Response, answer_all
 from trainer.game.records import AnswerRecord, ProposalRecord, Record, Scored
 from trainer.game.settings import GameSettings
 from trainer.game.tables import step_tables
@@ -168,14 +168,22 @@ class SelfPlay:
         started = time.monotonic()
         self._judge.take_tally()
         prompts = self._prompts(step)
-        waiting = _Waiting()
-        proposals, answers = self._first_round(policy, prompts, waiting)
-        measured = [self._measure(proposal) for proposal in proposals]
-        estimated_tokens = self._estimate(policy, proposals, waiting)
+        waiting = Waiting()
+        measured: dict[str, Future[dict[str, float] | Refused]] = {}
+
+        def measure(proposal: ProposalRecord) -> None:
+            measured[proposal.response.request_id] = self._measure(proposal)
+
+        estimates = Estimates(
+            self._drawer, self._azr.reward, self._score_estimates, measure, waiting
+        )
+        answers = self._generate(policy, prompts, estimates, waiting)
+        proposals = estimates.finish()
         tally = self._judge.take_tally()
         _require_verdicts(tally, proposals, answers)
-        for proposal, values in zip(proposals, measured, strict=True):
-            self._reward_proposal(proposal, waiting.result(values))
+        for proposal in proposals:
+            values = measured.get(proposal.response.request_id)
+            self._reward_proposal(proposal, waiting.result(values) if values else {})
         for answer in answers:
             _reward_answer(answer)
         records = _in_order(proposals, answers)
@@ -184,7 +192,7 @@ class SelfPlay:
         self._store(proposals, step)
         numbers = StepNumbers(
             prompts=len(prompts),
-            estimated_tokens=estimated_tokens,
+            estimated_tokens=estimates.tokens,
             waiting_s=waiting.seconds,
             seconds=time.monotonic() - started,
         )
@@ -217,31 +225,34 @@ class SelfPlay:
                 self._pending[kind] = held[size:]
         return prompts
 
-    def _first_round(
-        self, policy: Policy, prompts: Sequence[Prompt], waiting: _Waiting
-    ) -> tuple[list[ProposalRecord], list[AnswerRecord]]:
-        """Proposals and answers; each goes to the executor as soon as it is there."""
-        requests = {f"{prompt.kind.tag}-{number}": prompt for number, prompt in enumerate(prompts)}
-        started: dict[str, tuple[Response, Future[Any]]] = {}
-        for response in policy.generate(
-            [Request(name, prompt.kind, prompt.messages) for name, prompt in requests.items()]
-        ):
-            prompt = requests[response.request_id]
-            start = self._examine if prompt.kind.role is Role.PROPOSE else self._score_training
-            started[response.request_id] = response, start(prompt, response)
-        proposals, answers = [], []
-        for name, prompt in requests.items():
-            if name not in started:
+    def _generate(
+        self, policy: Policy, prompts: Sequence[Prompt], estimates: Estimates, waiting: Waiting
+    ) -> list[AnswerRecord]:
+        """All responses of a step; each goes to the executor as soon as it is there.
+
+        Proposals go to ``estimates``; the answers are returned.
+        """
+        asked = {f"{prompt.kind.tag}-{at}": (at, prompt) for at, prompt in enumerate(prompts)}
+        scored: dict[int, tuple[Response, Future[Scored]]] = {}
+        requests = [Request(name, p.kind, p.messages) for name, (_, p) in asked.items()]
+        for response in answer_all(policy, requests, estimates):
+            if response.request_id not in asked:
+                estimates.answer(response)
                 continue
-            response, future = started[name]
-            outcome: Examined | Scored = waiting.result(future)
-            well_formed = self._is_well_formed(response)
-            if isinstance(outcome, Examined):
-                proposals.append(ProposalRecord(prompt, response, well_formed, outcome))
+            number, prompt = asked[response.request_id]
+            if prompt.kind.role is Role.PROPOSE:
+                verdict = self._examine(prompt, response)
+                estimates.propose(number, prompt, response, self._is_well_formed(response), verdict)
             else:
-                well_formed = well_formed and not _lacks_program(prompt, outcome)
-                answers.append(AnswerRecord(prompt, response, well_formed, outcome))
-        return proposals, answers
+                scored[number] = response, self._score_training(prompt, response)
+        return [
+            self._answered(prompts[number], response, waiting.result(future))
+            for number, (response, future) in sorted(scored.items())
+        ]
+
+    def _answered(self, prompt: Prompt, response: Response, outcome: Scored) -> AnswerRecord:
+        well_formed = self._is_well_formed(response) and not _lacks_program(prompt, outcome)
+        return AnswerRecord(prompt, response, well_formed, outcome)
 
     def _examine(self, prompt: Prompt, response: Response) -> Future[Examined]:
         text = self._answer(response)
@@ -288,61 +299,15 @@ class SelfPlay:
             for response, solution in zip(responses, solutions, strict=True)
         ]
 
-    def _estimate(
-        self, policy: Policy, proposals: Sequence[ProposalRecord], waiting: _Waiting
-    ) -> int:
-        """Let the solver try each valid proposal ``n_samples`` times; returns tokens generated.
-
-        The answers to a proposal are judged together, when the last of them is there.
-        """
-        wanted = self._azr.reward.n_samples
-        asked: dict[str, tuple[ProposalRecord, Task]] = {}
-        requests = []
-        for number, proposal in enumerate(proposals):
-            task = proposal.examined.task
-            if task is None:
-                continue
-            kind = Kind(Role.SOLVE, proposal.prompt.kind.task)
-            messages = self._drawer.book.solve(kind.task, task)
-            if not self._drawer.fits(messages):
-                proposal.solve_rate, proposal.storable = 0.0, False
-                continue
-            name = f"{kind.tag}-estimate-{number}"
-            asked[name] = proposal, task
-            temperature = self._azr.reward.learnability_temperature
-            requests.append(
-                Request(name, kind, messages, n=wanted, train=False, temperature=temperature)
-            )
-        if not requests:
-            return 0
-        groups: dict[str, list[Response]] = {name: [] for name in asked}
-        scored: dict[str, list[Future[Scored]]] = {}
-
-        def judge(name: str) -> None:
-            proposal, task = asked[name]
-            responses = sorted(groups[name], key=lambda response: response.sample)
-            task_type = proposal.prompt.kind.task
-            scored[name] = self._score(task_type, task, responses, code_block=True)
-
-        for response in policy.generate(requests):
-            groups[response.request_id].append(response)
-            if len(groups[response.request_id]) == wanted:
-                judge(response.request_id)
-        for name, group in groups.items():
-            if name not in scored and group:
-                judge(name)
-        for name, futures in scored.items():
-            asked[name][0].estimates = [waiting.result(future) for future in futures]
-        for proposal, _ in asked.values():
-            scores = [one.score for one in proposal.estimates if one.score is not None]
-            proposal.solve_rate = fmean(scores) if scores else None
-        return sum(response.tokens for group in groups.values() for response in group)
+    def _score_estimates(
+        self, task_type: TaskType, task: Task, responses: Sequence[Response]
+    ) -> list[Future[Scored]]:
+        return self._score(task_type, task, responses, code_block=True)
 
     def _measure(self, proposal: ProposalRecord) -> Future[dict[str, float] | Refused]:
         """Start to compute the intrinsic rewards that look at this kind of proposal."""
         task = proposal.examined.task
-        if task is None:
-            return _known({})
+        assert task is not None
         task_type = proposal.prompt.kind.task
         wanted = {
             name: term for name, term in self._terms.items() if intrinsic.applies(name, task_type)
@@ -430,20 +395,6 @@ class SelfPlay:
     def _answer(self, response: Response) -> str:
         reward_fn = self._settings.reward_fn
         return extract_answer(response.text, reward_fn.style, boxed_retry=reward_fn.boxed_retry)
-
-
-class _Waiting:
-    """Measures how long results of the executor are waited for."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def result[Result](self, future: Future[Result]) -> Result:
-        started = time.monotonic()
-        try:
-            return future.result()
-        finally:
-            self.seconds += time.monotonic() - started
 
 
 def proposal_view(

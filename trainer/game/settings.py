@@ -228,6 +228,9 @@ class AzrSettings(Settings):
     """How reference tasks are drawn: all alike, or in proportion to step + 1."""
     past_epoch_window: int | None = Field(None, ge=1)
     """Tasks are new for this many steps; null: ``update_iteration``."""
+    overlap_estimates: bool | None = None
+    """New. Whether solve-rate rollouts start while first-round responses are being generated; null:
+    as suits the rollout engine."""
     dedup: bool = True
     """New. Refuse tasks that a buffer already holds. (AZR keeps them.)"""
     seed_dataset: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from tensordict import TensorDict
 
-from trainer.game.policy import Request, Response
+from trainer.game.policy import Further, Request, Response
 from trainer.verl_adapter import agent_loop, queue
 
 _FIRST_POLL_S = 0.02
@@ -37,6 +37,33 @@ class Sampling:
     the request and the sample: then a step can be repeated."""
     response_length: int
     """Longest response, in tokens."""
+    overlap: bool = True
+    """Whether further requests are submitted while others are being answered. Not for an engine
+    that decodes batch by batch: many small batches take it longer."""
+
+
+class _Call:
+    """What a call of :meth:`RolloutPolicy.generate` has asked for, and what it has seen."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.asked: dict[str, Request] = {}
+        """By the prompt's ``uid``, in the order in which they were submitted."""
+        self.seen: set[str] = set()
+        """Keys of responses."""
+
+    def fresh(self, now: queue.Snapshot) -> list[queue.Row]:
+        """The responses that were not seen yet, in order of their requests."""
+        # Of prompts that have ended: the key of a response is there before its tokens are.
+        rows = [
+            row
+            for row in now.rows
+            if row.uid in now.ended and row.uid in self.asked and row.key not in self.seen
+        ]
+        order = {uid: place for place, uid in enumerate(self.asked)}
+        rows.sort(key=lambda row: (order[row.uid], row.sample))
+        self.seen.update(row.key for row in rows)
+        return rows
 
 
 class RolloutPolicy:
@@ -92,22 +119,36 @@ class RolloutPolicy:
         if not requests:
             return iter(())
         self._calls += 1
-        asked = {self._uid(request): request for request in requests}
-        if len(asked) < len(requests):
-            raise ValueError("two requests of a call have the same id")
-        self._submit(queue.batch_of(self._columns(asked), self._step))
-        return self._collect(asked)
+        call = _Call(self._calls)
+        self._put(requests, call)
+        return self._collect(call, None)
 
-    def _uid(self, request: Request) -> str:
+    def stream(self, requests: Sequence[Request], further: Further) -> Iterator[Response]:
+        """The same, with further requests: submitted as soon as they are known, or, if
+        ``sampling.overlap`` is false, when all the others are answered and all of them are known.
+        """
+        self._calls += 1
+        call = _Call(self._calls)
+        self._put(requests, call)
+        return self._collect(call, further)
+
+    def _put(self, requests: Sequence[Request], call: _Call) -> None:
+        asked = {self._uid(request, call.number): request for request in requests}
+        if len(asked) < len(requests) or asked.keys() & call.asked.keys():
+            raise ValueError("two requests of a call have the same id")
+        call.asked.update(asked)
+        self._submit(queue.batch_of(self._columns(asked, call.number), self._step))
+
+    def _uid(self, request: Request, call: int) -> str:
         """Starts with role and task type, which the advantage estimator groups by; the same after
         a resume; without underscores, which veRL splits keys at."""
-        return f"{request.kind.tag}-{self._digest(request).hex()[:24]}"
+        return f"{request.kind.tag}-{self._digest(request, call).hex()[:24]}"
 
-    def _digest(self, request: Request) -> bytes:
-        text = f"{self._sampling.seed}/{self._step}/{self._calls}/{request.id}"
+    def _digest(self, request: Request, call: int) -> bytes:
+        text = f"{self._sampling.seed}/{self._step}/{call}/{request.id}"
         return hashlib.sha256(text.encode()).digest()
 
-    def _columns(self, asked: dict[str, Request]) -> dict[str, list[Any]]:
+    def _columns(self, asked: dict[str, Request], call: int) -> dict[str, list[Any]]:
         requests = list(asked.values())
         return {
             "uid": list(asked),
@@ -123,48 +164,53 @@ class RolloutPolicy:
                 agent_loop.NO_TEMPERATURE if request.temperature is None else request.temperature
                 for request in requests
             ],
-            "sampling_seed": [self._seed(request) for request in requests],
+            "sampling_seed": [self._seed(request, call) for request in requests],
         }
 
-    def _seed(self, request: Request) -> int:
+    def _seed(self, request: Request, call: int) -> int:
         if not self._sampling.seeded:
             return agent_loop.NO_SEED
-        return int.from_bytes(self._digest(request)[-4:]) % 2**31
+        return int.from_bytes(self._digest(request, call)[-4:]) % 2**31
 
-    def _collect(self, asked: dict[str, Request]) -> Iterator[Response]:
-        order = {uid: place for place, uid in enumerate(asked)}
-        seen: set[str] = set()
+    def _collect(self, call: _Call, further: Further | None) -> Iterator[Response]:
         pause, last = _FIRST_POLL_S, time.monotonic()
         while True:
             self._check()
             now = queue.snapshot()
-            # Of prompts that have ended: the key of a response is there before its tokens are.
-            fresh = [
-                row
-                for row in now.rows
-                if row.uid in now.ended and row.uid in asked and row.key not in seen
-            ]
-            fresh.sort(key=lambda row: (order[row.uid], row.sample))
-            if fresh:
-                seen.update(row.key for row in fresh)
-                self._keys.update(row.key for row in fresh)
-                yield from self._read(fresh, asked)
+            fresh = call.fresh(now)
+            self._keys.update(row.key for row in fresh)
+            yield from self._read(fresh, call.asked)
+            idle = not fresh and call.asked.keys() <= now.ended
+            complete = further is None or further.complete
+            taken = self._taken(further, at_once=idle and complete)
+            if taken:
+                self._put(taken, call)
+            if fresh or taken:
                 pause, last = _FIRST_POLL_S, time.monotonic()
-                continue
-            if asked.keys() <= now.ended:
+            elif idle and complete:
                 break
-            if time.monotonic() - last > _STALLED_AFTER_S:
+            elif idle:
+                assert further is not None
+                further.wait(_SLOWEST_POLL_S)
+                last = time.monotonic()
+            elif time.monotonic() - last > _STALLED_AFTER_S:
                 raise RolloutError(f"no response came for {_STALLED_AFTER_S:.0f} s")
-            time.sleep(pause)
-            self.waiting_s += pause
-            pause = min(2 * pause, _SLOWEST_POLL_S)
-        queue.drop(list(asked))
-        self.missing += sum(request.n for request in asked.values()) - len(seen)
-        if not seen:
+            else:
+                time.sleep(pause)
+                self.waiting_s += pause
+                pause = min(2 * pause, _SLOWEST_POLL_S)
+        queue.drop(list(call.asked))
+        self.missing += sum(request.n for request in call.asked.values()) - len(call.seen)
+        if not call.seen:
             raise RolloutError(
-                f"all {len(asked)} prompts of this step failed in the rollout engine; "
+                f"all {len(call.asked)} prompts of this step failed in the rollout engine; "
                 "the logs of Ray's workers say why"
             )
+
+    def _taken(self, further: Further | None, *, at_once: bool) -> Sequence[Request]:
+        if further is None or not (self._sampling.overlap or at_once):
+            return ()
+        return further.take()
 
     def _read(self, rows: Sequence[queue.Row], asked: dict[str, Request]) -> Iterator[Response]:
         for row, ids in zip(rows, queue.responses(rows), strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.utils.debug import marked_timer
@@ -114,16 +115,24 @@ class SelfPlayTrainer(PPOTrainerSync):
         """Train until the last step, or until the user stops the run."""
         rollout = self.config.actor_rollout_ref.rollout
         self._policy = RolloutPolicy(
-            submit=self._submit_batch_to_rollout,
+            submit=self._submit,
             tokenizer=self.tokenizer,
             sampling=Sampling(
                 seed=int(self.config.azr.seed),
                 seeded=rollout.name == "hf" or bool(rollout.full_determinism),
                 response_length=int(rollout.response_length),
+                overlap=wiring.overlaps(self.config),
             ),
             check=self._check,
         )
         super().fit(agent_loop_manager)
+
+    def _submit(self, batch: TensorDict) -> None:
+        self._submit_batch_to_rollout(batch)
+        # veRL deals prompts out from the first worker on: small batches would all be its.
+        workers = self.agent_loop_manager.agent_loop_workers
+        dealt = len(batch) % len(workers)
+        workers[:] = [*workers[dealt:], *workers[:dealt]]
 
     def _check(self) -> None:
         if self._stopping():

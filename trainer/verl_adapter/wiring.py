@@ -60,6 +60,15 @@ def sequences_per_step(config: DictConfig) -> int:
     return int(config.data.train_batch_size) * len(config.azr.problem_types) * roles
 
 
+def overlaps(config: DictConfig) -> bool:
+    """Whether estimates of solve rates are generated beside the responses of the first round.
+
+    ``hf`` decodes a batch to its end before it looks at new prompts, so it gets them together.
+    """
+    wanted = config.azr.overlap_estimates
+    return bool(config.actor_rollout_ref.rollout.name != "hf" if wanted is None else wanted)
+
+
 def wire(config: DictConfig) -> None:
     """Complete a composed configuration in place. Calling it again changes nothing."""
     with open_dict(config):

@@ -90,7 +90,9 @@ class Problem:
 
 def make_corpus(settings: CorpusSettings, validator: Validator) -> Corpus:
     """Generate, let the executor compute the outputs, and split by content hash."""
-    drawn = list(islice(generate(settings.seed, settings.inputs), settings.programs))
+    drawn = list(
+        islice(generate(settings.seed, settings.inputs, settings.levels), settings.programs)
+    )
     verdicts = validator.validate_many(
         Triplet(program=source, inputs=one.inputs)
         for one in drawn

@@ -34,6 +34,7 @@ def examples(
     book = PromptBook(game_settings(settings))
     rng = random.Random(seed)
     by_level = [[one for one in programs if one.level == level] for level in LEVELS]
+    by_level = [level for level in by_level if level]
 
     def draw() -> Sound:
         return rng.choice(rng.choice(by_level))

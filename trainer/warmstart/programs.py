@@ -39,12 +39,13 @@ class Generated:
     level: int
 
 
-def generate(seed: int, inputs: int) -> Iterator[Generated]:
-    """Programs for ever, all levels alike, each source once; ``inputs`` is the most of each."""
+def generate(seed: int, inputs: int, levels: int = len(LEVELS)) -> Iterator[Generated]:
+    """Programs for ever, levels 1 to ``levels`` alike, each source once; ``inputs`` is the most of
+    each."""
     rng = random.Random(seed)
     known: set[str] = set()
     while True:
-        level = rng.choice(LEVELS)
+        level = rng.choice(LEVELS[:levels])
         told = rng.random() < _TOLD_SHARE
         draft = _whole(level, rng) if rng.random() < _WHOLE_SHARE else _steps(level, rng)
         if draft.sources[-1] in known:

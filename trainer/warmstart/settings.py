@@ -30,6 +30,8 @@ class CorpusSettings:
     """Generated; some are refused by the executor."""
     inputs: int = 6
     """Most inputs of a program."""
+    levels: int = 3
+    """Programs of levels 1 to this."""
     split: str = "test-4"
     """Which programs are held out: each name holds out others. ``development`` is for choosing
     settings. The test set gets the next number when a setting is changed after a look at it."""
