@@ -22,10 +22,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="preset=NAME and others")
     parser.add_argument("--dry-run", action="store_true", help="show what the run would be")
+    parser.add_argument(
+        "--gpu-memory",
+        type=float,
+        metavar="GB",
+        help="with --dry-run: memory of each GPU, such as 24, 40, 48, 80 or 141",
+    )
     options = parser.parse_intermixed_args(arguments)
     console = Console()
     try:
-        config = compose(options.overrides)
+        config = compose(_with_gpu_memory(options))
         wire(config)
     except ValueError as error:
         console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
@@ -36,6 +42,16 @@ def main(arguments: Sequence[str]) -> int:
         console.print(describe(config), markup=False, highlight=False, soft_wrap=True)
         return 0
     return _run(config, console)
+
+
+def _with_gpu_memory(options: argparse.Namespace) -> list[str]:
+    if options.gpu_memory is None:
+        return list(options.overrides)
+    if not options.dry_run:
+        raise ValueError("--gpu-memory is for --dry-run: a run finds its GPUs as they are")
+    if not options.gpu_memory > 0:
+        raise ValueError(f"--gpu-memory is {options.gpu_memory:g}, which is no GPU's")
+    return [*options.overrides, f"trainer.gpu_memory_gb={options.gpu_memory:g}"]
 
 
 def _run(config: DictConfig, console: Console) -> int:

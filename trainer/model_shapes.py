@@ -63,6 +63,12 @@ class ModelShape:
         embeddings = self.vocabulary * self.hidden * (1 if self.tied else 2)
         return self.layers * self.layer_parameters + embeddings + self.hidden
 
+    def lora_parameters(self, rank: int) -> int:
+        """Parameters of low-rank adapters of all linear layers but the output's."""
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention = 2 * (self.hidden + queries) + 2 * (self.hidden + keys)
+        return self.layers * rank * (attention + 3 * (self.hidden + self.intermediate))
+
     def cache_bytes_per_token(self, value_bytes: int = 2) -> int:
         """Key-value cache of one token, over all layers."""
         return 2 * self.layers * self.kv_heads * self.head_dim * value_bytes

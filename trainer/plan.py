@@ -6,23 +6,28 @@ has a chance, not to fill a GPU to the brim.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.configs import game_settings
-from trainer.configs.sizes import gpus, longest_sequence
+from trainer.configs.sizes import attention, gpus, longest_sequence, shards
 from trainer.game.settings import GameSettings
 from trainer.game.tasks import TaskType
 from trainer.model_shapes import ModelShape, find_shape
-
-GPU_BYTES = 80e9
-"""The GPU that the presets are made for."""
+from trainer.verl_adapter import wiring
+from trainer.verl_adapter.memory_advice import OUT_OF_MEMORY
 
 _GIB = 2**30
 _RUNS_PER_VALIDATION = 2
 _LOGIT_BYTES = 10
 """Peak bytes per token and vocabulary entry: bfloat16 logits, a float32 copy, its gradient."""
+_ENTROPY_BYTES = 4
+"""More of them while an entropy bonus is trained: probabilities and their gradient."""
+_FUSED_TOKENS = 512
+"""With fused kernels logits are there for so many tokens at a time."""
 _CONTEXT_BYTES = 2.5e9
 """CUDA's context, NCCL and fragments."""
 
@@ -32,7 +37,7 @@ class Memory:
     """Bytes on each GPU (on CPUs: of each rank)."""
 
     weights: float
-    """Float32 weights, sharded over all GPUs."""
+    """The weights in training, spread over the GPUs that share a copy."""
     gradients: float
     optimizer: float
     """Adam's two moments."""
@@ -44,6 +49,8 @@ class Memory:
     """vLLM's key-value cache: what is left of its share."""
     cache_tokens: float
     """Tokens that the cache of one copy of the model holds."""
+    kept: float
+    """Of weights and optimizer, what stays on the GPU while vLLM generates: all without offload."""
 
     @property
     def training(self) -> float:
@@ -52,9 +59,8 @@ class Memory:
 
     @property
     def generating(self) -> float:
-        """While vLLM generates; the trainer's weights and optimizer stay."""
-        rollout = self.rollout_weights + self.cache
-        return self.weights + self.optimizer + rollout + _CONTEXT_BYTES
+        """While vLLM generates."""
+        return self.kept + self.rollout_weights + self.cache + _CONTEXT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +98,42 @@ def describe(config: DictConfig) -> str:
 def memory(config: DictConfig, shape: ModelShape) -> Memory:
     """Memory on each GPU for a model of this shape."""
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    shards = gpus(config)
-    parameters = shape.parameters
+    spread = shards(config)
+    trained = _trained_parameters(config, shape)
     tensor_parallel = int(rollout.tensor_model_parallel_size)
-    copy = 2 * parameters / tensor_parallel
-    cache = max(0.0, float(rollout.gpu_memory_utilization) * GPU_BYTES - copy)
+    copy = 2 * shape.parameters / tensor_parallel
+    cache = max(0.0, float(rollout.gpu_memory_utilization) * gpu_bytes(config) - copy)
+    adapters = trained if trained < shape.parameters else 0
+    weights = 4 * (shape.parameters + adapters) / spread
+    optimizer = 8 * trained / spread
+    fsdp = actor.fsdp_config
     return Memory(
-        weights=4 * parameters / shards,
-        gradients=4 * parameters / shards,
-        optimizer=8 * parameters / shards,
-        activations=_activations(
-            shape,
-            int(actor.ppo_max_token_len_per_gpu),
-            checkpointing=bool(config.actor_rollout_ref.model.enable_gradient_checkpointing),
-        ),
+        weights=weights,
+        gradients=4 * trained / spread,
+        optimizer=optimizer,
+        activations=_activations(config, shape),
         rollout_weights=copy,
         cache=cache,
         cache_tokens=cache * tensor_parallel / shape.cache_bytes_per_token(),
+        kept=(0 if fsdp.param_offload else weights) + (0 if fsdp.optimizer_offload else optimizer),
     )
+
+
+def gpu_bytes(config: DictConfig) -> float:
+    """Memory of each GPU."""
+    return float(config.trainer.gpu_memory_gb) * 1e9
+
+
+def checkpoint_bytes(config: DictConfig, shape: ModelShape) -> float:
+    """A checkpoint on disk: weights, adapters and Adam's two moments, in float32."""
+    trained = _trained_parameters(config, shape)
+    adapters = trained if trained < shape.parameters else 0
+    return 4.0 * (shape.parameters + adapters) + 8.0 * trained
+
+
+def _trained_parameters(config: DictConfig, shape: ModelShape) -> int:
+    rank = int(config.actor_rollout_ref.model.lora_rank)
+    return shape.lora_parameters(rank) if rank > 0 else shape.parameters
 
 
 def step_cost(settings: GameSettings) -> StepCost:
@@ -136,12 +160,16 @@ def step_cost(settings: GameSettings) -> StepCost:
     )
 
 
-def _activations(shape: ModelShape, tokens: int, *, checkpointing: bool) -> float:
+def _activations(config: DictConfig, shape: ModelShape) -> float:
+    actor, model = config.actor_rollout_ref.actor, config.actor_rollout_ref.model
+    tokens = int(actor.ppo_max_token_len_per_gpu)
     layer = tokens * 2 * (10 * shape.hidden + 4 * shape.intermediate)
+    checkpointing = bool(model.enable_gradient_checkpointing)
     kept = tokens * 2 * shape.hidden * shape.layers + layer if checkpointing else 0
     gathered = 2 * 2 * shape.layer_parameters + 2 * shape.vocabulary * shape.hidden
-    logits = tokens * shape.vocabulary * _LOGIT_BYTES
-    return (kept or layer * shape.layers) + gathered + logits
+    each = _LOGIT_BYTES + (_ENTROPY_BYTES if actor.entropy_coeff else 0)
+    at_once = min(tokens, _FUSED_TOKENS) if model.use_fused_kernels else tokens
+    return (kept or layer * shape.layers) + gathered + at_once * shape.vocabulary * each
 
 
 def _machine(config: DictConfig) -> list[str]:
@@ -155,7 +183,8 @@ def _machine(config: DictConfig) -> list[str]:
         ulysses = f", {size} share a sequence in training" if size > 1 else ""
         nodes = f"{trainer.nnodes} node{'s' if int(trainer.nnodes) > 1 else ''}"
         plural = "s" if ranks > 1 else ""
-        where = f"{ranks} GPU{plural} of 80 GB ({nodes} with {trainer.n_gpus_per_node})"
+        size_gb = f"{float(trainer.gpu_memory_gb):g} GB"
+        where = f"{ranks} GPU{plural} of {size_gb} ({nodes} with {trainer.n_gpus_per_node})"
     tensor_parallel = int(rollout.tensor_model_parallel_size)
     return [
         f"machine: {where}{ulysses}",
@@ -164,6 +193,18 @@ def _machine(config: DictConfig) -> list[str]:
         f"run directory: {trainer.default_local_dir}",
         f"steps: {trainer.total_training_steps}, a checkpoint every {trainer.save_freq}, resume "
         f"{trainer.resume_mode}",
+        *_processors(config),
+    ]
+
+
+def _processors(config: DictConfig) -> list[str]:
+    if config.trainer.device == "cpu":
+        return []
+    there = os.cpu_count() or 1
+    needed = wiring.ray_processors(config)
+    return [
+        f"processors: Ray reserves {needed} for actors that mostly wait, beside those of the "
+        f"executor; this machine has {there}"
     ]
 
 
@@ -173,7 +214,13 @@ def _memory_lines(config: DictConfig) -> list[str]:
     if shape is None:
         return [f"model: {model}; its shape is not known here, so memory is not estimated"]
     need = memory(config, shape)
-    lines = [f"model: {model}, {shape.parameters / 1e9:.3g} billion parameters"]
+    rank = int(config.actor_rollout_ref.model.lora_rank)
+    adapters = (
+        f", trained by adapters of rank {rank} ({shape.lora_parameters(rank) / 1e6:.3g} million)"
+        if rank > 0
+        else ""
+    )
+    lines = [f"model: {model}, {shape.parameters / 1e9:.3g} billion parameters{adapters}"]
     training = (
         f"weights {_gib(need.weights)}, gradients {_gib(need.gradients)}, optimizer "
         f"{_gib(need.optimizer)}, activations {_gib(need.activations)}"
@@ -190,13 +237,23 @@ def _memory_lines(config: DictConfig) -> list[str]:
     return [
         *lines,
         f"GiB on each GPU while training: {training}; sum {_gib(need.training)} of "
-        f"{_gib(GPU_BYTES)}",
+        f"{_gib(gpu_bytes(config))}",
         f"GiB on each GPU while generating: vLLM's weights {_gib(need.rollout_weights)}, its cache "
         f"{_gib(need.cache)} ({need.cache_tokens:,.0f} tokens, {sequences:.0f} of the longest "
-        f"sequences, for each copy); sum {_gib(need.generating)} of {_gib(GPU_BYTES)}",
-        f"disk for each checkpoint: about {_gib(12 * shape.parameters)} GiB, "
-        f"{config.trainer.max_actor_ckpt_to_keep} are kept",
+        f"sequences, for each copy), the trainer's {_gib(need.kept)}; sum {_gib(need.generating)} "
+        f"of {_gib(gpu_bytes(config))}",
+        _disk_line(config, shape),
     ]
+
+
+def _disk_line(config: DictConfig, shape: ModelShape) -> str:
+    each, kept = checkpoint_bytes(config, shape), config.trainer.max_actor_ckpt_to_keep
+    if kept is None:
+        return f"disk for each checkpoint: about {_gib(each)} GiB, all are kept"
+    return (
+        f"disk for each checkpoint: about {_gib(each)} GiB, {kept} are kept, and one more is there "
+        f"while it is saved: {_gib(each * (int(kept) + 1))} GiB"
+    )
 
 
 def _cost_lines(config: DictConfig, settings: GameSettings) -> list[str]:
@@ -222,13 +279,20 @@ def _notes(config: DictConfig, settings: GameSettings) -> list[str]:
         notes.append("azr.executor=process does NOT isolate the model's programs")
     if azr.executor == "sandboxfusion" and not azr.executor_url:
         notes.append("azr.executor_url is not set: the run starts the project's own service")
+    if azr.executor == "nsjail" and int(config.trainer.nnodes) > 1:
+        notes.append("programs run on the node of the trainer only: azr.executor=http uses several")
+    if not wiring.validates(config):
+        notes.append(wiring.NO_VALIDATION)
+    if config.trainer.device != "cpu":
+        notes += _gpu_notes(config)
     if _model_makes_seeds(settings):
         notes.append("seed sets without a file are made by the model before step 1")
     shape = find_shape(str(config.actor_rollout_ref.model.path))
     if shape is not None and config.trainer.device != "cpu":
         need = memory(config, shape)
-        if max(need.training, need.generating) > GPU_BYTES:
-            notes.append("this does not fit into 80 GB: use more GPUs, or smaller sizes")
+        if max(need.training, need.generating) > gpu_bytes(config):
+            size = f"{float(config.trainer.gpu_memory_gb):g} GB"
+            notes.append(f"this does not fit into {size}. Use more GPUs, or: {OUT_OF_MEMORY}")
         if need.cache_tokens < longest_sequence(config):
             notes.append(
                 "vLLM's share does not hold one of the longest sequences: raise "
@@ -236,6 +300,28 @@ def _notes(config: DictConfig, settings: GameSettings) -> list[str]:
             )
         notes += _head_notes(config, shape)
     return [f"note: {note}" for note in notes]
+
+
+def _gpu_notes(config: DictConfig) -> list[str]:
+    model, notes = config.actor_rollout_ref.model, []
+    if attention(config) == "flash_attention_2":
+        if importlib.util.find_spec("flash_attn") is None:
+            notes.append(
+                "training needs the package flash-attn, which is not installed here: pip install "
+                "--no-build-isolation flash-attn==2.8.3"
+            )
+    elif not model.use_fused_kernels and importlib.util.find_spec("flash_attn") is None:
+        notes.append(
+            "without the package flash-attn, log-probabilities are computed token by token: "
+            "actor_rollout_ref.model.use_fused_kernels=true is faster and needs less memory"
+        )
+    if "qwen3" in str(model.path).lower() and config.trainer.think_tokens == "refuse":
+        notes.append(
+            "a run refuses the tokenizer of Qwen3's base models as it is: take its think tokens "
+            "out of a local copy (python -m trainer.tools.remove_think_tokens FOLDER), and name "
+            "that folder as actor_rollout_ref.model.path"
+        )
+    return notes
 
 
 def _model_makes_seeds(settings: GameSettings) -> bool:

@@ -64,8 +64,8 @@ def test_settings_that_cannot_be_are_refused(make: Any, problem: str) -> None:
 
 def test_one_url_or_several() -> None:
     assert AzrSettings(executor_url=None).executor_url == ()
-    assert AzrSettings(executor_url="http://a").executor_url == ("http://a",)
-    several = AzrSettings(executor_url=["http://a", "http://b"])
+    assert AzrSettings(executor="http", executor_url="http://a").executor_url == ("http://a",)
+    several = AzrSettings(executor="http", executor_url=["http://a", "http://b"])
     assert several.executor_url == ("http://a", "http://b")
 
 

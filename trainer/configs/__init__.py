@@ -21,6 +21,9 @@ __all__ = ["compose", "game_settings", "presets"]
 
 _HERE = Path(__file__).resolve().parent
 
+BASES = ("paper", "main")
+"""Branches of the original; presets of published runs can have the settings of either."""
+
 
 def presets() -> tuple[str, ...]:
     """Names of the presets, sorted."""
@@ -37,6 +40,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             that cannot go together, or no veRL installed; the text is one sentence for the user.
     """
     _check_preset(overrides)
+    _check_base(overrides)
     try:
         config = _compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -76,6 +80,12 @@ def _check_preset(overrides: Sequence[str]) -> None:
             raise ValueError(f"there is no preset {name!r}; there are {listing}")
 
 
+def _check_base(overrides: Sequence[str]) -> None:
+    for name in (text.partition("=")[2] for text in overrides if text.startswith("base=")):
+        if name not in BASES:
+            raise ValueError(f"base is {' or '.join(BASES)}, not {name!r}")
+
+
 def _compose(overrides: Sequence[str]) -> DictConfig:
     search = f"hydra.searchpath=[file://{_verl_configs()}]"
     with initialize_config_dir(str(_HERE), version_base=None):
@@ -96,6 +106,8 @@ def _sentence(error: Exception, overrides: Sequence[str]) -> str:
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
         if f"Could not override '{key}'" in text:
+            if key == "base":
+                return "base=... is for the presets of published runs: this one has no base"
             near = difflib.get_close_matches(key, list(_all_keys()), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             return f"unknown key {key}{hint}"

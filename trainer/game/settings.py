@@ -187,6 +187,10 @@ class AdvantageSettings(Settings):
     baseline: Literal["task_relative", "global"] = "task_relative"
     """A baseline for each role and task type (TRR++), or one for all responses of a step
     (REINFORCE++)."""
+    loss_rows: int | None = Field(None, ge=1)
+    """Null: the loss is one token mean over all responses of a step. A number: the mean of the
+    token means over so many responses of one role and task type, as the original's micro-batches
+    of 16 have it; then a group of short responses weighs as much as one of long ones."""
     shuffle_rewards: bool = False
     """Train on rewards that are shuffled among the responses of the same role and task type: a
     control, with which nothing can be learnt. Metrics show the true rewards."""
@@ -202,7 +206,7 @@ class AzrSettings(Settings):
     ``sandboxfusion``: its protocol, by the project's own service unless a URL is given.
     ``process`` has no isolation."""
     executor_url: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
-    """New. URL of a running server, or a list of several."""
+    """New. URL of a running server, or a list of several (``http`` only)."""
     executor_max_workers: int | None = Field(None, ge=1)
     """Warm sandboxes. Null: two per processor core. (AZR has 1, without effect.)"""
     executor_cleanup_frequency: int = 1
@@ -256,6 +260,8 @@ class AzrSettings(Settings):
     held_out_tasks: str | None = None
     """New. Tasks (jsonl) whose programs the model is to be tested on: proposals of the same
     programs are masked and not stored."""
+    prompt_set: Literal["rewritten", "original"] = "rewritten"
+    """New. The project's own prompts, or the original's, word for word."""
     prompts_dir: str | None = None
     """New. A folder of templates that take the place of those of the same name."""
     data_selection_strategy: DataSelectionStrategy = DataSelectionStrategy()
@@ -264,8 +270,18 @@ class AzrSettings(Settings):
 
     @model_validator(mode="after")
     def _server_has_url(self) -> Self:
-        if self.executor == "http" and not self.executor_url:
+        urls = len(self.executor_url)
+        if self.executor == "http" and not urls:
             raise ValueError("executor=http needs executor_url")
+        if self.executor not in ("http", "sandboxfusion") and urls:
+            raise ValueError(
+                f"executor_url would be ignored with executor={self.executor}: it is for http and "
+                "sandboxfusion"
+            )
+        if self.executor == "sandboxfusion" and urls > 1:
+            raise ValueError(
+                "executor=sandboxfusion takes one executor_url; a list of several is for http"
+            )
         return self
 
     @property

@@ -66,6 +66,37 @@ def grouping(
     return list(kinds) if baseline == "task_relative" else ["all"] * len(kinds)
 
 
+def loss_weights(
+    lengths: ArrayLike, groups: Sequence[Hashable], *, rows: int | None = None
+) -> Floats:
+    """What to multiply advantages with, so that a token mean over all responses becomes the mean of
+    the token means over ``rows`` responses of one group each; ones if ``rows`` is ``None``.
+
+    The code that made the published results takes its loss so: it goes through a step's responses
+    kind by kind, 16 at a time, and averages the token means of these micro-batches. With N
+    responses of T tokens in all, one that is among n responses of t tokens weighs (T / t) (n / N).
+
+    Args:
+        lengths: Tokens of each response, shape (n,); those without tokens are not counted.
+        groups: As in :func:`advantages`.
+        rows: Responses of one token mean; the last of a group may have fewer.
+    """
+    lengths = np.asarray(lengths, dtype=np.float64)
+    weights = np.ones_like(lengths)
+    if rows is None:
+        return weights
+    members: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(groups):
+        if lengths[index] > 0:
+            members.setdefault(group, []).append(index)
+    tokens, responses = lengths.sum(), np.count_nonzero(lengths)
+    for all_of_group in members.values():
+        for start in range(0, len(all_of_group), rows):
+            at = all_of_group[start : start + rows]
+            weights[at] = tokens / lengths[at].sum() * len(at) / responses
+    return weights
+
+
 def _normalised(r: Floats, w: Floats) -> Floats:
     """(r - mu) / sigma for the rewards r of one group, weighted by w."""
     n = w.sum()

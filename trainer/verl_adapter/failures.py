@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trainer.game.errors import GameError
 from trainer.verl_adapter.checkpoints import CheckpointError
+from trainer.verl_adapter.memory_advice import advice
 
 
 class RunError(Exception):
@@ -30,12 +31,13 @@ class TrainingFailed(RunError):
     """The training ended with an error.
 
     Args:
-        reason: What happened.
+        reason: What happened. What is known to help against it is added.
         logs: Where Ray's processes wrote, if that helps.
     """
 
     def __init__(self, reason: str, logs: Path | None = None) -> None:
-        super().__init__(f"{reason}\nlogs of all processes: {logs}" if logs else reason)
+        parts = [reason, advice(reason), f"logs of all processes: {logs}" if logs else None]
+        super().__init__("\n".join(part for part in parts if part))
 
 
 class Interrupted(RunError):

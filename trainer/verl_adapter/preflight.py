@@ -25,7 +25,7 @@ from trainer.game.prompts import PromptBook
 from trainer.game.seeding import identity_task, load_seeds, read_rows
 from trainer.game.settings import GameSettings
 from trainer.game.tasks import TaskType
-from trainer.verl_adapter import checkpoints, contract, dataset, validation, wiring
+from trainer.verl_adapter import checkpoints, contract, dataset, gpu_needs, validation, wiring
 from trainer.verl_adapter.absolute_zero import open_judge
 from trainer.verl_adapter.failures import ConfigurationProblem
 
@@ -44,6 +44,9 @@ def prepare(config: DictConfig, console: Console) -> None:
     _run_directory(config)
     _model(config)
     _rollout_engine(config)
+    if not wiring.on_cpu(config):
+        gpu_needs.check(config)
+        _say_whether_it_validates(config, console)
     _resume(config)
     if not config.trainer.get("game"):
         _game(config, console)
@@ -84,12 +87,37 @@ def _model(config: DictConfig) -> None:
     with open_dict(config):
         config.actor_rollout_ref.model.path = path
     _check_model(path)
+    tokenizer = _tokenizer(config, path)
     template = config.actor_rollout_ref.model.custom_chat_template
-    if not template and _tokenizer(config, path).chat_template is None:
+    if not template and tokenizer.chat_template is None:
         raise ConfigurationProblem(
             f"the tokenizer of {path} has no chat template; set "
             "actor_rollout_ref.model.custom_chat_template"
         )
+    _think_tokens(config, path, tokenizer)
+
+
+def _think_tokens(config: DictConfig, path: str, tokenizer: Any) -> None:
+    keeps = config.trainer.think_tokens
+    if keeps not in ("refuse", "keep"):
+        raise ConfigurationProblem(f"trainer.think_tokens is {keeps!r}; it is refuse or keep")
+    if keeps == "keep" or "<think>" not in tokenizer.get_vocab():
+        return
+    name = path.rpartition("/")[2]
+    folder = path if Path(path).is_dir() else f"models/{name}"
+    steps = [] if folder == path else [f"hf download {path} --local-dir {folder}"]
+    steps += [f"python -m trainer.tools.remove_think_tokens {folder}"]
+    steps += [] if folder == path else [f"actor_rollout_ref.model.path={folder}"]
+    raise ConfigurationProblem(
+        f"the tokenizer of {path} has <think> as one token, which base models never saw in "
+        f"training: they produce nonsense then. Take it out ({', then '.join(steps)}), or say "
+        "trainer.think_tokens=keep for a model that was trained with it"
+    )
+
+
+def _say_whether_it_validates(config: DictConfig, console: Console) -> None:
+    if not wiring.validates(config):
+        console.print(wiring.NO_VALIDATION, markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_model(path: str) -> None:

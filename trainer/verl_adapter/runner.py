@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.verl_adapter import shared_memory, wiring
+from trainer.verl_adapter import cluster, shared_memory, wiring
 from trainer.verl_adapter.desk import Desk, DeskActor
 from trainer.verl_adapter.environment import WANDB_ID_FILE, wandb_run_id
 from trainer.verl_adapter.failures import FAILURES, Interrupted, TrainingFailed
@@ -110,6 +110,7 @@ def train(config: DictConfig, console: Console) -> None:
     try:
         with _signals_interrupt():
             _start_ray(config)
+            cluster.check(config)
             # Again: Ray has put a handler in front that aborts this process 3 s after a SIGTERM.
             with _signals_interrupt():
                 desk = DeskActor.remote()  # type: ignore[attr-defined]

@@ -8,12 +8,20 @@ from typing import Any, Final
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from trainer.configs.sizes import gpus, longest_sequence
+
 TRAINER_MODE: Final = "selfplay"
 TINY_MODEL: Final = "tiny"
 """Value of ``actor_rollout_ref.model.path``: a tiny model that the run makes itself."""
 
 BUILT_IN: Final = "builtin"
 """Value of ``azr.seed_dataset`` and its like: the few seeds that come with the project."""
+
+NO_VALIDATION: Final = (
+    "this run does not validate: data.val_files is not set (python -m "
+    "trainer.tools.prepare_validation --cruxeval hub --livecodebench hub --out val.parquet makes "
+    "such a file)"
+)
 
 _SEEDS: Final = Path(__file__).parents[1] / "seeds"
 _SEED_FILES: Final = {
@@ -74,8 +82,11 @@ def wire(config: DictConfig) -> None:
     with open_dict(config):
         _game(config)
         _data(config)
+        _lengths(config)
         if on_cpu(config):
             _processors(config)
+        else:
+            _ray_processors(config)
 
 
 def _game(config: DictConfig) -> None:
@@ -85,6 +96,8 @@ def _game(config: DictConfig) -> None:
     config.algorithm.adv_estimator = "trrpp"
     config.algorithm.trrpp_weighting = config.azr.advantage.weighting
     config.algorithm.trrpp_baseline = config.azr.advantage.baseline
+    config.algorithm.trrpp_loss_rows = config.azr.advantage.loss_rows
+    config.algorithm.trrpp_loss_mode = config.actor_rollout_ref.actor.loss_agg_mode
     for key, name in _SEED_FILES.items():
         if config.azr[key] == BUILT_IN:
             config.azr[key] = str(_SEEDS / name)
@@ -114,6 +127,35 @@ def _data(config: DictConfig) -> None:
         config.data.val_files = str(train_file(config))
         config.trainer.test_freq = -1
         config.trainer.val_before_train = False
+
+
+def _lengths(config: DictConfig) -> None:
+    """What no sequence is longer than. Without it vLLM makes sure that its cache holds one of the
+    model's longest, up to 131,072 tokens, and does not start on a small GPU."""
+    if config.actor_rollout_ref.rollout.max_model_len is None:
+        config.actor_rollout_ref.rollout.max_model_len = longest_sequence(config)
+
+
+def _ray_processors(config: DictConfig) -> None:
+    """Let a Ray of our own have the processors that its actors reserve, which mostly wait: with
+    fewer it would wait for ever, without a word."""
+    ray_init = config.ray_kwargs.ray_init
+    if joins_ray(config):
+        return
+    _default(ray_init, "num_cpus", max(os.cpu_count() or 1, ray_processors(config)))
+
+
+def joins_ray(config: DictConfig) -> bool:
+    """Whether the run joins a Ray that runs already, instead of starting one."""
+    return bool(config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS"))
+
+
+def ray_processors(config: DictConfig) -> int:
+    """Processors that Ray reserves on all nodes for a run's actors: one for the trainer, one for
+    the queue's controller, one for each of its storage units, three for each GPU, and one that is
+    free while actors are placed."""
+    units = int(config.transfer_queue.backend.SimpleStorage.num_data_storage_units)
+    return 1 + 1 + units + 3 * gpus(config) + 1
 
 
 def validates(config: DictConfig) -> bool:
@@ -169,8 +211,6 @@ def _rollout(config: DictConfig) -> None:
     rollout.enable_sleep_mode = False
     rollout.agent.num_workers = 1
     rollout.checkpoint_engine.update_weights_bucket_megabytes = 16
-    if rollout.max_model_len is None:
-        rollout.max_model_len = config.data.max_prompt_length + config.data.max_response_length
     vllm: dict[str, Any] = {"compilation_config": {"cudagraph_mode": "NONE"}}
     rollout.engine_kwargs.vllm = OmegaConf.merge(vllm, rollout.engine_kwargs.vllm)
 

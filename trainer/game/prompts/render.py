@@ -1,8 +1,12 @@
 """Prompts from templates.
 
-A template is a text file of this folder; ``$name`` stands for what is put in. A folder of one's own
-(``azr.prompts_dir``) may hold files of the same names, which take the place of these. Their
-placeholders must be the same.
+A template is a text file; ``$name`` stands for what is put in. This folder has the project's own
+(``azr.prompt_set=rewritten``), its sub-folder ``original`` those of Absolute Zero Reasoner, word
+for word. A folder of one's own (``azr.prompts_dir``) may hold files of the same names, which take
+the place of these. Their placeholders must be the same.
+
+A proposer's prompt is ``propose_program`` with the goal and the difficulty of its task type, or one
+template for the whole (:data:`WHOLE`), where a set has it.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from trainer.game.settings import GameSettings
 from trainer.game.tasks import InductionTask, ProgramTask, Task, TaskType
 
 _HERE = Path(__file__).parent
+_SETS: Mapping[str, Path] = {"rewritten": _HERE, "original": _HERE / "original"}
 
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     name: frozenset(placeholders.split())
@@ -49,6 +54,12 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
 }
 """The templates and what each may, and must, contain."""
 
+WHOLE: Mapping[str, frozenset[str]] = {
+    f"propose_{task_type.value}": PLACEHOLDERS["propose_program"] - {"goal", "difficulty"}
+    for task_type in (TaskType.ABDUCTION, TaskType.DEDUCTION, TaskType.ERROR)
+}
+"""Templates that a set may have in place of ``propose_program``."""
+
 
 class PromptBook:
     """All prompts of the game.
@@ -63,7 +74,16 @@ class PromptBook:
         folder = Path(own).expanduser() if own else None
         if folder is not None and not folder.is_dir():
             raise TemplateError(f"azr.prompts_dir is {folder}, which is no folder")
-        self._templates = {name: _load(name, folder) for name in PLACEHOLDERS}
+        built_in = _SETS[settings.azr.prompt_set]
+        folders = [*([folder] if folder else []), built_in, _HERE]
+        self._templates = {
+            name: _load(_first(name, folders), wanted) for name, wanted in PLACEHOLDERS.items()
+        }
+        parts_are_own = folder is not None and (folder / "propose_program.txt").is_file()
+        for name, wanted in WHOLE.items():
+            path = _first(name, folders[:1] if parts_are_own else folders)
+            if path.is_file():
+                self._templates[name] = _load(path, wanted)
 
     def propose(
         self,
@@ -120,15 +140,21 @@ class PromptBook:
             for number, task in enumerate(references)
         ]
         strategy = self._settings.azr.data_selection_strategy
+        values = {
+            "extra_rules": self._rules(),
+            "banned_words": ", ".join(strategy.banned_words),
+            "extra_criteria": self._criteria(task_type),
+            "references": "\n".join(shown),
+            "composite": self._composite(functions),
+        }
+        whole = f"propose_{task_type.value}"
+        if whole in self._templates:
+            return self._fill(whole, **values)
         return self._fill(
             "propose_program",
-            goal=self._fill(f"propose_{task_type.value}_goal"),
-            difficulty=self._fill(f"propose_{task_type.value}_difficulty"),
-            extra_rules=self._rules(),
-            banned_words=", ".join(strategy.banned_words),
-            extra_criteria=self._criteria(task_type),
-            references="\n".join(shown),
-            composite=self._composite(functions),
+            goal=self._fill(f"{whole}_goal"),
+            difficulty=self._fill(f"{whole}_difficulty"),
+            **values,
         )
 
     def _rules(self) -> str:
@@ -146,7 +172,7 @@ class PromptBook:
         )
         if keywords:
             lines.append(self._fill("banned_keywords_rule", banned_keywords=", ".join(keywords)))
-        return "".join("\n" + line for line in lines)
+        return "".join("\n" + line for line in lines if line)
 
     def _composite(self, functions: Sequence[str]) -> str:
         if not functions:
@@ -162,17 +188,20 @@ class PromptBook:
         return (Message("user", self._fill(f"wrapper_{style}", question=question)),)
 
 
-def _load(name: str, folder: Path | None) -> Template:
-    path = _HERE / f"{name}.txt"
-    if folder is not None and (folder / path.name).is_file():
-        path = folder / path.name
+def _first(name: str, folders: Sequence[Path]) -> Path:
+    """The template in the first folder that has it; else where the last one would."""
+    paths = [folder / f"{name}.txt" for folder in folders]
+    return next((path for path in paths if path.is_file()), paths[-1])
+
+
+def _load(path: Path, wanted: frozenset[str]) -> Template:
     try:
-        template = Template(path.read_text(encoding="utf-8").rstrip("\n"))
+        template = Template(path.read_text(encoding="utf-8").removesuffix("\n"))
     except (OSError, UnicodeDecodeError) as error:
         raise TemplateError(f"the template {path} cannot be read: {error}") from error
     if not template.is_valid():
         raise TemplateError(f"{path}: a '$' that stands for itself is written '$$'")
-    found, wanted = frozenset(template.get_identifiers()), PLACEHOLDERS[name]
+    found = frozenset(template.get_identifiers())
     for missing in sorted(wanted - found):
         raise TemplateError(f"{path}: the placeholder ${missing} is missing")
     for unknown in sorted(found - wanted):
