@@ -61,6 +61,17 @@ ExposedHost = Annotated[
         envvar="EXECUTOR_EXPOSED_HOST",
     ),
 ]
+AllowedHost = Annotated[
+    list[str] | None,
+    _option(
+        "--allowed-host",
+        "Name by which callers reach a service without a token, if it is not a loopback one. "
+        "Repeatable, or names with commas between them.",
+        _SERVICE_PANEL,
+        metavar="NAME",
+        envvar="EXECUTOR_ALLOWED_HOSTS",
+    ),
+]
 OpenMetrics = Annotated[
     bool,
     _option(
@@ -120,6 +131,7 @@ def serve(
     token_file: TokenFile = None,
     allow_anonymous: AllowAnonymous = False,
     exposed_host: ExposedHost = None,
+    allowed_host: AllowedHost = None,
     open_metrics: OpenMetrics = False,
     waive: Waive = None,
     log_level: Level = LogLevel.INFO,
@@ -167,6 +179,7 @@ def serve(
         "token": secret,
         "allow_anonymous": allow_anonymous,
         "exposed_host": exposed_host,
+        "allowed_hosts": opt.names(allowed_host),
         "open_metrics": open_metrics,
         "waive": opt.names(waive),
         "queue": queue,

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from executor.service.auth import BearerAuth
 from executor.service.endpoints import FACTS, GONE
 from executor.service.errors import ApiError, ClientGone
+from executor.service.origin import OriginCheck
 from executor.service.state import Service
 from executor.service.waivers import Waivers
 
@@ -32,6 +33,7 @@ class Envelope:
         self._app = app
         self._service = service
         self._auth = BearerAuth(service.settings.token, open_metrics=service.settings.open_metrics)
+        self._origin = OriginCheck(service.settings)
         self._in_hand = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,7 @@ class Envelope:
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             self._auth.check(scope["path"], scope["headers"])
+            self._origin.check(scope["path"], scope["headers"])
             if self._in_hand > self._service.settings.requests:
                 raise ApiError(429, "too_many_requests", "too many requests are in hand",
                                retry_after_s=1)  # fmt: skip

@@ -1,13 +1,24 @@
-"""Uvicorn's HTTP protocol with an end to the patience that it has with slow clients."""
+"""Uvicorn's HTTP protocol with an end to the patience that it has with slow and endless clients."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from executor.service.errors import ApiError
 from executor.service.settings import ServiceSettings
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of all that is no body: the first line of a request with its headers, or what stands between and
+after the pieces of a chunked body (its trailers are headers too)."""
+
+_PIECE_BYTES = 16 * 1024
+"""Given to the parser at a time, so that it never joins more than it may keep."""
+_LAST_WORDS_S = 2.0
+"""For a client to read why it is refused, while what it still sends is thrown away."""
 
 
 def make_protocol(settings: ServiceSettings) -> type[asyncio.Protocol]:
@@ -22,11 +33,14 @@ def make_protocol(settings: ServiceSettings) -> type[asyncio.Protocol]:
 
 class _Protocol(HttpToolsProtocol):
     """Drops a connection whose client sends the head of a request too slowly, goes on with a body
-    that has been refused, or reads nothing of what is sent to it.
+    that has been refused, or reads nothing of what is sent to it. Refuses a head that is too long.
     """
 
     header_s: float
     stall_s: float
+    _bare = 0
+    """Bytes since the last that were of a body, or ended a head or a request."""
+    _refused = False
     _head: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _receiving = False
@@ -42,6 +56,52 @@ class _Protocol(HttpToolsProtocol):
         self._unstall()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Give the parser what has come, as far as it may keep it."""
+        at = 0
+        while at < len(data) and not self._refused and not self.transport.is_closing():
+            room = min(_PIECE_BYTES, MAX_HEAD_BYTES - self._bare)
+            if room <= 0:
+                self._refuse_head()
+                return
+            piece = data[at : at + room]
+            at += room
+            self._bare += len(piece)
+            super().data_received(piece)
+        # Uvicorn takes any byte for the beginning of a request, and waits no longer for one.
+        if self._head is None and self._is_idle():
+            self._expect()
+
+    def _is_idle(self) -> bool:
+        return not self._receiving and (self.cycle is None or self.cycle.response_complete)
+
+    def _refuse_head(self) -> None:
+        self._refused = True
+        self._expect_nothing()
+        self._unset_keepalive_if_required()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._drop()  # it is in the middle of another answer
+            return
+        request_id = secrets.token_hex(8)
+        error = ApiError(
+            431, "head_too_large", f"the head of a request may have {MAX_HEAD_BYTES} bytes"
+        )
+        body = error.body(request_id)
+        head = (
+            "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._head = self.loop.call_later(_LAST_WORDS_S, self._drop)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        self._bare = 0
+        super().on_body(body)
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._receiving = True
@@ -51,11 +111,13 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; the body's time is the route's business."""
+        self._bare = 0
         self._expect_nothing()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The body is there."""
+        self._bare = 0
         self._receiving = False
         self._expect_nothing()
         super().on_message_complete()

@@ -95,9 +95,12 @@ def _shown(name: str) -> str:
 
 
 def check_type(headers: dict[bytes, bytes], *, lines: bool = False) -> None:
-    """Refuse a body that says it is something else. Raises :class:`ApiError` (415)."""
+    """Refuse a body that does not say that it is JSON. Raises :class:`ApiError` (415).
+
+    That it must say so keeps out the requests which a browser sends for any page without asking.
+    """
     given = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    if given and given not in (_LINES_TYPES if lines else _JSON_TYPES):
+    if given not in (_LINES_TYPES if lines else _JSON_TYPES):
         wanted = "application/x-ndjson" if lines else "application/json"
         raise ApiError(415, "unsupported_media_type", f"the content type must be {wanted}")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":

@@ -26,6 +26,8 @@ class ServiceSettings(Model):
     exposed_host: str | None = None
     """Where the port can be reached, if that differs from ``host``: in a container, the address
     that it is published on. Decides whether a token is needed."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which a service without a token is called, besides those of the loopback device."""
     open_metrics: bool = False
     """Serve ``/metrics`` without a token: they are counts and times only."""
     waive: tuple[str, ...] = ()
@@ -71,7 +73,7 @@ def check_exposure(settings: ServiceSettings) -> None:
         ConfigurationError: it would.
     """
     host = settings.exposed_host or settings.host
-    if settings.token is not None or settings.allow_anonymous or _is_loopback(host):
+    if settings.token is not None or settings.allow_anonymous or is_loopback(host):
         return
     raise ConfigurationError(
         f"{host} can be reached from other machines: set a token "
@@ -79,7 +81,8 @@ def check_exposure(settings: ServiceSettings) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 TOKEN = "a-token-that-nobody-may-see"
 OPEN_RULES = {"rules": {"banned_modules": [], "min_parameters": 0}}
 
+JSON = {"content-type": "application/json"}
+
 
 @pytest.fixture(scope="module")
 def service(traps: Traps) -> Iterator[Server]:
@@ -64,7 +66,7 @@ def test_oversized_request(client: httpx.Client) -> None:
 @attack("H", 148, "Names a key twice, so that two readers could see two requests.")
 def test_duplicate_keys(client: httpx.Client) -> None:
     body = '{"program": "def f(x): return 1", "program": "def f(x): return 2", "inputs": ["1"]}'
-    assert client.post("/v1/validate", content=body).status_code in (400, 422)
+    assert client.post("/v1/validate", content=body, headers=JSON).status_code in (400, 422)
 
 
 @attack("H", 148, "Sends numbers that JSON does not have.")
@@ -74,13 +76,13 @@ def test_numbers_that_are_none(client: httpx.Client, number: str) -> None:
         '{"program": "def f(x): return 1", "inputs": ["1"],'
         f' "options": {{"limits": {{"wall_s": {number}}}}}}}'
     )
-    assert client.post("/v1/validate", content=body).status_code in (400, 422)
+    assert client.post("/v1/validate", content=body, headers=JSON).status_code in (400, 422)
 
 
 @attack("H", 148, "Sends a request nested too deep to be read.")
 def test_deeply_nested_request(client: httpx.Client) -> None:
     body = '{"program": ' + "[" * 100_000 + "]" * 100_000 + "}"
-    assert client.post("/v1/validate", content=body).status_code in (400, 422)
+    assert client.post("/v1/validate", content=body, headers=JSON).status_code in (400, 422)
 
 
 @attack("H", 53, "Sends files whose names lead out of the sandbox.")

@@ -128,7 +128,7 @@ async def test_cancelling_a_task_goes_through_its_block() -> None:
 def send(server: Server, path: str, body: bytes, kind: str) -> socket.socket:
     """A request whose answer is not waited for."""
     connection = socket.create_connection(("127.0.0.1", server.port))
-    head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {kind}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
     connection.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
     return connection
 

@@ -242,7 +242,7 @@ def closed_after(connection: socket.socket) -> tuple[float, bytes]:
         received += more
 
 
-@pytest.mark.parametrize("head", [b"", b"GET", b"GET / HTTP/1.1\r\nhost: a\r\n"])
+@pytest.mark.parametrize("head", [b"", b"GET", b"GET / HTTP/1.1\r\nhost: localhost\r\n"])
 def test_a_head_that_does_not_come_ends_the_connection(impatient: Server, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
         connection.sendall(head)
@@ -253,7 +253,7 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient: Server, head: 
 def test_a_body_that_does_not_come_is_refused(impatient: Server) -> None:
     with socket.create_connection(("127.0.0.1", impatient.port)) as connection:
         connection.sendall(
-            b"POST /v1/run HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+            b"POST /v1/run HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: 100\r\n\r\n{"
         )
         seconds, received = closed_after(connection)

@@ -160,7 +160,8 @@ def test_a_client_that_leaves_ends_its_batch(patient_server: Server) -> None:
     body = b"".join(triplet(ENDLESS + f"  # {number}") for number in range(200))
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /v1/validate/batch HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-ndjson\r\n"
+            b"POST /v1/validate/batch HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/x-ndjson\r\n"
             b"content-length: %d\r\n\r\n%s" % (len(body), body)
         )
         wait_until(lambda: verifying(server) > 0)
@@ -189,7 +190,7 @@ def open_batch(server: Server, *headers: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     head = [
         b"POST /v1/validate/batch HTTP/1.1",
-        b"host: a",
+        b"host: localhost",
         b"content-type: application/x-ndjson",
         b"transfer-encoding: chunked",
         *headers,
