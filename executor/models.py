@@ -140,7 +140,7 @@ class Rules(Model):
     """Statements that a program may not contain."""
     min_parameters: int = Field(1, ge=0)
     """Parameters that ``f`` must at least have (``*args`` counts as one)."""
-    max_source_bytes: int = Field(65536, ge=1)
+    max_source_bytes: int = Field(65536, ge=1, le=1 << 20)
     """UTF-8 bytes of a program, its imports included."""
     max_depth: int = Field(100, ge=1, le=200)
     """Nesting of the program's syntax tree."""

@@ -32,6 +32,8 @@ _LANGUAGE_NEEDS: dict[ScriptLanguage, str] = {
 _MIB = 1 << 20
 _MAX_ARGUMENT_BYTES = 64 * 1024
 _MAX_COLLECTED = 1000
+_MAX_FILES = 16_000
+"""Files and their folders: a jail's file systems have 16,384 inodes, some for the harness."""
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 1024
 _MAX_COUNT = 1 << 53
@@ -313,11 +315,16 @@ def _check_paths(script: Script, name: str) -> None:
         if not _is_plain(path):
             raise InputError(f"not a plain relative path: {path!r}")
     taken = {name, *script.files}
+    folders: set[str] = set()
     for path in script.files:
-        parts = path.split("/")
-        for i in range(1, len(parts)):
-            if "/".join(parts[:i]) in taken:
+        above = path.rpartition("/")[0]
+        while above and above not in folders and len(taken) + len(folders) <= _MAX_FILES:
+            if above in taken:
                 raise InputError(f"{path!r} lies below a file")
+            folders.add(above)
+            above = above.rpartition("/")[0]
+    if len(taken) + len(folders) > _MAX_FILES:
+        raise InputError(f"more than {_MAX_FILES} files and folders")
 
 
 def _is_plain(path: str) -> bool:

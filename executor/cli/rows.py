@@ -6,6 +6,7 @@ Keys of a row:
 - ``input`` with ``output``, or ``inputs`` with ``outputs``;
 - to judge: ``task``, ``answers`` or ``answer``, ``scoring``, ``strict``;
 - ``id``, copied to the result as it is;
+- ``task`` of a triplet: one of the task types; ``error`` makes it one of error deduction;
 - every other key is carried along to the result, unless the result has a key of that name.
 
 A key whose value is ``null`` counts as not given.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -85,7 +87,7 @@ def read_triplet(line: Line, index: int, *, error_task: bool = False) -> Row[Tri
             imports=_imports(fields),
             inputs=inputs,
             outputs=outputs,
-            expects="error" if error_task or fields.get("task") == "error" else "value",
+            expects="error" if _is_error_task(fields) or error_task else "value",
         )
 
     return _read(line, index, build, _NOT_CARRIED_BY_VERIFY)
@@ -133,6 +135,8 @@ def _read[T](
         item = build(fields)
     except _Unusable as unusable:
         item = MalformedRow(line.number, str(unusable))
+    except Exception as error:  # one row must never be the end of the others
+        item = MalformedRow(line.number, f"it cannot be read: {type(error).__name__}")
     used = next((key for key in _PROGRAM_KEYS if fields.get(key) is not None), "program")
     carried = {
         key: value for key, value in fields.items() if key not in not_carried and key != used
@@ -145,7 +149,12 @@ def _object(raw: bytes | None) -> Fields:
     if raw is None:
         _refuse(f"longer than {MAX_LINE_BYTES >> 20} MiB")
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_float)
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_float,
+        )
     except UnicodeDecodeError as error:
         _refuse(f"not UTF-8 (byte {error.start + 1} of the line)")
     except json.JSONDecodeError as error:
@@ -159,6 +168,16 @@ def _object(raw: bytes | None) -> Fields:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
         _refuse(f"nested more than {MAX_DEPTH} deep")
     return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> Fields:
+    """Refuse repeated keys, as the service does: two readers could take one each."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        name = next(name for name in counts if counts[name] > 1)
+        _refuse(f"the key {json.dumps(name[:60])} is there twice")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -186,6 +205,11 @@ def _children(node: object) -> Iterator[object]:
         yield from node.values()
     elif isinstance(node, list):
         yield from node
+
+
+def _is_error_task(fields: Fields) -> bool:
+    task: str | None = _choice(fields, "task", tuple(TaskType))
+    return task == TaskType.ERROR
 
 
 def _program(fields: Fields) -> str:

@@ -21,5 +21,7 @@ class Context:
     def key(self, *parts: object) -> str:
         """SHA-256, in hexadecimal, of everything that an outcome depends on."""
         digest = self._digest.copy()
-        digest.update(json.dumps(parts, separators=(",", ":")).encode())
+        # Escaped, two surrogates and the character that they make would be one text.
+        text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+        digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()

@@ -23,6 +23,7 @@ from executor.models import (
     Usage,
 )
 from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
+from executor.verification.error_names import error_name
 from executor.verification.prepare import (
     Program,
     argument_items,
@@ -35,7 +36,7 @@ from executor.verification.prepare import (
 from executor.verification.runs import Evaluated, evaluate_alone, run_apart, run_calls
 from executor.verification.signals import count_signals, signals_in_answer, signals_of
 from executor.verification.source import with_imports
-from executor.verification.validation import Validator, error_name, import_context
+from executor.verification.validation import Validator, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
 
 RECHECK_SHARE = 1 / 64
@@ -364,10 +365,10 @@ class Judge:
             (result,) = computed.results
             if not isinstance(result, str):
                 raise _Broken(result if isinstance(result, CallOutcome) else FORGED)
-            expected, usage = result, computed.usage
+            expected, usage = error_name(result), computed.usage
         right = Scored(1.0, Status.OK, "the answer is right")
         wrong = Scored(0.0, Status.MISMATCH, "the outcome is another one")
-        empty = Scored(0.0, Status.MALFORMED, "the answer is empty")
+        empty = Scored(0.0, Status.MALFORMED, "the answer names no exception")
         scored = []
         for answer in answers:
             name = error_name(answer)

@@ -17,6 +17,7 @@ from executor.frames import Call, Order, Source
 from executor.models import Signal, Status, Triplet, Usage, Verdict
 from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
+from executor.verification.error_names import MAX_NAME, NO_ERROR, error_name, is_answerable
 from executor.verification.prepare import (
     Arguments,
     Program,
@@ -31,9 +32,6 @@ from executor.verification.runs import agree, evaluate_alone, run_calls
 from executor.verification.signals import count_signals, signals_of
 from executor.verification.source import with_imports
 from executor.verification.values import Value, decoded
-
-NO_ERROR = "NoError"
-"""The outcome of an error-deduction task whose program raises nothing."""
 
 _CACHE_BYTES = 32 << 20
 _PROVEN_PROGRAMS = 100_000
@@ -299,7 +297,8 @@ class Validator:
     ) -> str:
         """Why the given output is not the computed one; empty if it is."""
         if isinstance(result, str):
-            return "" if error_name(given) == result else f"the outcome is {result}"
+            right = error_name(given) == error_name(result)
+            return "" if right else f"the outcome is {result}"
         if isinstance(parsed, bytes):
             expected = decoded(parsed)
         elif isinstance(parsed, CallOutcome):
@@ -326,12 +325,6 @@ async def import_context(engine: Engine, imports: Sequence[str]) -> Program | Ca
     return read_program(parsed[0])
 
 
-def error_name(text: str) -> str:
-    """The exception's name in an answer: quotes, a message after a colon, and dots are dropped."""
-    name = text.strip().strip("'\"`").split(":", 1)[0].strip()
-    return name.rsplit(".", 1)[-1].removesuffix("()")
-
-
 def _given_texts(triplet: Triplet) -> list[str]:
     if triplet.expects == "error" or triplet.outputs is None:
         return []
@@ -349,7 +342,14 @@ def _error_name(outcome: Value | CallOutcome) -> str | CallOutcome:
     assert isinstance(outcome, CallOutcome)
     if outcome.status is Status.UNSERIALIZABLE:
         return NO_ERROR
-    return outcome.error_type if outcome.status is Status.ERROR else outcome
+    if outcome.status is not Status.ERROR:
+        return outcome
+    if not is_answerable(outcome.error_type):
+        shown = ascii(outcome.error_type[:40])
+        detail = f"the exception's name, {shown}, is none that an answer could give: it must be an "
+        detail += f"identifier of at most {MAX_NAME} characters, and not {NO_ERROR}"
+        return CallOutcome(Status.UNSERIALIZABLE, detail=detail)
+    return outcome.error_type
 
 
 def _first_problem(results: Sequence[Value | str | CallOutcome]) -> tuple[Status, str]:
