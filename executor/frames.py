@@ -66,13 +66,17 @@ class Kind(IntEnum):
 
 
 class Order(IntEnum):
-    """In which order a run is shown the elements of sets whose order depends on hashes."""
+    """How a run is shown what may differ between processes: the order of sets of randomly hashed
+    elements, hashes, addresses, numbers of the process, clocks (see ``guest/core/notes.c``)."""
 
     NATURAL = 0
     ROTATED = 1
-    """Every element stands elsewhere than in natural order."""
+    """Every element stands elsewhere than in natural order; every remainder of a hash is another
+    one."""
     REVERSED = 2
-    """Every two elements stand the other way round."""
+    """Every two elements stand the other way round; every bit of a hash is another one."""
+    SHUFFLED = 3
+    """Otherwise in each run."""
 
 
 class Call(NamedTuple):
@@ -178,9 +182,12 @@ class Source(IntFlag):
     HASH_ORDER = 1
     ENTROPY = 2
     CLOCK = 4
+    IDENTITY = 16
+    """A hash, an address or a number of the process."""
 
 
 _TAMPERING = 8
+_MOST_NOTES = _TAMPERING | sum(Source)
 _LAST_KIND = max(Kind)
 
 
@@ -195,7 +202,7 @@ class Result(NamedTuple):
 
 def decode_result(data: bytes, expected: int) -> Result | None:
     """Split a child's result; ``None`` if it does not hold exactly ``expected`` records."""
-    if not data or data[0] >= 2 * _TAMPERING:
+    if not data or data[0] & ~_MOST_NOTES:
         return None
     records = []
     at = 1

@@ -20,11 +20,11 @@ once it is open. Without ``script`` all scripts go to :meth:`Backend.run_script`
 HASH_SEEDS = (104_729, 1_299_709)
 """``PYTHONHASHSEED`` by colour. Fixed, so that a verdict can be had again."""
 
-CLOCK_SHIFTS_S = (0, 40_217_371)
-"""How far the clock is ahead, by colour: 465 days, 11 hours, 29 minutes and
-31 seconds, so that date and time differ in every part."""
+CLOCK_SHIFTS_S = (0, 40_217_371.375)
+"""How far all clocks are ahead, by colour: 465 days, 11 hours, 29 minutes and
+31 seconds and a part of one, so that date and time differ in every part."""
 
-PID_SHIFTS = (0, 1_000_000)
+PID_SHIFTS = (0, 1_000_001)
 """What is added to the process numbers that a program sees, by colour."""
 
 PRELOAD = (

@@ -41,7 +41,11 @@ _JOB = struct.Struct("<IIIQIB")
 _REPLY = struct.Struct("<IBiIQQQI")
 _ORDER_SHIFT = 1
 
-_ORDER_SEEDS = {Order.ROTATED: 15_485_863, Order.REVERSED: 32_452_843}
+_ORDER_SEEDS = {
+    Order.ROTATED: 15_485_863,
+    Order.REVERSED: 32_452_843,
+    Order.SHUFFLED: 49_979_687,
+}
 """Without the compiled core, sets in another order are had by another hash seed."""
 
 

@@ -10,9 +10,9 @@ value grammar, for values that marshal does not know; EXPRESSION, marshalled cod
 in the program's namespace.
 
 The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
-of randomly hashed elements, 2 entropy, 4 clock) and bit 8 for names that were tampered with (see
-names.py), then one record for each call: u8 kind, u32 size,
-payload. The host treats it as hostile.
+of randomly hashed elements, 2 entropy, 4 clock, 16 a hash, an address or a number of the process)
+and bit 8 for names that were tampered with (see names.py), then one record for each call: u8 kind,
+u32 size, payload. The host treats it as hostile.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7
 FRESH_NAMESPACE = 1
 """Flag of a job: execute the program anew, in a new namespace, before each call."""
 ORDER_SHIFT = 1
-"""Bits 1 and 2 of a job's flags: the order in which sets of randomly hashed elements are shown; 0
-as it is, 1 one element further on, 2 backwards."""
+"""Bits 1 and 2 of a job's flags: how the sources of nondeterminism are shown; 0 as they are, else
+one of three other ways (see ``core/notes.c``)."""
 
 _MESSAGE_LIMIT = 500
 _loads = marshal.loads  # bound now, as all that a program can reach and the harness needs later

@@ -20,6 +20,10 @@ from executor.guest import seccomp
 from executor.guest.names import Names
 from executor.guest.wire import Input, write_frame
 
+TYPE_CHECKING = False  # importing typing would cost every guest memory
+if TYPE_CHECKING:
+    from types import CodeType
+
 RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED, CPU_LIMIT = range(8)
 
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
@@ -33,6 +37,7 @@ _SLACK = 1 << 16  # what records and messages may add to the values
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
 _TAMPERING = 8
+_ALL_SOURCES = 1 | 2 | 4 | 16
 
 _Spawned = tuple[int, int, int, int, int, int, int, bytes]
 
@@ -66,7 +71,7 @@ def immortalize() -> None:
     """Not to be had without the compiled core."""
 
 
-def watch_order() -> bool:
+def watch_sources(_quiet: tuple[CodeType, ...]) -> bool:
     """Not to be had without the compiled core."""
     return False
 
@@ -82,7 +87,7 @@ def watch_names(namespaces: tuple[dict[str, object], ...]) -> None:
 
 def sources_seen() -> int:
     """All sources: what is not known must be assumed. Tampering (8) if it is seen."""
-    return 7 | (_TAMPERING if _State.names.changed() else 0)
+    return _ALL_SOURCES | (_TAMPERING if _State.names.changed() else 0)
 
 
 def lock(_filter: bytes, _patches: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ import marshal
 import posix
 import sys
 
-from executor.guest import names, program, seccomp
+from executor.guest import names, program, seccomp, surroundings
 from executor.guest.core import core
 from executor.guest.preload import load
 from executor.guest.wire import READY, write
@@ -84,12 +84,14 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     load(preload)
     core.prepare()
     core.huge_text()
-    core.watch_order()
+    core.watch_sources(surroundings.quiet_code())
+    surroundings.find_directories()
     base = core.address_space()
     sys.path[:] = [entry for entry in sys.path if entry != root]
     _rehearse()
     core.watch_names(names.watched())
     gc.collect()
+    surroundings.scatter()
     core.immortalize()
     gc.freeze()  # children collect their own garbage only, and leave these pages alone
     sys.argv = ["program"]

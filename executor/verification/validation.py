@@ -11,6 +11,8 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from executor.frames import Call, Order, Source
@@ -36,6 +38,7 @@ from executor.verification.values import Value, decoded
 _CACHE_BYTES = 32 << 20
 _PROVEN_PROGRAMS = 100_000
 _RUNS_FOR_ENTROPY = 6
+_RUNS_FOR_CLOCK = 4
 
 
 class Computed(NamedTuple):
@@ -210,8 +213,11 @@ class Validator:
     async def _independent_runs(self, program: Program, calls: Sequence[Call]) -> list[Run]:
         """Runs that differ in all that a program should not depend on.
 
-        Where two runs can agree by chance, there are more: a program that iterated a set whose
-        order depends on hashes also sees other orders; one that asked for randomness runs again.
+        Where two runs can agree by chance, there are more. One that used something that differs
+        between processes is shown it in other ways: made so that no order of two elements, bit or
+        remainder is the same in all of them, and one at random, for programs that were made to
+        agree in these. One that asked for randomness or a clock, where chance has a part in each
+        run, runs more often.
         """
 
         def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
@@ -225,10 +231,15 @@ class Validator:
             )
 
         runs = await asyncio.gather(*map(run, range(self._runs)))
+        sources = reduce(or_, (done.sources for done in runs), Source(0))
         more = []
-        if any(Source.HASH_ORDER in done.sources for done in runs):
+        if sources & (Source.HASH_ORDER | Source.IDENTITY | Source.CLOCK):
             more += [run(0, Order.ROTATED), run(1, Order.REVERSED)]
-        if any(Source.ENTROPY in done.sources for done in runs):
+        if Source.CLOCK in sources:
+            more += [run(number, Order.SHUFFLED) for number in range(_RUNS_FOR_CLOCK)]
+        elif Source.IDENTITY in sources:
+            more.append(run(0, Order.SHUFFLED))
+        if Source.ENTROPY in sources:
             more += map(run, range(_RUNS_FOR_ENTROPY))
         return [*runs, *await asyncio.gather(*more)]
 

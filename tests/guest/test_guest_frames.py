@@ -71,9 +71,9 @@ def test_records_and_calls_have_the_same_numbers(numbers: type[IntEnum]) -> None
 def test_flags_and_sources_have_the_same_bits() -> None:
     assert frames._FRESH_NAMESPACE == program.FRESH_NAMESPACE
     assert frames._ORDER_SHIFT == program.ORDER_SHIFT
-    assert "enum { NATURAL, ROTATED, REVERSED };" in CORE
-    assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED"]
-    sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d)", CORE)}
+    assert "enum { NATURAL, ROTATED, REVERSED, SHUFFLED };" in CORE
+    assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED", "SHUFFLED"]
+    sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d+)", CORE)}
     assert sources.pop("TAMPERING") == frames._TAMPERING == spawn._TAMPERING
     assert sources == {each.name: each.value for each in Source}
     assert spawn.sources_seen() == sum(Source)
@@ -168,7 +168,7 @@ def test_a_result_that_is_cut_longer_or_miscounted_is_none(
     assert decode_result(data, len(records) + 1) is None
     assert decode_result(data, len(records) - 1) is None
     assert decode_result(data + extra, len(records)) is None
-    assert decode_result(b"\x10" + data[1:], len(records)) is None
+    assert decode_result(b"\x20" + data[1:], len(records)) is None
     assert decode_result(b"", 0) is None
 
 

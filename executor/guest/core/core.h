@@ -12,9 +12,12 @@
  * Result frames carry a 64-bit nonce that only this file's memory holds.
  */
 #define _GNU_SOURCE
+#undef _FORTIFY_SOURCE /* clock.c and host.c define what it would wrap */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +26,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,9 +34,13 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/times.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -116,12 +124,46 @@ PyObject *serve_scripts(PyObject *module, PyObject *args);
 PyObject *huge_text(PyObject *module, PyObject *ignored);
 PyObject *immortalize(PyObject *module, PyObject *ignored);
 
-/* order.c */
-enum { SAW_HASH_ORDER = 1, SAW_ENTROPY = 2, SAW_CLOCK = 4, SAW_TAMPERING = 8 };
+/* notes.c: what a run has used that may differ from process to process, and which of the other
+ * pictures of it this run is shown. */
+enum {
+    SAW_HASH_ORDER = 1,
+    SAW_ENTROPY = 2,
+    SAW_CLOCK = 4,
+    SAW_TAMPERING = 8,
+    SAW_IDENTITY = 16, /* a hash, an address, a number of the process */
+};
+enum { NATURAL, ROTATED, REVERSED, SHUFFLED };
 extern unsigned seen;
-PyObject *watch_order(PyObject *module, PyObject *ignored);
+extern int watching; /* false in guests for scripts: they see everything as it is */
+extern int order_shown;
+extern uint64_t shuffle_key; /* another one in each SHUFFLED run */
+uint64_t mixed(uint64_t number);
+PyMethodDef *method_of(PyTypeObject *type, const char *name);
+PyMethodDef *function_of(const char *module, const char *name);
+PyWrapperDescrObject *wrapper_of(PyTypeObject *type, const char *name);
+PyObject *watch_sources(PyObject *module, PyObject *quiet);
 PyObject *watch_names(PyObject *module, PyObject *namespaces);
 PyObject *show_order(PyObject *module, PyObject *order);
 PyObject *sources_seen(PyObject *module, PyObject *ignored);
+
+/* order.c */
+int watch_order(void);
+int next_entry(PyObject *set, Py_ssize_t *position, PyObject **value, Py_hash_t *hash);
+
+/* hashes.c */
+int watch_hashes(PyObject *quiet);
+int hash_is_fixed(PyObject *value);
+Py_hash_t noted_hash(PyObject *value);
+
+/* addresses.c */
+int watch_addresses(void);
+PyObject *noted_address(void *address);
+
+/* clock.c */
+void shift_clocks(void);
+
+/* host.c */
+void watch_host(void);
 
 #pragma GCC visibility pop

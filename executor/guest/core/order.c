@@ -1,30 +1,12 @@
-/* Sources of nondeterminism, and tampering.
- * Two runs with different hash seeds still agree by chance: a set of two strings has two orders. So
- * the interpreter notes when a program could have seen such an order, and can show it other ones:
- * rotated by one, every element stands elsewhere; reversed, every two elements change sides. Notes:
- * bits of `seen`. */
+/* The order of sets and of other tables that are sorted by hash. */
 #include "core.h"
 
-enum { NATURAL, ROTATED, REVERSED };
-
-unsigned seen;
-static int order_shown = NATURAL;
 static getiterfunc original_set_iter;
 static PyCFunction original_pop;
 static _PyCFunctionFast original_fromkeys;
-
-static int hash_is_fixed(PyObject *value)
-{
-    if (PyLong_CheckExact(value) || PyBool_Check(value) || PyFloat_CheckExact(value) ||
-        PyComplex_CheckExact(value))
-        return 1;
-    if (!PyTuple_CheckExact(value))
-        return 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++)
-        if (!hash_is_fixed(PyTuple_GET_ITEM(value, i)))
-            return 0;
-    return 1;
-}
+static PyCFunction original_referents;
+static getiterfunc original_context_iter;
+static PyCFunction original_context_views[3];
 
 /* Whether the order of a set depends on the process: two elements, one with a random hash. */
 static int order_is_random(PyObject *set)
@@ -40,30 +22,54 @@ static int order_is_random(PyObject *set)
     return 0;
 }
 
-static PyObject *set_iter(PyObject *set)
+static uint64_t common_divisor(uint64_t a, uint64_t b)
 {
-    if (!order_is_random(set))
-        return original_set_iter(set);
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* The place of the element that is shown at place `index` of `count`: the same each time in a run. */
+static Py_ssize_t place_shown(Py_ssize_t index, Py_ssize_t count)
+{
+    if (order_shown == ROTATED)
+        return (index + 1) % count;
+    if (order_shown == REVERSED)
+        return count - 1 - index;
+    if (order_shown != SHUFFLED)
+        return index;
+    uint64_t length = (uint64_t)count, step = 1 + mixed(shuffle_key) % length;
+    while (common_divisor(step, length) != 1) /* else some places would come twice */
+        step++;
+    return (Py_ssize_t)((mixed(shuffle_key + 1) % length + step % length * (uint64_t)index) % length);
+}
+
+/* An iterator over what another one gives, in the order that is shown. Takes the other one over. */
+static PyObject *shown(PyObject *plain)
+{
     seen |= SAW_HASH_ORDER;
-    PyObject *plain = original_set_iter(set);
     if (order_shown == NATURAL || !plain)
         return plain;
-    PyObject *order = PySequence_List(plain);
+    PyObject *found = PySequence_Tuple(plain);
     Py_DECREF(plain);
-    if (!order || (order_shown == REVERSED && PyList_Reverse(order) < 0)) {
-        Py_XDECREF(order);
-        return NULL;
-    }
-    if (order_shown == ROTATED) {
-        PyObject *first = PyList_GET_ITEM(order, 0);
-        Py_ssize_t last = PyList_GET_SIZE(order) - 1;
-        for (Py_ssize_t i = 0; i < last; i++)
-            PyList_SET_ITEM(order, i, PyList_GET_ITEM(order, i + 1));
-        PyList_SET_ITEM(order, last, first);
-    }
-    PyObject *shown = PyObject_GetIter(order);
-    Py_DECREF(order);
-    return shown;
+    PyObject *order = found ? PyList_New(PyTuple_GET_SIZE(found)) : NULL;
+    Py_ssize_t count = order ? PyTuple_GET_SIZE(found) : 0;
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyList_SET_ITEM(order, i,
+                        Py_NewRef(PyTuple_GET_ITEM(found, place_shown(i, count))));
+    Py_XDECREF(found);
+    PyObject *iterator = order ? PyObject_GetIter(order) : NULL;
+    Py_XDECREF(order);
+    return iterator;
+}
+
+static PyObject *set_iter(PyObject *set)
+{
+    PyObject *plain = original_set_iter(set);
+    return order_is_random(set) ? shown(plain) : plain;
 }
 
 static PyObject *set_pop(PyObject *set, PyObject *ignored)
@@ -75,16 +81,35 @@ static PyObject *set_pop(PyObject *set, PyObject *ignored)
         return original_pop(set, ignored);
     PyObject *value = NULL;
     Py_hash_t hash;
-    Py_ssize_t position = 0;
-    _PySet_NextEntry(set, &position, &value, &hash);
-    do { /* the second one, or the last one */
-        if (!_PySet_NextEntry(set, &position, &value, &hash))
-            break;
-    } while (order_shown == REVERSED);
+    Py_ssize_t position = 0, wanted = place_shown(0, PySet_GET_SIZE(set));
+    do
+        _PySet_NextEntry(set, &position, &value, &hash);
+    while (wanted--);
     Py_INCREF(value);
     if (PySet_Discard(set, value) < 0)
         Py_CLEAR(value);
     return value;
+}
+
+#define MANY_ELEMENTS 4096 /* two hash seeds never agree on their order */
+
+/* For extension modules that read the table of a set themselves: _pickle does. */
+int next_entry(PyObject *set, Py_ssize_t *position, PyObject **value, Py_hash_t *hash)
+{
+    if (!order_is_random(set))
+        return _PySet_NextEntry(set, position, value, hash);
+    seen |= SAW_HASH_ORDER;
+    Py_ssize_t count = PySet_GET_SIZE(set), place = 0;
+    if (order_shown == NATURAL || count > MANY_ELEMENTS)
+        return _PySet_NextEntry(set, position, value, hash);
+    if (*position >= count)
+        return 0;
+    Py_ssize_t wanted = place_shown((*position)++, count);
+    do
+        if (!_PySet_NextEntry(set, &place, value, hash))
+            return 0;
+    while (wanted--);
+    return 1;
 }
 
 static PyObject *dict_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t count)
@@ -100,67 +125,110 @@ static PyObject *dict_fromkeys(PyObject *type, PyObject *const *args, Py_ssize_t
     return result;
 }
 
-static PyMethodDef *method_of(PyTypeObject *type, const char *name)
+/* gc.get_referents() walks the tables of sets as the collector does. */
+static PyObject *referents(PyObject *module, PyObject *args)
 {
-    PyMethodDef *method = NULL;
-    PyObject *dict = PyType_GetDict(type);
-    PyObject *found = dict ? PyDict_GetItemString(dict, name) : NULL;
-    if (found && (Py_IS_TYPE(found, &PyMethodDescr_Type) ||
-                  Py_IS_TYPE(found, &PyClassMethodDescr_Type)))
-        method = ((PyMethodDescrObject *)found)->d_method;
-    Py_XDECREF(dict);
-    return method;
+    PyObject *lists = PyTuple_New(PyTuple_GET_SIZE(args));
+    for (Py_ssize_t i = 0; lists && i < PyTuple_GET_SIZE(args); i++) {
+        PyObject *one = PyTuple_GET_ITEM(args, i), *elements = Py_NewRef(one);
+        if (PyAnySet_Check(one)) {
+            PyObject *iterator = set_iter(one);
+            Py_SETREF(elements, iterator ? PySequence_List(iterator) : NULL);
+            Py_XDECREF(iterator);
+        }
+        if (!elements)
+            Py_CLEAR(lists);
+        else
+            PyTuple_SET_ITEM(lists, i, elements);
+    }
+    PyObject *found = lists ? original_referents(module, lists) : NULL;
+    Py_XDECREF(lists);
+    return found;
 }
 
-/* watch_order(): from now on note it when the order of a set could be seen. */
-PyObject *watch_order(PyObject *module, PyObject *ignored)
+/* A context sorts its variables by their hashes, which come from addresses. */
+static PyObject *context_iter(PyObject *context)
+{
+    PyObject *plain = original_context_iter(context);
+    return plain && PyObject_Length(context) > 1 ? shown(plain) : plain;
+}
+
+static PyObject *context_view(PyObject *context, PyCFunction original)
+{
+    PyObject *plain = original(context, NULL);
+    return plain && PyObject_Length(context) > 1 ? shown(plain) : plain;
+}
+
+static PyObject *context_keys(PyObject *context, PyObject *ignored)
+{
+    return context_view(context, original_context_views[0]);
+}
+
+static PyObject *context_values(PyObject *context, PyObject *ignored)
+{
+    return context_view(context, original_context_views[1]);
+}
+
+static PyObject *context_items(PyObject *context, PyObject *ignored)
+{
+    return context_view(context, original_context_views[2]);
+}
+
+static int watch_contexts(void)
+{
+    static const char *names[3] = {"keys", "values", "items"};
+    static const PyCFunction watched[3] = {context_keys, context_values, context_items};
+    PyWrapperDescrObject *iter = wrapper_of(&PyContext_Type, "__iter__");
+    if (!iter)
+        return -1;
+    original_context_iter = PyContext_Type.tp_iter;
+    PyContext_Type.tp_iter = context_iter;
+    iter->d_wrapped = (void *)context_iter;
+    for (int i = 0; i < 3; i++) {
+        PyMethodDef *view = method_of(&PyContext_Type, names[i]);
+        if (!view)
+            return -1;
+        original_context_views[i] = view->ml_meth;
+        view->ml_meth = watched[i];
+    }
+    return 0;
+}
+
+/* Put the watched iterator into a type and all that are derived from it so far. Later ones take it
+ * from the wrapper `__iter__`. */
+static int watch_iterators(PyTypeObject *type)
+{
+    if (type->tp_iter == original_set_iter)
+        type->tp_iter = set_iter;
+    PyObject *derived = PyObject_CallMethod((PyObject *)&PyType_Type, "__subclasses__", "O", type);
+    if (!derived)
+        return -1;
+    int failed = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(derived) && !failed; i++)
+        failed = watch_iterators((PyTypeObject *)PyList_GET_ITEM(derived, i));
+    Py_DECREF(derived);
+    return failed;
+}
+
+int watch_order(void)
 {
     PyMethodDef *pop = method_of(&PySet_Type, "pop");
     PyMethodDef *fromkeys = method_of(&PyDict_Type, "fromkeys");
-    if (original_set_iter || !pop || !fromkeys)
-        Py_RETURN_FALSE;
+    PyMethodDef *walk = function_of("gc", "get_referents");
+    PyWrapperDescrObject *iters[2] = {wrapper_of(&PySet_Type, "__iter__"),
+                                      wrapper_of(&PyFrozenSet_Type, "__iter__")};
+    if (!pop || !fromkeys || !walk || !iters[0] || !iters[1])
+        return -1;
     original_set_iter = PySet_Type.tp_iter;
-    PySet_Type.tp_iter = PyFrozenSet_Type.tp_iter = set_iter;
+    for (int i = 0; i < 2; i++)
+        iters[i]->d_wrapped = (void *)set_iter;
+    if (watch_iterators(&PySet_Type) < 0 || watch_iterators(&PyFrozenSet_Type) < 0)
+        return -1;
     original_pop = pop->ml_meth;
     pop->ml_meth = set_pop;
     original_fromkeys = (_PyCFunctionFast)(void (*)(void))fromkeys->ml_meth;
     fromkeys->ml_meth = (PyCFunction)(void (*)(void))dict_fromkeys;
-    Py_RETURN_TRUE;
-}
-
-/* Watches cost nothing until a name is changed, and putting it back does not undo the note. New names
- * shadow nothing. */
-static int note_tampering(PyDict_WatchEvent event, PyObject *dict, PyObject *name, PyObject *value)
-{
-    if (event == PyDict_EVENT_MODIFIED || event == PyDict_EVENT_DELETED ||
-        event == PyDict_EVENT_CLEARED)
-        seen |= SAW_TAMPERING;
-    return 0;
-}
-
-/* watch_names(namespaces): from now on note it when a name of one of these dicts is changed. */
-PyObject *watch_names(PyObject *module, PyObject *namespaces)
-{
-    int watcher = PyDict_AddWatcher(note_tampering);
-    if (watcher < 0)
-        return NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(namespaces); i++)
-        if (PyDict_Watch(watcher, PyTuple_GET_ITEM(namespaces, i)) < 0)
-            return NULL;
-    Py_RETURN_NONE;
-}
-
-/* show_order(order): start a run with no notes on sources: 0 natural, 1 rotated, 2 reversed order. */
-PyObject *show_order(PyObject *module, PyObject *order)
-{
-    order_shown = (int)PyLong_AsLong(order);
-    seen &= SAW_TAMPERING;
-    if (PyErr_Occurred())
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-PyObject *sources_seen(PyObject *module, PyObject *ignored)
-{
-    return PyLong_FromUnsignedLong(seen);
+    original_referents = walk->ml_meth;
+    walk->ml_meth = referents;
+    return watch_contexts();
 }
