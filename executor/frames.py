@@ -186,9 +186,20 @@ class Source(IntFlag):
     """A hash, an address or a number of the process."""
 
 
-_TAMPERING = 8
-_MOST_NOTES = _TAMPERING | sum(Source)
+_TAMPERING, _REFUSAL, _END_OF_RUN = 8, 32, 64
+_MOST_NOTES = _TAMPERING | _REFUSAL | _END_OF_RUN | sum(Source)
+_REFUSED = struct.Struct("<HI")
 _LAST_KIND = max(Kind)
+
+
+class Refusal(NamedTuple):
+    """A system call that was refused."""
+
+    call: int
+    line: int
+    """Of the program; 0: unknown."""
+    ended_run: bool
+    """Whether the run ended with it; else the program got an error."""
 
 
 class Result(NamedTuple):
@@ -197,24 +208,36 @@ class Result(NamedTuple):
     sources: Source
     tampering: bool
     """Whether names that checkers rest on were changed: a hint."""
+    refusal: Refusal | None
+    """The first refused call that was a sign of cheating, or the one that ended the run."""
     records: list[Record]
 
 
 def decode_result(data: bytes, expected: int) -> Result | None:
-    """Split a child's result; ``None`` if it does not hold exactly ``expected`` records."""
+    """Split a child's result; ``None`` if it does not hold exactly ``expected`` records, or none if
+    a refused call ended the run."""
     if not data or data[0] & ~_MOST_NOTES:
         return None
+    refusal, at = None, 1
+    ended = bool(data[0] & _END_OF_RUN)
+    if data[0] & _REFUSAL:
+        if len(data) < at + _REFUSED.size:
+            return None
+        refusal = Refusal(*_REFUSED.unpack_from(data, at), ended)
+        at += _REFUSED.size
+    elif ended:
+        return None
     records = []
-    at = 1
     while at < len(data):
         end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
         if len(data) < at + 5 or end > len(data) or data[at] > _LAST_KIND:
             return None
         records.append(Record(Kind(data[at]), data[at + 5 : end]))
         at = end
-    if len(records) != expected:
+    if len(records) != (0 if ended else expected):
         return None
-    return Result(Source(data[0] & ~_TAMPERING), bool(data[0] & _TAMPERING), records)
+    sources = Source(data[0] & sum(Source))
+    return Result(sources, bool(data[0] & _TAMPERING), refusal, records)
 
 
 ParseKind = Literal["program", "arguments", "value"]

@@ -56,7 +56,7 @@ _GUEST_PACKAGES = ("guest", "grammar", "screening")
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
     "turtle.py", "ensurepip", "venv", "lib2to3", "pydoc_data", "config-*", "*.a", "*.opt-*.pyc",
-    "_test*.so", "_ctypes_test*.so", "_tkinter*.so", "_curses*.so", "readline*.so", "_gdbm*.so",
+    "_test*.so", "_ctypes_test*.so", "_tkinter*.so", "readline*.so", "_gdbm*.so",
     "_dbm*.so", "nis*.so", "ossaudiodev*.so", "xx*.so", "spwd*.so",
 )  # fmt: skip
 _UNUSED_FOR_S = 7 * 24 * 3600

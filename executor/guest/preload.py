@@ -12,6 +12,7 @@ import sys
 TYPE_CHECKING = False  # typing is not for a guest that preloads nothing
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
 _FORMATS = {"c_int": "i", "c_long": "l", "c_longlong": "q", "c_size_t": "N", "c_void_p": "P"}
@@ -26,6 +27,33 @@ def load(names: Iterable[str]) -> None:
         __import__(name)
     if stand_in:
         del sys.modules["ctypes"]
+
+
+class _Temporary:
+    """Finds ``tempfile``, and tells it where temporary files would lie: it asks by writing one."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """As the import system calls it."""
+        if name != "tempfile":
+            return None
+        from _frozen_importlib_external import PathFinder  # noqa: PLC0415
+
+        spec: ModuleSpec | None = PathFinder.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_tell(module: ModuleType) -> None:
+                execute(module)
+                module.tempdir = "/tmp"  # type: ignore[attr-defined]
+
+            spec.loader.exec_module = execute_and_tell  # type: ignore[method-assign]
+        return spec
+
+
+def tell_temporary_directory() -> None:
+    """Let ``tempfile.gettempdir()`` answer as anywhere, though nothing can be written."""
+    sys.meta_path.insert(0, _Temporary)
 
 
 def _has_ctypes() -> bool:

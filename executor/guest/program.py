@@ -12,7 +12,9 @@ in the program's namespace.
 The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
 of randomly hashed elements, 2 entropy, 4 clock, 16 a hash, an address or a number of the process)
 and bit 8 for names that were tampered with (see names.py), then one record for each call: u8 kind,
-u32 size, payload. The host treats it as hostile.
+u32 size, payload. With bit 32 of the u8, a u16 with the number of a system call that was refused
+(see seccomp.py) and a u32 with the line of the program stand before the records; with bit 64 too,
+the run ended there and has no records. The host treats it all as hostile.
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
             """Begin a run."""
 
         def sources_seen(self) -> int:
-            """The sources of nondeterminism that the run has used, and tampering."""
+            """The sources of nondeterminism that the run has used, tampering, and refusals."""
+            ...
+
+        def refused(self) -> bytes:
+            """The number of the system call that was refused, and the line."""
             ...
 
 
@@ -43,6 +49,7 @@ VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7
 
 FRESH_NAMESPACE = 1
 """Flag of a job: execute the program anew, in a new namespace, before each call."""
+_REFUSAL = 32
 ORDER_SHIFT = 1
 """Bits 1 and 2 of a job's flags: how the sources of nondeterminism are shown; 0 as they are, else
 one of three other ways (see ``core/notes.c``)."""
@@ -165,4 +172,5 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
                 continue
         records.append(_outcome(namespace, how, data, job))
     sources = job.sources | core.sources_seen()
-    return bytes((sources,)) + b"".join(records)
+    refused = core.refused() if sources & _REFUSAL else b""
+    return bytes((sources,)) + refused + b"".join(records)

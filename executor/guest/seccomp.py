@@ -2,8 +2,17 @@
 
 There is a table for the verify profile and one for warm scripts. One serves a zygote and its
 children: a call is plainly allowed, allowed with an argument
-check, or allowed only with the zygote's capability in its sixth argument (see ``core/lock.c``). All
-else kills the process, which the host sees as ``forbidden``. Linux on x86-64.
+check, or allowed only with the zygote's capability in its sixth argument (see ``core/lock.c``). Of all
+else the verify profile refuses
+
+* what ordinary code tries, with the error that a kernel would give: importing a module, or writing
+  a file, is no attack;
+* what starts processes, signals them or opens sockets, with an error as well, and the host is told,
+  as of a sign of cheating;
+* the rest by ending the process, which the host sees as ``forbidden``.
+
+Warm scripts are ended by all of it: the host runs them again, where they may do more. Linux on
+x86-64.
 """
 
 from __future__ import annotations
@@ -15,8 +24,11 @@ _X32_BIT = 0x40000000
 
 _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
-_EPERM = 0x00050001
-_NO_EFFECT = 0x00050000
+_TRAP = 0x00030000
+"""SIGSYS for the handler of ``_core.c``, which finds the error to give here; 0: it ends the run."""
+_ERROR = 0x00050000
+_EPERM, _ECHILD, _EACCES, _ENOTTY, _ENOSYS = 1, 10, 13, 25, 38
+_NO_EFFECT = _ERROR
 
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = (
     0x20,
@@ -52,10 +64,55 @@ PRIVILEGED = {"clone": 56, "wait4": 61, "kill": 62, "pipe2": 293, "prlimit64": 3
 SCRIPT_PRIVILEGED = {"ftruncate": 77}
 """What the zygote of warm scripts does besides, with the file that a script is run from."""
 
+REFUSED = {
+    _EPERM: {
+        "pipe": 22, "pause": 34, "socketpair": 53, "flock": 73, "fsync": 74, "fdatasync": 75,
+        "chdir": 80, "fchdir": 81, "umask": 95, "setrlimit": 160, "sync": 162, "inotify_init": 253,
+        "statfs": 137, "fstatfs": 138, "getpriority": 140, "setpriority": 141, "setsid": 112,
+        "setpgid": 109, "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203,
+        "mlock": 149, "mlockall": 151, "sendfile": 40, "splice": 275, "copy_file_range": 326,
+        "rt_sigtimedwait": 128, "timer_create": 222, "epoll_create": 213, "epoll_create1": 291,
+        "eventfd": 284, "eventfd2": 290, "timerfd_create": 283, "signalfd": 282, "signalfd4": 289,
+        "inotify_init1": 294, "memfd_create": 319, "pipe2": 293, "fadvise64": 221, "shmget": 29,
+        "semget": 64, "msgget": 68, "mq_open": 240, "mq_unlink": 241, "pidfd_open": 434,
+        "personality": 135, "fallocate": 285, "ftruncate": 77, "pwrite64": 18,
+        "getsid": 124, "getpgid": 121, "getpgrp": 111, "getgroups": 115, "getresuid": 118,
+        "getresgid": 120, "capget": 125, "rt_sigpending": 127, "rt_sigsuspend": 130, "msync": 26,
+        "mincore": 27, "sched_getparam": 143, "sched_getscheduler": 145,
+        "sched_rr_get_interval": 148, "sched_get_priority_max": 146,
+        "sched_get_priority_min": 147, "getcpu": 309, "pwritev": 296, "pwritev2": 328,
+        "sync_file_range": 277, "syncfs": 306,
+    },
+    _EACCES: {
+        "truncate": 76, "rename": 82, "renameat": 264, "renameat2": 316, "mkdir": 83,
+        "mkdirat": 258, "rmdir": 84, "creat": 85, "link": 86, "linkat": 265, "unlink": 87,
+        "unlinkat": 263, "symlink": 88, "symlinkat": 266, "chmod": 90, "fchmod": 91,
+        "fchmodat": 268, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
+        "utime": 132, "utimes": 235, "futimesat": 261, "utimensat": 280, "mknod": 133,
+        "mknodat": 259, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190,
+        "getxattr": 191, "lgetxattr": 192, "fgetxattr": 193, "listxattr": 194,
+        "llistxattr": 195, "flistxattr": 196, "removexattr": 197, "lremovexattr": 198,
+        "fremovexattr": 199, "readlinkat": 267,
+    },
+    _ECHILD: {"wait4": 61, "waitid": 247},
+    _ENOSYS: {"clone3": 435},
+}  # fmt: skip
+"""What ordinary code tries, by the error that it gets. (``clone3`` is what threads are started with
+where the kernel has it; else by ``clone``.)"""
+
+TOLD = {
+    "fork": 57, "vfork": 58, "clone": 56, "execve": 59, "execveat": 322, "socket": 41, "kill": 62,
+    "tkill": 200,
+}  # fmt: skip
+"""What is refused with an error, and told to the host."""
+
 # kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo
 _SIGNALLING = (62, 129, 200, 234, 297)
 _PTRACE, _PIDFD_OPEN = 101, 434
 _IOCTL, _FCNTL, _OPENAT, _TGKILL, _PRLIMIT64 = 16, 72, 257, 234, 302
+_RT_SIGACTION, _CLONE = 13, 56
+_SIGSYS, _RLIMIT_STACK, _TIOCSTI = 31, 3, 0x5412
+_CLONE_VFORK, _CLONE_THREAD = 0x4000, 0x10000
 _WRITING = 0x1 | 0x2 | 0x40 | 0x200 | 0x400000  # O_WRONLY O_RDWR O_CREAT O_TRUNC O_TMPFILE
 _IOCTLS = (0x5401, 0x5451)  # TCGETS and FIOCLEX, which open() makes
 # TIOCGPGRP TIOCGWINSZ FIONREAD FIONCLEX: refused for pipes, or a matter of the child's own
@@ -65,7 +122,8 @@ _SCRIPT_FCNTLS = (*_FCNTLS, 0, 1032)  # F_DUPFD F_GETPIPE_SZ
 
 
 class Table:  # not a NamedTuple: importing typing would cost every guest memory
-    """What a zygote and its children may call; ``tgkill`` is ``deny`` (an error) or ``kill``."""
+    """What a zygote and its children may call, and whether what they may not call is an error where
+    it can be (``lenient``) or ends them all the same."""
 
     def __init__(
         self,
@@ -73,24 +131,31 @@ class Table:  # not a NamedTuple: importing typing would cost every guest memory
         privileged: tuple[int, ...],
         ioctls: tuple[int, ...],
         fcntls: tuple[int, ...],
-        tgkill: str,
+        *,
+        lenient: bool,
     ) -> None:
         self.plain = plain
         self.privileged = privileged
         self.ioctls = ioctls
         self.fcntls = fcntls
-        self.tgkill = tgkill
+        self.lenient = lenient
+
+    def errors(self) -> list[tuple[int, int]]:
+        """The calls that get an error, and which."""
+        if not self.lenient:
+            return []
+        return [(number, error) for error, calls in REFUSED.items() for number in calls.values()]
 
 
 # abort() raises its signal by tgkill; refused, it dies of SIGSEGV instead. A script that raises a
 # signal is killed, to be run again where it can.
-VERIFY = Table((*PLAIN.values(),), (*PRIVILEGED.values(),), _IOCTLS, _FCNTLS, "deny")
+VERIFY = Table((*PLAIN.values(),), (*PRIVILEGED.values(),), _IOCTLS, _FCNTLS, lenient=True)
 SCRIPT = Table(
     (*PLAIN.values(), *SCRIPT_PLAIN.values()),
     (*PRIVILEGED.values(), *SCRIPT_PRIVILEGED.values()),
     _SCRIPT_IOCTLS,
     _SCRIPT_FCNTLS,
-    "kill",
+    lenient=False,
 )
 
 
@@ -127,12 +192,12 @@ class _Program:
         return b"".join(struct.pack("<HBBI", *instruction) for instruction in self.code)
 
 
-def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, int]]:
+def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, ...]]:
     """Return the filter and the instruction numbers that compare the low word of the capability
     (the high word is compared two instructions later).
 
-    With ``zygote`` false no call is open to a holder of the capability: the filter that the
-    pure-Python core installs in each child.
+    With ``zygote`` false no call is open to a holder of the capability, and there is no handler to
+    tell the host what was refused: the filter that the pure-Python core installs in each child.
     """
     program = _Program()
     program.add(_LOAD, 4)
@@ -143,21 +208,30 @@ def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, int
     program.add(_RETURN, _KILL_PROCESS)
     if zygote:
         for number in table.privileged:
-            program.jump_if_equal(number, f"privileged {number == _PRLIMIT64}")
+            program.jump_if_equal(number, f"privileged {number}")
     else:
         program.jump_if_equal(_PRLIMIT64, "own limits")
+    if table.lenient:
+        program.jump_if_equal(_RT_SIGACTION, "handler")
     for number in table.plain:
         program.jump_if_equal(number, "allow")
-    for number, label in (
-        (_OPENAT, "open"),
-        (_IOCTL, "ioctl"),
-        (_FCNTL, "fcntl"),
-        (_TGKILL, table.tgkill),
-    ):
+    for number, label in ((_OPENAT, "open"), (_IOCTL, "ioctl"), (_FCNTL, "fcntl")):
         program.jump_if_equal(number, label)
-    program.add(_RETURN, _KILL_PROCESS)
-    patches = _checks(program, table)
+    _refuse(program, table)
+    program.jump("kill")
+    patches = _checks(program, table, trap=zygote and table.lenient)
     return program.assemble(), patches
+
+
+def _refuse(program: _Program, table: Table) -> None:
+    if not table.lenient:
+        return
+    program.jump_if_equal(_TGKILL, f"error {_EPERM}")
+    program.jump_if_equal(_CLONE, "clone")
+    for number in TOLD.values():
+        program.jump_if_equal(number, "told")
+    for number, error in table.errors():
+        program.jump_if_equal(number, f"error {error}")
 
 
 def shield() -> bytes:
@@ -176,8 +250,8 @@ def shield() -> bytes:
     program.add(_RETURN, _ALLOW)
     for label, argument, answer in (
         ("signal", 0, _NO_EFFECT),
-        ("open", 0, _EPERM),
-        ("trace", 1, _EPERM),
+        ("open", 0, _ERROR | _EPERM),
+        ("trace", 1, _ERROR | _EPERM),
     ):
         program.label(label)
         program.add(_LOAD, _argument(argument))
@@ -187,37 +261,107 @@ def shield() -> bytes:
     return program.assemble()
 
 
-def _checks(program: _Program, table: Table) -> tuple[int, int]:
+def _checks(program: _Program, table: Table, *, trap: bool) -> tuple[int, ...]:
+    """What depends on arguments, and the ends of all ways; the places of the capability."""
+    lenient = table.lenient
     program.label("open")
     program.add(_LOAD, _argument(2))
-    program.add(_JUMP_ANY_BIT, _WRITING, 0, 1)
-    program.add(_RETURN, _KILL_PROCESS)
-    program.add(_RETURN, _ALLOW)
-    for label, commands in (("ioctl", table.ioctls), ("fcntl", table.fcntls)):
+    program.add(_JUMP_ANY_BIT, _WRITING, 1, 0)
+    program.jump("allow")
+    program.jump(f"error {_EACCES}" if lenient else "kill")
+    for label, commands, error in (
+        ("ioctl", table.ioctls, _ENOTTY),
+        ("fcntl", table.fcntls, _EPERM),
+    ):
         program.label(label)
         program.add(_LOAD, _argument(1))
         for command in commands:
             program.jump_if_equal(command, "allow")
-        program.add(_RETURN, _KILL_PROCESS)
-    program.label("deny")
-    program.add(_RETURN, _EPERM)
-    # prlimit64(0, resource, NULL, old): getrlimit() of oneself
-    program.label("privileged True")
-    low_limit = _capability_check(program, "own limits")
-    program.label("own limits")
-    for argument in (0, 2):
-        for high in (False, True):
-            program.add(_LOAD, _argument(argument, high=high))
-            program.add(_JUMP_EQUAL, 0, 1, 0)
-            program.add(_RETURN, _KILL_PROCESS)
-    program.jump("allow")
-    program.label("privileged False")
-    low = _capability_check(program, "kill")
+        program.jump_if_equal(_TIOCSTI, "kill")
+        program.jump(f"error {error}" if lenient else "kill")
+    patches = _privileged_checks(program, table)
+    if lenient:
+        _handler_check(program)
+        _clone_check(program)
+    _limits_check(program, table)
+    if lenient:
+        for error in (*REFUSED, _ENOTTY):
+            program.label(f"error {error}")
+            program.add(_RETURN, _ERROR | error)
+        program.label("told")
+        program.add(_RETURN, _TRAP | _EPERM if trap else _KILL_PROCESS)
+    program.label("no effect")
+    program.add(_RETURN, _NO_EFFECT)
     program.label("kill")
-    program.add(_RETURN, _KILL_PROCESS)
+    program.add(_RETURN, _TRAP if trap else _KILL_PROCESS)
     program.label("allow")
     program.add(_RETURN, _ALLOW)
-    return (low_limit, low)
+    return patches
+
+
+def _handler_check(program: _Program) -> None:
+    """Nobody takes the place of the handler of what is refused."""
+    program.label("handler")
+    program.add(_LOAD, _argument(0))
+    program.add(_JUMP_EQUAL, _SIGSYS, 1, 0)
+    program.jump("allow")
+    for high in (False, True):
+        program.add(_LOAD, _argument(1, high=high))
+        program.add(_JUMP_EQUAL, 0, 1, 0)
+        program.jump("no effect")
+    program.jump("allow")
+
+
+def _clone_check(program: _Program) -> None:
+    """A thread is an ordinary wish. What starts another program at once takes no error for one."""
+    program.label("clone")
+    program.add(_LOAD, _argument(0))
+    program.add(_JUMP_ANY_BIT, _CLONE_THREAD, 0, 1)
+    program.jump(f"error {_EPERM}")
+    program.add(_JUMP_ANY_BIT, _CLONE_VFORK, 0, 1)
+    program.jump("kill")
+    program.jump("told")
+
+
+def _limits_check(program: _Program, table: Table) -> None:
+    """prlimit64(0, resource, NULL, old): getrlimit() of oneself. To set the size of the stack has
+    no effect: the limit of memory holds for it anyway."""
+    program.label("own limits")
+    for high in (False, True):
+        program.add(_LOAD, _argument(0, high=high))
+        program.add(_JUMP_EQUAL, 0, 1, 0)
+        program.jump("kill")
+    for high in (False, True):
+        program.add(_LOAD, _argument(2, high=high))
+        program.add(_JUMP_EQUAL, 0, 1, 0)
+        program.jump("set limit")
+    program.jump("allow")
+    program.label("set limit")
+    if not table.lenient:
+        program.jump("kill")
+        return
+    program.add(_LOAD, _argument(1))
+    program.add(_JUMP_EQUAL, _RLIMIT_STACK, 1, 0)
+    program.jump(f"error {_EPERM}")
+    for high in (False, True):
+        program.add(_LOAD, _argument(3, high=high))
+        program.add(_JUMP_EQUAL, 0, 1, 0)
+        program.jump(f"error {_EPERM}")
+    program.jump("no effect")
+
+
+def _privileged_checks(program: _Program, table: Table) -> tuple[int, ...]:
+    """Calls that a holder of the capability may make; others get what they would without it."""
+    known = {number: f"error {error}" for number, error in table.errors()}
+    if table.lenient:
+        known |= dict.fromkeys(TOLD.values(), "told")
+        known[_CLONE] = "clone"
+    known[_PRLIMIT64] = "own limits"
+    patches = []
+    for number in table.privileged:
+        program.label(f"privileged {number}")
+        patches.append(_capability_check(program, known.get(number, "kill")))
+    return tuple(patches)
 
 
 def _capability_check(program: _Program, otherwise: str) -> int:

@@ -85,6 +85,15 @@ def watch_names(namespaces: tuple[dict[str, object], ...]) -> None:
     _State.names = Names(namespaces)
 
 
+def watch_refusals() -> None:
+    """Not to be had without the compiled core: what it would note ends the run."""
+
+
+def refused() -> bytes:
+    """Which call was refused, and where: not known here."""
+    return bytes(6)
+
+
 def sources_seen() -> int:
     """All sources: what is not known must be assumed. Tampering (8) if it is seen."""
     return _ALL_SOURCES | (_TAMPERING if _State.names.changed() else 0)

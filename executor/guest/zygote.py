@@ -24,7 +24,7 @@ import sys
 
 from executor.guest import names, program, seccomp, surroundings
 from executor.guest.core import core
-from executor.guest.preload import load
+from executor.guest.preload import load, tell_temporary_directory
 from executor.guest.wire import READY, write
 
 
@@ -82,6 +82,7 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     _restore_site_names()
     _signals()
     load(preload)
+    tell_temporary_directory()
     core.prepare()
     core.huge_text()
     core.watch_sources(surroundings.quiet_code())
@@ -98,6 +99,7 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     for name in [name for name in sys.modules if name.startswith("executor.guest")]:
         del sys.modules[name]  # nothing that a program needs to find
     if locked:
+        core.watch_refusals()
         core.lock(*seccomp.build(zygote=True))
     write(READY)
     flags, output, body = core.serve(base)

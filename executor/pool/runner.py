@@ -17,6 +17,7 @@ from executor.frames import (
     Parsed,
     ParseItem,
     Record,
+    Refusal,
     Reply,
     decode_parse_reply,
     decode_reply,
@@ -27,6 +28,7 @@ from executor.frames import (
 from executor.models import Limits, Signal, Status, Usage
 from executor.pool.front import Front
 from executor.pool.pool import MAX_ATTEMPTS, Pool
+from executor.pool.syscalls import call_name
 from executor.pool.worker import Answer
 from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
 
@@ -44,6 +46,9 @@ _FORGED_FRAME = frozenset({Signal.FORGED_FRAME})
 _EARLY_EXIT = frozenset({Signal.EARLY_EXIT})
 _FORBIDDEN_CALL = frozenset({Signal.FORBIDDEN_CALL})
 _OBJECT_RESULT = frozenset({Signal.OBJECT_RESULT})
+_NOT_ALLOWED = "made a system call that is not allowed"
+_REFUSAL_ERROR = "PermissionError"
+"""What Python makes of a refused call (EPERM)."""
 _EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
 """Exceptions that are meant to end more than the call."""
 
@@ -145,10 +150,14 @@ class PoolEngine:
         if reply.outcome is Outcome.RESULT:
             result = decode_result(reply.records, calls)
             if result is not None:
-                sources, tampering, records = result
+                sources, tampering, refusal, records = result
+                if refusal is not None and refusal.ended_run:
+                    return Run((_forbidden(refusal),) * calls, usage, whole=False)
                 outcomes = tuple(map(self._record_outcome, records))
                 if tampering:
                     outcomes = tuple(map(_tampered, outcomes))
+                if refusal is not None:
+                    outcomes = tuple(_refused(outcome, refusal) for outcome in outcomes)
                 return Run(outcomes, usage, sources)
         end = self._end(reply, answer)
         return Run((end,) * calls, usage, whole=False) if end is not None else None
@@ -178,7 +187,7 @@ class PoolEngine:
             status, detail = Status.CRASHED, f"ended its process (exit code {code}) in the run"
             signals = _EARLY_EXIT
         elif number == signal.SIGSYS:
-            status, detail = Status.FORBIDDEN, "made a system call that is not allowed"
+            status, detail = Status.FORBIDDEN, _NOT_ALLOWED
             signals = _FORBIDDEN_CALL
         elif number not in (signal.SIGXCPU, signal.SIGKILL):
             status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
@@ -240,6 +249,19 @@ def _error(payload: bytes, *, loading: bool) -> CallOutcome:
 
 def _tampered(outcome: CallOutcome) -> CallOutcome:
     return outcome._replace(signals=outcome.signals | _TAMPERING)
+
+
+def _forbidden(refusal: Refusal) -> CallOutcome:
+    where = f" (line {refusal.line})" if refusal.line else ""
+    detail = f"{_NOT_ALLOWED}: {call_name(refusal.call)}{where}"
+    return CallOutcome(Status.FORBIDDEN, detail=detail, signals=_FORBIDDEN_CALL)
+
+
+def _refused(outcome: CallOutcome, refusal: Refusal) -> CallOutcome:
+    """An outcome after a refused call: it is ``forbidden`` if the program let the error pass."""
+    if outcome.status is Status.ERROR and outcome.error_type == _REFUSAL_ERROR:
+        return _forbidden(refusal)
+    return outcome._replace(signals=outcome.signals | _FORBIDDEN_CALL)
 
 
 def _output_limit(limits: Limits) -> CallOutcome:

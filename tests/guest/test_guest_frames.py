@@ -74,6 +74,8 @@ def test_flags_and_sources_have_the_same_bits() -> None:
     assert "enum { NATURAL, ROTATED, REVERSED, SHUFFLED };" in CORE
     assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED", "SHUFFLED"]
     sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d+)", CORE)}
+    assert sources.pop("REFUSAL") == frames._REFUSAL == program._REFUSAL
+    assert f"#define END_OF_RUN {frames._END_OF_RUN} " in CORE
     assert sources.pop("TAMPERING") == frames._TAMPERING == spawn._TAMPERING
     assert sources == {each.name: each.value for each in Source}
     assert spawn.sources_seen() == sum(Source)
@@ -133,11 +135,15 @@ def test_any_bytes_are_a_reply_or_a_protocol_error(data: bytes) -> None:
 def test_any_bytes_are_a_result_or_none(data: bytes, expected: int) -> None:
     result = decode_result(data, expected)
     if result is not None:
-        sources, tampering, records = result
-        assert len(records) == expected
-        flags = sources | frames._TAMPERING * tampering
-        whole = bytes((flags,)) + b"".join(record(*each) for each in records)
-        assert whole == data
+        sources, tampering, refusal, records = result
+        ended = refusal is not None and refusal.ended_run
+        assert len(records) == (0 if ended else expected)
+        flags = sources | frames._TAMPERING * tampering | frames._END_OF_RUN * ended
+        told = b""
+        if refusal is not None:
+            flags |= frames._REFUSAL
+            told = frames._REFUSED.pack(refusal.call, refusal.line)
+        assert bytes((flags,)) + told + b"".join(record(*each) for each in records) == data
 
 
 @given(
@@ -151,7 +157,7 @@ def test_a_well_formed_result_is_read_whole(
     flags = sources | frames._TAMPERING * tampering
     data = bytes((flags,)) + b"".join(record(*each) for each in records)
     expected = [Record(kind, payload) for kind, payload in records]
-    assert decode_result(data, len(records)) == (Source(sources), tampering, expected)
+    assert decode_result(data, len(records)) == (Source(sources), tampering, None, expected)
 
 
 @given(
@@ -168,7 +174,7 @@ def test_a_result_that_is_cut_longer_or_miscounted_is_none(
     assert decode_result(data, len(records) + 1) is None
     assert decode_result(data, len(records) - 1) is None
     assert decode_result(data + extra, len(records)) is None
-    assert decode_result(b"\x20" + data[1:], len(records)) is None
+    assert decode_result(b"\x80" + data[1:], len(records)) is None
     assert decode_result(b"", 0) is None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks import FORBIDDEN, OPEN_DESCRIPTORS
+from attacks import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
 from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
@@ -106,6 +106,14 @@ def test_an_end_has_its_own_status(plain: SyncExecutor, what: str) -> None:
 def test_a_call_outside_the_policy_is_forbidden(plain: SyncExecutor, what: str) -> None:
     result = verdict(plain, FORBIDDEN[what])
     assert result.status is Status.FORBIDDEN, result.detail
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_ordinary_code_tries_is_an_error(plain: SyncExecutor, what: str) -> None:
+    program, error = REFUSED[what]
+    result = verdict(plain, program)
+    assert (result.status, result.signals) == (Status.ERROR, {}), result.detail
+    assert result.detail.startswith(error)
 
 
 def test_attacks_do_not_reach_the_rows_beside_them(plain: SyncExecutor) -> None:

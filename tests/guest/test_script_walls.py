@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from attacks import FORBIDDEN, OPEN_DESCRIPTORS
+from attacks import ENDING_SCRIPTS, OPEN_DESCRIPTORS
 from warm_script_support import Attempt, attempt
 
 from executor import Limits, Script, SyncExecutor
@@ -35,9 +35,9 @@ def told(executor: SyncExecutor, source: str) -> str:
     return result.stdout.decode()
 
 
-@pytest.mark.parametrize("what", FORBIDDEN)
+@pytest.mark.parametrize("what", ENDING_SCRIPTS)
 def test_a_call_outside_the_policy_ends_the_script(executor: SyncExecutor, what: str) -> None:
-    result = run(executor, f"{FORBIDDEN[what]}\nf(0)\nprint('on')")
+    result = run(executor, f"{ENDING_SCRIPTS[what]}\nf(0)\nprint('on')")
     assert result.signal == signal.SIGSYS
     assert result.stdout == b""
     assert result.reply.leftovers == 0

@@ -14,12 +14,24 @@ from executor.guest import seccomp
 X86_64 = 0xC000003E
 I386 = 0x40000003
 KILL, ALLOW, EPERM = 0x80000000, 0x7FFF0000, 0x00050001
+EACCES, ENOTTY = 0x0005000D, 0x00050019
+TRAP, TOLD = 0x00030000, 0x00030001
+"""SIGSYS with which the run ends, or goes on with EPERM."""
 NO_EFFECT = 0x00050000
 CAPABILITY = 0x1122334455667788
 
-OPENAT, IOCTL, FCNTL, TGKILL = 257, 16, 72, 234
+OPENAT, IOCTL, FCNTL, TGKILL, RT_SIGACTION, CLONE = 257, 16, 72, 234, 13, 56
 PRLIMIT64 = seccomp.PRIVILEGED["prlimit64"]
-CHECKED = {OPENAT, IOCTL, FCNTL, TGKILL}
+CHECKED = {OPENAT, IOCTL, FCNTL, TGKILL, RT_SIGACTION}
+ERRORS = {
+    number: 0x00050000 | error
+    for error, calls in seccomp.REFUSED.items()
+    for number in calls.values()
+}
+KNOWN = {
+    *seccomp.PLAIN.values(), *seccomp.PRIVILEGED.values(), *CHECKED, *ERRORS,
+    *seccomp.TOLD.values(),
+}  # fmt: skip
 
 
 def patched(*, zygote: bool) -> bytes:
@@ -35,6 +47,8 @@ def patched(*, zygote: bool) -> bytes:
 
 ZYGOTE = patched(zygote=True)
 CHILD = patched(zygote=False)
+END = {ZYGOTE: TRAP, CHILD: KILL}
+"""What ends a run: the handler tells the host of it, if there is one."""
 FILTERS = pytest.mark.parametrize("program", [ZYGOTE, CHILD], ids=["zygote", "child"])
 
 
@@ -55,30 +69,64 @@ def test_privileged_calls_need_the_capability(name: str) -> None:
     arguments = (1, 2, 3, 4, 5)
     assert call(ZYGOTE, number, *arguments, CAPABILITY) == ALLOW
     for wrong in (0, CAPABILITY ^ 1, CAPABILITY ^ (1 << 63), CAPABILITY & 0xFFFFFFFF):
-        assert call(ZYGOTE, number, *arguments, wrong) == KILL
-    assert call(CHILD, number, *arguments, CAPABILITY) == KILL
-    assert call(CHILD, number, *arguments, 0) == KILL
+        assert call(ZYGOTE, number, *arguments, wrong) != ALLOW
+    assert call(CHILD, number, *arguments, CAPABILITY) != ALLOW
+    assert call(CHILD, number, *arguments, 0) != ALLOW
 
 
 @given(guess=st.integers(0, 2**64 - 1))
 def test_no_other_number_is_the_capability(guess: int) -> None:
-    expected = ALLOW if guess == CAPABILITY else KILL
+    expected = ALLOW if guess == CAPABILITY else TOLD
     assert call(ZYGOTE, seccomp.PRIVILEGED["clone"], 17, 0, 0, 0, 0, guess) == expected
 
 
 @FILTERS
 @given(number=st.integers(0, 0x3FFFFFFF))
 def test_a_call_of_no_table_is_killed(program: bytes, number: int) -> None:
-    known = {*seccomp.PLAIN.values(), *seccomp.PRIVILEGED.values(), *CHECKED}
-    if number not in known:
-        assert call(program, number, 1, 2, 3, 4, 5, CAPABILITY) == KILL
+    if number not in KNOWN:
+        assert call(program, number, 1, 2, 3, 4, 5, CAPABILITY) == END[program]
 
 
 @FILTERS
 def test_all_calls_of_today_that_are_in_no_table_are_killed(program: bytes) -> None:
-    known = {*seccomp.PLAIN.values(), *seccomp.PRIVILEGED.values(), *CHECKED}
-    for number in set(range(600)) - known:
-        assert call(program, number, 0, 0, 0, 0, 0, CAPABILITY) == KILL
+    for number in set(range(600)) - KNOWN:
+        assert call(program, number, 0, 0, 0, 0, 0, CAPABILITY) == END[program]
+
+
+@FILTERS
+@pytest.mark.parametrize("number", sorted(ERRORS))
+def test_what_ordinary_code_tries_is_an_error(program: bytes, number: int) -> None:
+    assert call(program, number, 1, 2, 3, 4, 5, 6) == ERRORS[number]
+
+
+@pytest.mark.parametrize("name", seccomp.TOLD)
+def test_what_starts_or_signals_processes_is_told(name: str) -> None:
+    number = seccomp.TOLD[name]
+    assert call(ZYGOTE, number, 17, 2, 3, 4, 5, 6) == TOLD
+    assert call(CHILD, number, 17, 2, 3, 4, 5, 6) == KILL
+
+
+@FILTERS
+def test_a_thread_is_an_ordinary_wish_and_another_program_is_not(program: bytes) -> None:
+    assert call(program, CLONE, 0x3D0F00) == EPERM  # pthread_create
+    assert call(program, CLONE, 0x4111) == END[program]  # posix_spawn
+
+
+@FILTERS
+def test_nobody_replaces_the_handler_of_refused_calls(program: bytes) -> None:
+    assert call(program, RT_SIGACTION, 31, 0x7FFF00001000, 0, 8) == NO_EFFECT
+    assert call(program, RT_SIGACTION, 31, 1 << 32, 0, 8) == NO_EFFECT
+    assert call(program, RT_SIGACTION, 31, 0, 0x7FFF00001000, 8) == ALLOW
+    assert call(program, RT_SIGACTION, 14, 0x7FFF00001000, 0, 8) == ALLOW
+
+
+ENDING_SCRIPTS = {*ERRORS, *seccomp.TOLD.values(), 101, 165} - {*seccomp.SCRIPT_PLAIN.values()}
+SCRIPT_ZYGOTE, _ = seccomp.build(zygote=True, table=seccomp.SCRIPT)
+
+
+@pytest.mark.parametrize("number", sorted(ENDING_SCRIPTS))
+def test_a_warm_script_is_ended_by_all_that_is_not_allowed(number: int) -> None:
+    assert call(SCRIPT_ZYGOTE, number, 17, 2, 3, 4, 5, 6) == KILL
 
 
 @FILTERS
@@ -99,10 +147,11 @@ READING = {"O_RDONLY": 0, "O_CLOEXEC": 0o2000000, "O_DIRECTORY": 0o200000, "O_NO
 
 @FILTERS
 @pytest.mark.parametrize("name", WRITING)
-def test_opening_to_write_is_killed(program: bytes, name: str) -> None:
+def test_opening_to_write_is_refused(program: bytes, name: str) -> None:
     for other in READING.values():
-        assert call(program, OPENAT, 0, 0, WRITING[name] | other) == KILL
-    assert call(program, OPENAT, 0, 0, 0o20000000) == KILL  # O_TMPFILE without O_DIRECTORY
+        assert call(program, OPENAT, 0, 0, WRITING[name] | other) == EACCES
+        assert call(SCRIPT_ZYGOTE, OPENAT, 0, 0, WRITING[name] | other) == KILL
+    assert call(program, OPENAT, 0, 0, 0o20000000) == EACCES  # O_TMPFILE without O_DIRECTORY
 
 
 @FILTERS
@@ -120,7 +169,8 @@ def test_only_harmless_ioctl_and_fcntl_commands_are_allowed(program: bytes, comm
 
 @FILTERS
 def test_faking_a_terminal_input_is_killed(program: bytes) -> None:
-    assert call(program, IOCTL, 0, 0x5412) == KILL  # TIOCSTI
+    assert call(program, IOCTL, 0, 0x5412) == END[program]  # TIOCSTI
+    assert call(program, IOCTL, 0, 0x5413) == ENOTTY  # TIOCGWINSZ
 
 
 @FILTERS
@@ -131,16 +181,23 @@ def test_a_signal_to_a_thread_is_refused(program: bytes) -> None:
 @FILTERS
 def test_a_process_may_ask_for_its_own_limits_only(program: bytes) -> None:
     assert call(program, PRLIMIT64, 0, 7, 0, 0x7FFF00001000) == ALLOW
-    assert call(program, PRLIMIT64, 0, 7, 0x7FFF00002000, 0) == KILL  # sets one
-    assert call(program, PRLIMIT64, 0, 7, 1 << 32, 0) == KILL
-    assert call(program, PRLIMIT64, 1, 7, 0, 0x7FFF00001000) == KILL  # the zygote's
-    assert call(program, PRLIMIT64, 1 << 32, 7, 0, 0) == KILL
+    assert call(program, PRLIMIT64, 0, 7, 0x7FFF00002000, 0) == EPERM  # sets one
+    assert call(program, PRLIMIT64, 0, 7, 1 << 32, 0) == EPERM
+    assert call(program, PRLIMIT64, 1, 7, 0, 0x7FFF00001000) == END[program]  # the zygote's
+    assert call(program, PRLIMIT64, 1 << 32, 7, 0, 0) == END[program]
+
+
+@FILTERS
+def test_the_size_of_the_stack_is_set_without_effect(program: bytes) -> None:
+    assert call(program, PRLIMIT64, 0, 3, 0x7FFF00002000, 0) == NO_EFFECT
+    assert call(program, PRLIMIT64, 0, 3, 0x7FFF00002000, 0x7FFF00001000) == EPERM
+    assert call(SCRIPT_ZYGOTE, PRLIMIT64, 0, 3, 0x7FFF00002000, 0, 0, 6) == KILL
 
 
 def test_a_filter_without_its_capability_allows_nothing_privileged_by_accident() -> None:
     """Should the patching fail, zero would be the capability: the core must patch all of it."""
     program, patches = seccomp.build(zygote=True)
-    assert call(program, PRLIMIT64, 1, 0, 1, 0, 0, CAPABILITY) == KILL
+    assert call(program, PRLIMIT64, 1, 0, 1, 0, 0, CAPABILITY) == TRAP
     code = list(struct.iter_unpack("<HBBI", program))
     compared = [at for at in range(1, len(code)) if code[at - 1] == (0x20, 0, 0, 56)]
     assert sorted(patches) == compared  # the low word of the sixth argument, wherever it is read

@@ -114,7 +114,13 @@ uint32_t kill_leftovers(void);
 PyObject *prepare(PyObject *module, PyObject *ignored);
 PyObject *address_space(PyObject *module, PyObject *ignored);
 PyObject *serve(PyObject *module, PyObject *address_space_in_use);
+int in_child(void);
+_Noreturn void end_with(const void *result, size_t size);
 PyObject *emit(PyObject *module, PyObject *data);
+
+/* refusals.c */
+PyObject *watch_refusals(PyObject *module, PyObject *ignored);
+PyObject *refused(PyObject *module, PyObject *ignored);
 
 /* scripts.c */
 PyObject *prepare_scripts(PyObject *module, PyObject *path);
@@ -132,6 +138,7 @@ enum {
     SAW_CLOCK = 4,
     SAW_TAMPERING = 8,
     SAW_IDENTITY = 16, /* a hash, an address, a number of the process */
+    SAW_REFUSAL = 32,  /* a call that the filter refused (refusals.c) */
 };
 enum { NATURAL, ROTATED, REVERSED, SHUFFLED };
 extern unsigned seen;

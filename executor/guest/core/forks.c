@@ -30,19 +30,27 @@ static void become_child(const int *pipe_fds, unsigned cpu_s, uint64_t memory)
     wipe_capability();
 }
 
-PyObject *emit(PyObject *module, PyObject *data)
+int in_child(void) { return result_fd >= 0; }
+
+/* Send the child's result and end the child. */
+_Noreturn void end_with(const void *result, size_t length)
 {
     unsigned char head[12];
+    uint32_t size = (uint32_t)length;
+    memcpy(head, &nonce, 8);
+    memcpy(head + 8, &size, 4);
+    struct iovec parts[2] = {{head, sizeof head}, {(void *)result, size}};
+    write_parts(result_fd, parts, size ? 2 : 1);
+    _exit(0);
+}
+
+PyObject *emit(PyObject *module, PyObject *data)
+{
     if (!PyBytes_CheckExact(data)) {
         PyErr_SetString(PyExc_TypeError, "emit: bytes expected");
         return NULL;
     }
-    uint32_t size = (uint32_t)PyBytes_GET_SIZE(data);
-    memcpy(head, &nonce, 8);
-    memcpy(head + 8, &size, 4);
-    struct iovec parts[2] = {{head, sizeof head}, {PyBytes_AS_STRING(data), size}};
-    write_parts(result_fd, parts, size ? 2 : 1);
-    _exit(0);
+    end_with(PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data));
 }
 
 /* ---- the zygote ------------------------------------------------------------------------------ */

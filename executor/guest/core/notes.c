@@ -105,7 +105,7 @@ PyObject *show_order(PyObject *module, PyObject *order)
     if (order_shown == SHUFFLED && !shuffle_key)
         syscall(SYS_getrandom, &shuffle_key, sizeof shuffle_key, 0);
     shift_clocks();
-    seen &= SAW_TAMPERING;
+    seen &= SAW_TAMPERING | SAW_REFUSAL;
     Py_RETURN_NONE;
 }
 
