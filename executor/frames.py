@@ -223,7 +223,8 @@ def decode_result(data: bytes, expected: int) -> Result | None:
     if data[0] & _REFUSAL:
         if len(data) < at + _REFUSED.size:
             return None
-        refusal = Refusal(*_REFUSED.unpack_from(data, at), ended)
+        call, line = _REFUSED.unpack_from(data, at)
+        refusal = Refusal(call, line, ended)
         at += _REFUSED.size
     elif ended:
         return None

@@ -30,7 +30,7 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
     if isinstance(settings, NsjailSettings):
         from executor.backends.nsjail import NsjailBackend  # noqa: PLC0415
 
-        return NsjailBackend(limits)
+        return NsjailBackend(limits, settings)
     if isinstance(settings, ProcessSettings):
         from executor.backends.process import ProcessBackend  # noqa: PLC0415
 

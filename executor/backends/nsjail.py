@@ -14,6 +14,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from nsjail import Exe, IdMap, MountPt, NsJailConfig
 from nsjail.enums import LogLevel, RLimitType
@@ -54,6 +55,7 @@ from executor.backends.script_frames import (
     script_result,
 )
 from executor.backends.script_image import DEVICES
+from executor.backends.settings import NsjailSettings
 from executor.errors import BackendUnavailable, ProtocolError
 from executor.interpreter import INTERPRETER
 from executor.models import Limits, Script, ScriptResult
@@ -74,7 +76,12 @@ _SCRIPT_ENVIRONMENT = (
 
 _JAIL_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
 """Of warm jails, in their own user namespace: to make namespaces and mounts for each script, and to
-take away what is left. Scripts have none."""
+take away what is left. Scripts have none. Guests that reset their processes begin with them, too:
+they unmount the procfs that they alone keep, and give all up before they are ready."""
+
+_PROC = "/tmp"
+_SLOTS = [f"proc={_PROC}"]
+"""Options of a zygote that resets its processes."""
 
 
 class NsjailBackend:
@@ -85,8 +92,10 @@ class NsjailBackend:
     isolated = True
     interpreter = INTERPRETER
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, settings: NsjailSettings | None = None) -> None:
         self._limits = limits
+        self._wanted = (settings or NsjailSettings()).process_reuse
+        self.process_reuse: Literal["reset", "fork"] = "fork"
         self._image: GuestImage | None = None
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
@@ -104,6 +113,35 @@ class NsjailBackend:
         if self._image.accelerated:
             self.kinds = VERIFY_KINDS | {"script"}
         self.warnings = tuple(self._weaknesses())
+        await self._choose_reuse()
+
+    async def _choose_reuse(self) -> None:
+        """Find out whether guests can be put back after a run, if that is wanted."""
+        if self._wanted == "fork":
+            return
+        missing = await self._try_slots()
+        if not missing:
+            self.process_reuse = "reset"
+        elif self._wanted == "reset":
+            raise BackendUnavailable(f"processes cannot be reset here: {missing}")
+        else:
+            self._warn(f"each run takes a new process, since none can be reset here: {missing}")
+
+    async def _try_slots(self) -> str:
+        """Why guests cannot be put back here, or nothing."""
+        assert self._image is not None
+        if not self._image.accelerated:
+            return "that takes the compiled core"
+        role = Role("bare", 0, 0)
+        group = self._make_group("trial")
+        config = _verify_config(self._image, role, [*_SLOTS, "trial=1"])
+        _limit_processes(config, _GUEST_PROCESSES)
+        try:
+            guest = await self._start(config, group)
+        except BackendUnavailable as error:
+            return str(error)
+        await guest.close()
+        return ""
 
     def _weaknesses(self) -> list[str]:
         told = []
@@ -159,10 +197,13 @@ class NsjailBackend:
         config = (
             _warm_script_config(self._image, self._limits)
             if role.kind == "script"
-            else _verify_config(self._image, role)
+            else _verify_config(self._image, role, self._slot_options(role))
         )
         _limit_processes(config, _GUEST_PROCESSES)
         return config
+
+    def _slot_options(self, role: Role) -> list[str]:
+        return _SLOTS if self.process_reuse == "reset" and role.kind != "parser" else []
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script in a warm jail; in a new one if that fails."""
@@ -220,8 +261,8 @@ class NsjailBackend:
             self._image = None
 
 
-def _verify_config(image: GuestImage, role: Role) -> NsJailConfig:
-    options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
+def _verify_config(image: GuestImage, role: Role, slots: Sequence[str]) -> NsJailConfig:
+    options = ["root=/guest", "locked=1", f"token=guest-{role.number}", *slots]
     if role.kind == "lib":
         options.append("preload=" + ",".join(PRELOAD))
     entry = "parser" if role.kind == "parser" else "zygote"
@@ -230,6 +271,11 @@ def _verify_config(image: GuestImage, role: Role) -> NsJailConfig:
     config.envar = _guest_environment(image, role)
     config.rlimit_fsize = 1  # MiB; for its log on descriptor 2, which children do not have
     config.mount += _hidden_modules(image)
+    if slots:
+        config.mount.append(MountPt(dst=_PROC, fstype="proc", rw=False, nosuid=True, nodev=True))
+        config.cap = _JAIL_CAPABILITIES
+        # Else the kernel writes into the memory of a process when it moves to another core.
+        config.envar.append("GLIBC_TUNABLES=glibc.pthread.rseq=0")
     config.exec_bin = Exe(path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options])
     return config
 

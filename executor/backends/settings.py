@@ -9,6 +9,8 @@ from pydantic import Field
 
 from executor.models import Model
 
+ProcessReuse = Literal["auto", "fork", "reset"]
+
 DEFAULT_GUEST_IMAGE = "absolute-zero-guest:latest"
 """The image that ``sandbox_images/guest`` builds."""
 
@@ -21,6 +23,13 @@ class NsjailSettings(Model):
     """Jails made by nsjail, on this machine."""
 
     name: Literal["nsjail"] = "nsjail"
+    process_reuse: ProcessReuse = Field(
+        default_factory=lambda: os.environ.get("EXECUTOR_PROCESS_REUSE", "fork"),
+        validate_default=True,
+    )
+    """``reset``: a run's process is put back to what it was, byte for byte, and serves the next
+    run; ``fork``: each run has a new one; ``auto``: reset where the kernel has what it takes.
+    Default: ``$EXECUTOR_PROCESS_REUSE``, else ``fork``."""
 
 
 class ProcessSettings(Model):

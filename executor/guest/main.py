@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import sys
 
+TYPE_CHECKING = False  # typing is not for a guest
+if TYPE_CHECKING:
+    from executor.guest.zygote import Slots
+
+
+def _slots(options: dict[str, str]) -> Slots | None:
+    from executor.guest.zygote import Slots  # noqa: PLC0415
+
+    if "proc" not in options:
+        return None
+    return Slots(
+        options["proc"],
+        audit=int(options.get("audit", "0")),
+        costs=options.get("costs") == "1",
+        trial=options.get("trial") == "1",
+    )
+
 
 def main(arguments: list[str]) -> None:
     """Start the role that the host asked for."""
@@ -19,6 +36,7 @@ def main(arguments: list[str]) -> None:
             locked=options.get("locked") == "1",
             token=options.get("token", "guest"),
             root=package_root,
+            slots=_slots(options),
         )
     elif role == "script":
         from executor.guest import warm_script  # noqa: PLC0415

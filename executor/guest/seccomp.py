@@ -1,9 +1,9 @@
 """The system calls of warm guests, and the BPF program that enforces them.
 
 There is a table for the verify profile and one for warm scripts. One serves a zygote and its
-children: a call is plainly allowed, allowed with an argument
-check, or allowed only with the zygote's capability in its sixth argument (see ``core/lock.c``). Of all
-else the verify profile refuses
+children: a call is plainly allowed, allowed with an argument check, or allowed only with the
+zygote's capability in its sixth argument (see ``core/lock.c``). Of all else the verify profile
+refuses
 
 * what ordinary code tries, with the error that a kernel would give: importing a module, or writing
   a file, is no attack;
@@ -13,6 +13,9 @@ else the verify profile refuses
 
 Warm scripts are ended by all of it: the host runs them again, where they may do more. Linux on
 x86-64.
+
+A slot (see ``core/slots.c``) has a second filter, :func:`slot`: before any call that could leave a
+trace in the kernel it is stopped, and the call is not made.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ _X32_BIT = 0x40000000
 _ALLOW = 0x7FFF0000
 _KILL_PROCESS = 0x80000000
 _TRAP = 0x00030000
-"""SIGSYS for the handler of ``_core.c``, which finds the error to give here; 0: it ends the run."""
+"""SIGSYS for the handler of ``core/refusals.c``, which finds the error here; 0: it ends the run."""
 _ERROR = 0x00050000
 _EPERM, _ECHILD, _EACCES, _ENOTTY, _ENOSYS = 1, 10, 13, 25, 38
 _NO_EFFECT = _ERROR
+_TRACE = 0x7FF00000
 
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = (
     0x20,
@@ -38,6 +42,7 @@ _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = (
     0x45,
     0x06,
 )
+_AND, _IMMEDIATE = 0x54, 0x00
 
 PLAIN = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10,
@@ -60,6 +65,32 @@ SCRIPT_PLAIN = {"getgroups": 115, "getresuid": 118, "getresgid": 120}
 
 PRIVILEGED = {"clone": 56, "wait4": 61, "kill": 62, "pipe2": 293, "prlimit64": 302}
 """Calls that need the capability: only the zygote makes them."""
+
+SLOT_PRIVILEGED = {
+    "ptrace": 101, "setpgid": 109, "rt_sigtimedwait": 128, "prctl": 157, "seccomp": 317,
+    "userfaultfd": 323, "pidfd_open": 434, "pidfd_getfd": 438,
+}  # fmt: skip
+"""What the zygote does besides with its slots, and each of these before it runs anything."""
+
+MOVING_MEMORY = {"process_vm_readv": 310, "process_vm_writev": 311}
+"""Calls whose sixth argument is in use: the zygote's secret is in the first two."""
+
+FREE = {
+    "sched_yield": 24, "nanosleep": 35, "getpid": 39, "uname": 63, "gettimeofday": 96,
+    "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "getppid": 110,
+    "gettid": 186, "time": 201, "getrandom": 318,
+}  # fmt: skip
+"""Calls that a slot may make: they leave nothing behind in the kernel."""
+
+_STANDARD = {"read": 0, "write": 1}
+"""Free for descriptors 0 to 2, which are the null device."""
+_CLOCKS = {"clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230}
+_SHARED_CLOCKS = (0, 1, 4, 5, 6, 7, 11)
+"""Free for these: those of the process and its thread tell what earlier runs have used."""
+_FUTEX = 202
+_FUTEX_COMMAND = 0x7F
+_FREE_FUTEXES = (0, 1, 9, 10)  # wait and wake: nobody else is there
+_FIRST_OTHER_DESCRIPTOR = 3
 
 SCRIPT_PRIVILEGED = {"ftruncate": 77}
 """What the zygote of warm scripts does besides, with the file that a script is run from."""
@@ -116,6 +147,8 @@ _CLONE_VFORK, _CLONE_THREAD = 0x4000, 0x10000
 _WRITING = 0x1 | 0x2 | 0x40 | 0x200 | 0x400000  # O_WRONLY O_RDWR O_CREAT O_TRUNC O_TMPFILE
 _IOCTLS = (0x5401, 0x5451)  # TCGETS and FIOCLEX, which open() makes
 # TIOCGPGRP TIOCGWINSZ FIONREAD FIONCLEX: refused for pipes, or a matter of the child's own
+_SLOT_IOCTLS = (0xC0606610, 0xC018AA3F, 0xC020AA00, 0xC018AA06)
+"""``PAGEMAP_SCAN``, ``UFFDIO_API``, ``UFFDIO_REGISTER``, ``UFFDIO_WRITEPROTECT``: the zygote's."""
 _SCRIPT_IOCTLS = (*_IOCTLS, 0x540F, 0x5413, 0x541B, 0x5450)
 _FCNTLS = (1, 2, 3, 1030)  # F_GETFD F_SETFD F_GETFL F_DUPFD_CLOEXEC
 _SCRIPT_FCNTLS = (*_FCNTLS, 0, 1032)  # F_DUPFD F_GETPIPE_SZ
@@ -123,7 +156,10 @@ _SCRIPT_FCNTLS = (*_FCNTLS, 0, 1032)  # F_DUPFD F_GETPIPE_SZ
 
 class Table:  # not a NamedTuple: importing typing would cost every guest memory
     """What a zygote and its children may call, and whether what they may not call is an error where
-    it can be (``lenient``) or ends them all the same."""
+    it can be (``lenient``) or ends them all the same.
+
+    ``own_ioctls`` and ``moving`` are for the zygote alone.
+    """
 
     def __init__(
         self,
@@ -133,12 +169,16 @@ class Table:  # not a NamedTuple: importing typing would cost every guest memory
         fcntls: tuple[int, ...],
         *,
         lenient: bool,
+        own_ioctls: tuple[int, ...] = (),
+        moving: tuple[int, ...] = (),
     ) -> None:
         self.plain = plain
         self.privileged = privileged
         self.ioctls = ioctls
         self.fcntls = fcntls
         self.lenient = lenient
+        self.own_ioctls = own_ioctls
+        self.moving = moving
 
     def errors(self) -> list[tuple[int, int]]:
         """The calls that get an error, and which."""
@@ -150,6 +190,16 @@ class Table:  # not a NamedTuple: importing typing would cost every guest memory
 # abort() raises its signal by tgkill; refused, it dies of SIGSEGV instead. A script that raises a
 # signal is killed, to be run again where it can.
 VERIFY = Table((*PLAIN.values(),), (*PRIVILEGED.values(),), _IOCTLS, _FCNTLS, lenient=True)
+SLOTS = Table(
+    VERIFY.plain,
+    (*VERIFY.privileged, *SLOT_PRIVILEGED.values()),
+    _IOCTLS,
+    _FCNTLS,
+    lenient=True,
+    own_ioctls=_SLOT_IOCTLS,
+    moving=(*MOVING_MEMORY.values(),),
+)
+"""Of a zygote that has slots, and of all its children."""
 SCRIPT = Table(
     (*PLAIN.values(), *SCRIPT_PLAIN.values()),
     (*PRIVILEGED.values(), *SCRIPT_PRIVILEGED.values()),
@@ -194,7 +244,8 @@ class _Program:
 
 def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, ...]]:
     """Return the filter and the instruction numbers that compare the low word of the capability
-    (the high word is compared two instructions later).
+    (the high word is compared two instructions later), or, if negative, of the place from which
+    memory is moved.
 
     With ``zygote`` false no call is open to a holder of the capability, and there is no handler to
     tell the host what was refused: the filter that the pure-Python core installs in each child.
@@ -209,6 +260,8 @@ def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, ...
     if zygote:
         for number in table.privileged:
             program.jump_if_equal(number, f"privileged {number}")
+        for number in table.moving:
+            program.jump_if_equal(number, "moving")
     else:
         program.jump_if_equal(_PRLIMIT64, "own limits")
     if table.lenient:
@@ -219,8 +272,49 @@ def build(*, zygote: bool, table: Table = VERIFY) -> tuple[bytes, tuple[int, ...
         program.jump_if_equal(number, label)
     _refuse(program, table)
     program.jump("kill")
-    patches = _checks(program, table, trap=zygote and table.lenient)
-    return program.assemble(), patches
+    moving = _moving_check(program) if zygote and table.moving else ()
+    own_ioctls = table.own_ioctls if zygote else ()
+    patches = _checks(program, table, trap=zygote and table.lenient, own_ioctls=own_ioctls)
+    return program.assemble(), (*patches, *moving)
+
+
+def slot() -> bytes:
+    """Return the filter that a slot has besides: what is not free stops it for its tracer."""
+    program = _Program()
+    program.add(_LOAD, 4)
+    program.add(_JUMP_EQUAL, _ARCHITECTURE, 1, 0)
+    program.add(_RETURN, _KILL_PROCESS)
+    program.add(_LOAD, 0)
+    for number in FREE.values():
+        program.jump_if_equal(number, "allow")
+    for numbers, label in (
+        (_STANDARD.values(), "standard"),
+        (_CLOCKS.values(), "clock"),
+        ((_FUTEX,), "futex"),
+    ):
+        for number in numbers:
+            program.jump_if_equal(number, label)
+    program.label("stop")
+    program.add(_RETURN, _TRACE)
+    program.label("standard")
+    program.add(_LOAD, _argument(0))
+    program.add(_JUMP_AT_LEAST, _FIRST_OTHER_DESCRIPTOR, 0, 1)
+    program.add(_RETURN, _TRACE)
+    program.jump("allow")
+    program.label("clock")
+    program.add(_LOAD, _argument(0))
+    for clock in _SHARED_CLOCKS:
+        program.jump_if_equal(clock, "allow")
+    program.add(_RETURN, _TRACE)
+    program.label("futex")
+    program.add(_LOAD, _argument(1))
+    program.add(_AND, _FUTEX_COMMAND)
+    for command in _FREE_FUTEXES:
+        program.jump_if_equal(command, "allow")
+    program.add(_RETURN, _TRACE)
+    program.label("allow")
+    program.add(_RETURN, _ALLOW)
+    return program.assemble()
 
 
 def _refuse(program: _Program, table: Table) -> None:
@@ -261,7 +355,9 @@ def shield() -> bytes:
     return program.assemble()
 
 
-def _checks(program: _Program, table: Table, *, trap: bool) -> tuple[int, ...]:
+def _checks(
+    program: _Program, table: Table, *, trap: bool, own_ioctls: tuple[int, ...]
+) -> tuple[int, ...]:
     """What depends on arguments, and the ends of all ways; the places of the capability."""
     lenient = table.lenient
     program.label("open")
@@ -277,9 +373,14 @@ def _checks(program: _Program, table: Table, *, trap: bool) -> tuple[int, ...]:
         program.add(_LOAD, _argument(1))
         for command in commands:
             program.jump_if_equal(command, "allow")
+        for command in own_ioctls if label == "ioctl" else ():
+            program.jump_if_equal(command, "own ioctl")
         program.jump_if_equal(_TIOCSTI, "kill")
         program.jump(f"error {error}" if lenient else "kill")
     patches = _privileged_checks(program, table)
+    if own_ioctls:
+        program.label("own ioctl")
+        patches = (*patches, _capability_check(program, "kill"))
     if lenient:
         _handler_check(program)
         _clone_check(program)
@@ -364,11 +465,22 @@ def _privileged_checks(program: _Program, table: Table) -> tuple[int, ...]:
     return tuple(patches)
 
 
-def _capability_check(program: _Program, otherwise: str) -> int:
-    """Allow if the sixth argument is the capability; returns the number of the low comparison."""
-    program.add(_LOAD, _argument(5))
+def _moving_check(program: _Program) -> tuple[int, int]:
+    """Allow if the first argument has the high word of the capability, where the kernel looks at
+    the low one only, and the second is the secret place."""
+    program.label("moving")
+    low = program.add(_IMMEDIATE, 0)  # what is written here says nothing
+    program.add(_LOAD, _argument(0, high=True))
+    program.add(_JUMP_EQUAL, 0, 1, 0)
+    program.add(_RETURN, _KILL_PROCESS)
+    return low, -_capability_check(program, "kill", argument=1)
+
+
+def _capability_check(program: _Program, otherwise: str, argument: int = 5) -> int:
+    """Allow if the argument is the secret; returns the number of the low comparison."""
+    program.add(_LOAD, _argument(argument))
     low = program.add(_JUMP_EQUAL, 0, 0, 3)
-    program.add(_LOAD, _argument(5, high=True))
+    program.add(_LOAD, _argument(argument, high=True))
     program.add(_JUMP_EQUAL, 0, 0, 1)
     program.add(_RETURN, _ALLOW)
     program.jump(otherwise)

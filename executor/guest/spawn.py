@@ -153,6 +153,24 @@ def confine(_filter: bytes) -> None:
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
+def take_proc(_path: str) -> None:
+    """Slots are not to be had without the compiled core; the host does not ask for them."""
+    raise OSError("no slots without the compiled core")
+
+
+def prepare_slots() -> None:
+    """See :func:`take_proc`."""
+
+
+def use_slots(_filter: bytes, _audit: int, _costs: bool) -> None:
+    """See :func:`take_proc`."""
+
+
+def try_slots(_body: bytes) -> tuple[int, int, bytes] | None:
+    """See :func:`take_proc`."""
+    return None
+
+
 def serve(base: int) -> tuple[int, int, bytes]:
     """Answer the host's jobs for ever. Returns only in the children: flags, output bytes, body."""
     source = Input()

@@ -66,18 +66,39 @@ def f(text, numbers):
 _REHEARSALS = 40  # enough for the interpreter to specialize all of the harness's bytecode
 
 
-def _rehearse() -> None:
-    """Run jobs of our own, so that what every child would change in its first run is changed."""
+def _sample_job() -> bytes:
     code = marshal.dumps(compile(_SAMPLE, "<program>", "exec"))
     arguments = marshal.dumps((("ab1cab", [1, 2, 3]), {}), 2)
     call = bytes((program.VALUES,)) + len(arguments).to_bytes(4, "little") + arguments
-    body = len(code).to_bytes(4, "little") + code + (1).to_bytes(2, "little") + call
+    return len(code).to_bytes(4, "little") + code + (1).to_bytes(2, "little") + call
+
+
+def _rehearse(body: bytes) -> None:
+    """Run jobs of our own, so that what every child would change in its first run is changed."""
     for _ in range(_REHEARSALS):
         program.run(core, body, 0, 1 << 20)
 
 
-def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
+class Slots:
+    """How to use slots (see ``core/slots.c``)."""
+
+    def __init__(self, proc: str, audit: int, costs: bool, trial: bool) -> None:
+        self.proc = proc
+        """Where a procfs is mounted that nobody else is to see."""
+        self.audit = audit
+        """After every how many runs all memory of a slot is compared; 0: never."""
+        self.costs = costs
+        """Whether to tell at the end what the steps have cost."""
+        self.trial = trial
+        """Only find out whether slots work here."""
+
+
+def serve(
+    *, preload: list[str], locked: bool, token: str, root: str, slots: Slots | None = None
+) -> None:
     """Warm up, lock down, say that we are ready, and serve until the host closes descriptor 0."""
+    if slots:
+        core.take_proc(slots.proc)
     _scrub_environment(token.encode())
     _restore_site_names()
     _signals()
@@ -87,9 +108,12 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
     core.huge_text()
     core.watch_sources(surroundings.quiet_code())
     surroundings.find_directories()
+    if slots:
+        core.prepare_slots()
     base = core.address_space()
     sys.path[:] = [entry for entry in sys.path if entry != root]
-    _rehearse()
+    sample = _sample_job()
+    _rehearse(sample)
     core.watch_names(names.watched())
     gc.collect()
     surroundings.scatter()
@@ -100,7 +124,13 @@ def serve(*, preload: list[str], locked: bool, token: str, root: str) -> None:
         del sys.modules[name]  # nothing that a program needs to find
     if locked:
         core.watch_refusals()
-        core.lock(*seccomp.build(zygote=True))
-    write(READY)
-    flags, output, body = core.serve(base)
+        core.lock(*seccomp.build(zygote=True, table=seccomp.SLOTS if slots else seccomp.VERIFY))
+    job = None
+    if slots:
+        core.use_slots(seccomp.slot(), slots.audit, slots.costs)
+        job = core.try_slots(sample) if slots.trial else None
+    if job is None:
+        write(READY)
+        job = core.serve(base)
+    flags, output, body = job
     core.emit(program.run(core, body, flags, output))

@@ -84,7 +84,10 @@ struct report {
 /* lock.c */
 extern volatile uint64_t capability;
 extern uint64_t nonce_state;
+extern struct iovec *vectors;
 long privileged(long number, long a, long b, long c, long d, long e);
+long move_memory(long number, long pid, size_t locals, size_t remotes);
+int prepare_vectors(void);
 void wipe_capability(void);
 void limit(int resource, uint64_t value);
 PyObject *lock_down(PyObject *module, PyObject *args);
@@ -106,8 +109,13 @@ uint32_t next_frame(void);
 void hold_reply(const struct report *report, uint32_t result_size);
 void drop_frame(uint32_t size);
 void keep_body(const unsigned char *data, size_t size);
+void forget_body(void);
+int frame_is_here(void);
+int host_is_gone(void);
 
 /* forks.c */
+extern int null_fd;
+uint64_t next_nonce(void);
 void fill_report(struct report *report, long pid, enum outcome outcome, int status,
                  const struct rusage *usage, uint64_t wall_us);
 uint32_t kill_leftovers(void);
@@ -121,6 +129,20 @@ PyObject *emit(PyObject *module, PyObject *data);
 /* refusals.c */
 PyObject *watch_refusals(PyObject *module, PyObject *ignored);
 PyObject *refused(PyObject *module, PyObject *ignored);
+
+/* slots.c */
+int run_in_slot(const struct job *job, const unsigned char *data, size_t body_size,
+                struct report *report, uint32_t *size);
+PyObject *make_slots(void);
+int drop_slots(void);
+int slots_in_use(void);
+int hand_over_if_slot(const void *result, size_t size);
+void unblock_signals(void);
+void tell_costs(void);
+PyObject *take_proc(PyObject *module, PyObject *path);
+PyObject *prepare_slots(PyObject *module, PyObject *ignored);
+PyObject *use_slots(PyObject *module, PyObject *args);
+PyObject *try_slots(PyObject *module, PyObject *body_object);
 
 /* scripts.c */
 PyObject *prepare_scripts(PyObject *module, PyObject *path);

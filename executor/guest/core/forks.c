@@ -2,10 +2,10 @@
 #include "core.h"
 
 static uint64_t nonce;
-static int null_fd = -1;
+int null_fd = -1;
 static int result_fd = -1;
 
-static uint64_t next_nonce(void)
+uint64_t next_nonce(void)
 {
     /* splitmix64 */
     uint64_t z = (nonce_state += 0x9E3779B97F4A7C15u);
@@ -18,23 +18,25 @@ static uint64_t next_nonce(void)
 
 static void become_child(const int *pipe_fds, unsigned cpu_s, uint64_t memory)
 {
-    close(pipe_fds[0]);
     for (int fd = 0; fd < 3; fd++)
         dup2(null_fd, fd);
-    close(null_fd);
+    result_fd = dup2(pipe_fds[1], 3);
+    syscall(SYS_close_range, 4, ~0u, 0);
+    if (slots_in_use())
+        unblock_signals();
     limit(RLIMIT_CPU, cpu_s);
     limit(RLIMIT_NPROC, 0);
     if (memory)
         limit(RLIMIT_AS, memory);
-    result_fd = pipe_fds[1];
     wipe_capability();
 }
 
 int in_child(void) { return result_fd >= 0; }
 
-/* Send the child's result and end the child. */
+/* Send the child's result and end the child. A slot is put back instead. */
 _Noreturn void end_with(const void *result, size_t length)
 {
+    hand_over_if_slot(result, length);
     unsigned char head[12];
     uint32_t size = (uint32_t)length;
     memcpy(head, &nonce, 8);
@@ -115,8 +117,15 @@ static enum outcome end_child(long pid, enum outcome outcome, int *status, struc
 
 uint32_t kill_leftovers(void)
 {
-    /* A child cannot fork; this proves it for every run: no child left means ECHILD. */
+    /* A child cannot fork; this proves it for every run: no child left means ECHILD. Slots are in
+     * process groups of their own. */
     uint32_t count = 0;
+    if (slots_in_use()) {
+        if (privileged(SYS_wait4, 0, 0, WNOHANG, 0, 0) == -ECHILD)
+            return 0;
+        count = 1;
+        drop_slots();
+    }
     for (;;) {
         long pid = privileged(SYS_wait4, -1, 0, WNOHANG, 0, 0);
         if (pid == -ECHILD)
@@ -177,7 +186,8 @@ static long run_job(const struct job *job, uint64_t base, struct report *report,
     return pid;
 }
 
-/* serve(base): answer the host's jobs for ever. Returns only in the children: (flags, output bytes,
+/* serve(base): answer the host's jobs for ever, in slots where there are any. Returns only in the
+ * children: (flags, output bytes,
  * the job's body). `base` is the address space of the bare interpreter. */
 PyObject *serve(PyObject *module, PyObject *address_space_in_use)
 {
@@ -185,6 +195,9 @@ PyObject *serve(PyObject *module, PyObject *address_space_in_use)
     if (PyErr_Occurred())
         return NULL;
     for (;;) {
+        PyObject *in_slot = make_slots();
+        if (in_slot)
+            return in_slot;
         uint32_t size = next_frame(), result_size = 0;
         struct job job;
         struct report report = {0};
@@ -192,10 +205,12 @@ PyObject *serve(PyObject *module, PyObject *address_space_in_use)
             _exit(1);
         memcpy(&job, input + 4, sizeof job);
         size_t body_size = size - sizeof job;
-        keep_body(input + 4 + sizeof job, body_size);
-        if (run_job(&job, base, &report, &result_size) == 0) {
-            return Py_BuildValue("(iIy#)", job.flags, job.output, (char *)body,
-                                 (Py_ssize_t)body_size);
+        const unsigned char *data = input + 4 + sizeof job;
+        if (!run_in_slot(&job, data, body_size, &report, &result_size)) {
+            keep_body(data, body_size);
+            if (run_job(&job, base, &report, &result_size) == 0)
+                return Py_BuildValue("(iIy#)", job.flags, job.output, (char *)body,
+                                     (Py_ssize_t)body_size);
         }
         drop_frame(size);
         report.number = job.number;

@@ -10,6 +10,31 @@ size_t held_used, held_capacity;
 unsigned char *body;
 static size_t body_used, body_capacity;
 
+/* Clear what a fork must not inherit of another job. */
+void forget_body(void)
+{
+    if (body_used)
+        memset(body, 0, body_used);
+    body_used = 0;
+}
+
+static short events_of_host(short wanted)
+{
+    struct pollfd host = {0, wanted, 0};
+    return poll(&host, 1, 0) > 0 ? host.revents : 0;
+}
+
+/* Whether there is something to do. */
+int frame_is_here(void)
+{
+    return input_used > 0 || events_of_host(POLLIN);
+}
+
+int host_is_gone(void)
+{
+    return (events_of_host(0) & (POLLHUP | POLLERR)) != 0;
+}
+
 uint64_t monotonic_us(void)
 {
     struct timespec now;
@@ -97,8 +122,10 @@ uint32_t next_frame(void)
         ssize_t got = read(0, input + input_used, input_capacity - input_used);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
+        if (got <= 0) {
+            tell_costs();
             _exit(0);
+        }
         input_used += (size_t)got;
     }
 }

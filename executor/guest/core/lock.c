@@ -4,6 +4,10 @@
 volatile uint64_t capability;
 uint64_t nonce_state;
 
+/* Two times 1,024 parts of memory, for move_memory(), at an address that only the zygote knows. */
+struct iovec *vectors;
+#define VECTORS_SIZE (2 * 1024 * sizeof(struct iovec))
+
 long privileged(long number, long a, long b, long c, long d, long e)
 {
     register long r10 __asm__("r10") = d;
@@ -17,9 +21,42 @@ long privileged(long number, long a, long b, long c, long d, long e)
     return result;
 }
 
+/* process_vm_readv() and process_vm_writev(), whose six arguments are all used: the capability's high
+ * word goes where the kernel reads no number of a process, and `vectors` is the other part. */
+long move_memory(long number, long pid, size_t locals, size_t remotes)
+{
+    register uint64_t rdi __asm__("rdi") = (capability & ~0xFFFFFFFFull) | (uint32_t)pid;
+    register long r10 __asm__("r10") = (long)(vectors + 1024);
+    register size_t r8 __asm__("r8") = remotes;
+    register long r9 __asm__("r9") = 0;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result), "+r"(rdi)
+                     : "0"(number), "S"(vectors), "d"(locals), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+/* Forks do not get the memory either. */
+int prepare_vectors(void)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    for (int i = 0; i < 16; i++) {
+        uintptr_t place;
+        if (getrandom(&place, sizeof place, 0) != sizeof place)
+            return -1;
+        place = (place & (((uintptr_t)1 << 46) - 1)) & ~(uintptr_t)4095;
+        vectors = mmap((void *)place, VECTORS_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (vectors != MAP_FAILED)
+            return madvise(vectors, VECTORS_SIZE, MADV_DONTFORK);
+    }
+    return -1;
+}
+
 void wipe_capability(void)
 {
     capability = 0;
+    vectors = NULL;
     privileged(SYS_getpid, 0, 0, 0, 0, 0); /* leaves 0 in the register that carried it */
 }
 
@@ -29,9 +66,10 @@ void limit(int resource, uint64_t value)
     privileged(SYS_prlimit64, 0, resource, (long)&both, 0, 0);
 }
 
-/* lock(filter, patches): no new privileges, not dumpable, and the filter, with the capability's low
- * word written at each instruction number of `patches` and its high word two instructions later. No
- * copy of the capability remains outside `capability`. */
+/* lock(filter, patches): no new privileges, not dumpable, and the filter, with the low word of a
+ * secret written at each instruction number of `patches` and its high word two instructions later: of
+ * the capability, or where the number is negative of the address of `vectors`. No copy of the
+ * capability remains outside `capability`. */
 PyObject *lock_down(PyObject *module, PyObject *args)
 {
     Py_buffer source;
@@ -52,14 +90,16 @@ PyObject *lock_down(PyObject *module, PyObject *args)
     memcpy(filter, source.buf, (size_t)source.len);
     PyBuffer_Release(&source);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(patches); i++) {
-        size_t low = PyLong_AsSize_t(PyTuple_GET_ITEM(patches, i));
+        Py_ssize_t patch = PyLong_AsSsize_t(PyTuple_GET_ITEM(patches, i));
+        size_t low = (size_t)(patch < 0 ? -patch : patch);
+        uint64_t secret = patch < 0 ? (uintptr_t)vectors : fresh[0];
         if (low >= count || count - low < 3) {
             free(filter);
             PyErr_SetString(PyExc_ValueError, "lock: patch outside the filter");
             return NULL;
         }
-        filter[low].k = (uint32_t)fresh[0];
-        filter[low + 2].k = (uint32_t)(fresh[0] >> 32);
+        filter[low].k = (uint32_t)secret;
+        filter[low + 2].k = (uint32_t)(secret >> 32);
     }
     struct sock_fprog program = {(unsigned short)count, filter};
     long failed = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
