@@ -158,17 +158,17 @@ CALL = (41).to_bytes(2, "little") + (7).to_bytes(4, "little")
 
 
 def test_a_refusal_is_read() -> None:
-    told = decode_result(bytes((16 | 1,)) + CALL + RECORD, 1)
+    told = decode_result(bytes((32 | 1,)) + CALL + RECORD, 1)
     assert told == Result(Source.HASH_ORDER, False, Refusal(41, 7, False), [(Kind.VALUE, b"v")])
-    assert decode_result(bytes((16 | 32,)) + CALL, 3) == Result(
+    assert decode_result(bytes((32 | 64,)) + CALL, 3) == Result(
         Source(0), False, Refusal(41, 7, True), []
     )
 
 
 @pytest.mark.parametrize(
     "data",
-    [bytes((16,)), bytes((16,)) + CALL[:5], bytes((16,)) + CALL, bytes((32,)),
-     bytes((32,)) + RECORD,      bytes((16 | 32,)) + CALL + RECORD, bytes((64,)) + RECORD],
+    [bytes((32,)), bytes((32,)) + CALL[:5], bytes((32,)) + CALL, bytes((64,)),
+     bytes((64,)) + RECORD, bytes((32 | 64,)) + CALL + RECORD, bytes((128,)) + RECORD],
     ids=["no call", "half a call", "no record", "an end", "an end of none", "a value", "more bits"],
 )  # fmt: skip
 def test_what_no_encoder_writes_is_no_result(data: bytes) -> None:
