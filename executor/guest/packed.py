@@ -343,7 +343,7 @@ def _has_ended(pid: int) -> bool:
     return True
 
 
-_HASH_ORDER, _ALL_SOURCES = 1, 7
+_HASH_ORDER, _IDENTITY, _ALL_SOURCES = 1, 16, 1 | 2 | 4 | 16
 
 
 def _words(text: str) -> frozenset[str]:
@@ -362,9 +362,11 @@ _REACHING = _words(
     attrgetter compile eval exec getattr globals locals methodcaller open setattr vars
     __base__ __bases__ __builtins__ __class__ __dict__ __globals__ __import__ __loader__ __mro__
     __spec__ __subclasses__ cr_frame f_back f_builtins f_globals gi_frame tb_frame
+    now today utcnow
     """
 )
-"""Names by which a program may get at anything."""
+"""Names by which a program may get at anything, or at the clock by an argument's type."""
+_SHOWS_IDENTITY = _words("ascii hash id repr __hash__ __repr__ __str__")
 _MAKES_SETS = _words("frozenset hash set KeysView MutableSet Set")
 _MAKES_SETS_BY_OPERATORS = _words("keys items")
 _SET_OPCODES = ("BUILD_SET", "SET_ADD", "SET_UPDATE")
@@ -404,6 +406,8 @@ class Shape:
             found = _HASH_ORDER
         elif not self._operators.isdisjoint(operations):
             found = 0 if _MAKES_SETS_BY_OPERATORS.isdisjoint(names) else _HASH_ORDER
+        if not _SHOWS_IDENTITY.isdisjoint(names):
+            found |= _IDENTITY
         for constant in code.co_consts:
             if type(constant) is frozenset:
                 found |= _HASH_ORDER

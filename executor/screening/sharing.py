@@ -64,14 +64,15 @@ attributes."""
 
 _REFUSED_ATTRIBUTES = _words(
     """
-    ag_await ag_code ag_frame ag_running ag_suspended cr_await cr_code cr_frame cr_origin
+    ag_await ag_code ag_frame ag_running ag_suspended args cr_await cr_code cr_frame cr_origin
     cr_running cr_suspended f_back f_builtins f_code f_globals f_lasti f_lineno f_locals f_trace
     f_trace_lines f_trace_opcodes gi_code gi_frame gi_running gi_suspended gi_yieldfrom mro obj
     strptime tb_frame tb_lasti tb_lineno tb_next
     """
 )
 """Attributes without underscores that lead from a builtin object to the interpreter's. ``obj`` of
-an ``AttributeError`` is the object that was asked, which may be the library's; ``strptime`` keeps
+an ``AttributeError`` is the object that was asked, which may be the library's, and ``args`` of an
+exception of decimal numbers has classes in it; ``strptime`` keeps
 its formats in a cache, by an ``__eq__`` and ``__hash__`` that may be the program's."""
 
 _DEFINABLE = _words(
@@ -97,7 +98,15 @@ _LOADABLE = _words(
     """
 )
 """Special attributes that may be read. Not ``__eq__`` nor ``__hash__``: on ``object`` they tell
-identity and address."""
+identity and address. ``__new__``, which may be a function of the library, may only be called."""
+
+_LIBRARY_PRIVATE = _words(
+    """
+    _abc_impl _add _denominator _div _divmod _floordiv _from_coprime_ints _keep_positive _mod _mul
+    _numerator _operator_fallbacks _richcmp _sub
+    """
+)
+"""Private names of objects that a program may hold: writable, and shared in the case of methods."""
 
 _IMPLICIT = _words("__annotations__ __classcell__ __future__ __module__ __qualname__")
 """Special names in the code of annotations, class bodies and imports, but not in expressions."""
@@ -239,7 +248,7 @@ def may_share_process(code: CodeType, source: str) -> bool:
     if not (operations <= _OPCODES and special <= _KNOWN_SPECIAL):
         return False
     if (
-        not special
+        not any(name.startswith("_") for name in names)
         and operations.isdisjoint(_NEEDS_TREE_OPCODES)
         and names.isdisjoint(_NEEDS_TREE_NAMES)
     ):
@@ -287,6 +296,7 @@ class _Program:
 
     def __init__(self, tree: ast.Module, names: set[str]) -> None:
         self.names = names
+        self.own = _own_names(tree)
         self.parents: dict[ast.AST, ast.AST] = {}
         self.has_class = False
         for parent in ast.walk(tree):
@@ -295,13 +305,14 @@ class _Program:
             self.has_class |= isinstance(parent, ast.ClassDef)
         self.body = tree.body
         self.origins: dict[str, _Origin] = {}
-        self.annotations = _annotation_nodes(tree)
+        self.annotations: frozenset[ast.AST] = frozenset()
 
     def is_isolated(self) -> bool:
         """Whether every node is harmless."""
         for statement in self.body:
             if isinstance(statement, (ast.Import, ast.ImportFrom)) and not self._bind(statement):
                 return False
+        self.annotations = _annotation_nodes(self)
         for node, parent in self.parents.items():
             check = _CHECKS.get(type(node))
             if (check and not check(self, node, parent)) or _rebinds_exception(node):
@@ -317,6 +328,14 @@ class _Program:
                 return False
             self.origins[bound] = origin
         return True
+
+    def is_in_function(self, node: ast.AST) -> bool:
+        """Whether a node is part of a function, in a class or not."""
+        while (parent := self.parents.get(node)) is not None:
+            if isinstance(parent, ast.FunctionDef):
+                return True
+            node = parent
+        return False
 
     def resolve(self, node: ast.AST) -> _Origin | None:
         """The library object that ``name`` or ``module.name`` stands for."""
@@ -348,14 +367,89 @@ def _use_of(module: str, name: str) -> str | None:
     return next((use for use in _Library._fields if name in getattr(library, use)), None)
 
 
-def _annotation_nodes(tree: ast.Module) -> frozenset[ast.AST]:
-    """All nodes of annotations that are never evaluated, or evaluated before ``f`` is called.
+class _Own(NamedTuple):
+    """Names that the program binds."""
+
+    all: frozenset[str]
+    classes: frozenset[str]
+    """Of plain classes, and of nothing else."""
+    attributes: frozenset[str]
+    """Defined in the body of a class, or set on the first parameter of a method."""
+
+
+def _own_names(tree: ast.Module) -> _Own:
+    others: set[str] = set()
+    classes: set[str] = set()
+    attributes: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            plain = not (node.decorator_list or node.keywords)
+            (classes if plain else others).add(node.name)
+            for member in node.body:
+                attributes |= _defined_by(member)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            others.add(node.id)
+        elif isinstance(node, ast.alias):
+            others.add(node.asname or node.name)
+        else:
+            fields = (getattr(node, field, None) for field in ("name", "rest", "arg"))
+            others |= {name for name in fields if isinstance(name, str)}
+    return _Own(frozenset(others | classes), frozenset(classes - others), frozenset(attributes))
+
+
+def _defined_by(member: ast.stmt) -> set[str]:
+    """The attributes that a statement in the body of a class defines."""
+    if isinstance(member, ast.FunctionDef):
+        parameters = [*member.args.posonlyargs, *member.args.args]
+        first = parameters[0].arg if parameters else None
+        return {member.name} | {
+            node.attr
+            for node in ast.walk(member)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == first
+        }
+    targets = (
+        member.targets if isinstance(member, ast.Assign) else [getattr(member, "target", None)]
+    )
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _is_plain_annotation(program: _Program, node: ast.AST) -> bool:
+    """Whether evaluating an annotation calls nothing of the program's."""
+    if isinstance(node, ast.Constant):
+        return True
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return all(_is_plain_annotation(program, element) for element in node.elts)
+    if isinstance(node, ast.Subscript):
+        return _is_foreign(program, node.value) and _is_plain_annotation(program, node.slice)
+    if isinstance(node, ast.BinOp):
+        sides = (node.left, node.right)
+        return isinstance(node.op, ast.BitOr) and all(
+            _is_plain_annotation(program, side) for side in sides
+        )
+    own_class = isinstance(node, ast.Name) and node.id in program.own.classes
+    return own_class or _is_foreign(program, node)
+
+
+def _is_foreign(program: _Program, node: ast.AST) -> bool:
+    """Whether a name is the library's or a builtin."""
+    if program.resolve(node) is not None:
+        return True
+    return isinstance(node, ast.Name) and node.id not in program.own.all
+
+
+def _annotation_nodes(program: _Program) -> frozenset[ast.AST]:
+    """All nodes of annotations that are never evaluated, or evaluated before ``f`` is called and
+    plain.
 
     An annotation within a function is evaluated when that function runs, and the caches behind
     ``typing`` take 1 and True for the same; only those of its variables never are.
     """
-    found: set[ast.AST] = set()
-    outer = list(tree.body)
+    found: list[ast.AST] = []
+    kept = program.resolve(ast.Name("annotations")) == _Origin("__future__", "annotations")
+    outer = list(program.body)
     for statement in outer:
         if isinstance(statement, ast.ClassDef):
             outer += statement.body
@@ -363,12 +457,16 @@ def _annotation_nodes(tree: ast.Module) -> frozenset[ast.AST]:
             arguments = statement.args
             named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
             named += [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
-            annotations = [argument.annotation for argument in named] + [statement.returns]
-            found.update(node for part in annotations if part for node in ast.walk(part))
-    for node in ast.walk(tree):
+            found += [argument.annotation for argument in named if argument.annotation]
+            found += [statement.returns] if statement.returns else []
+    evaluated = list(found)
+    for node in program.parents:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            found.update(ast.walk(node.annotation))
-    return frozenset(found)
+            found.append(node.annotation)
+            if not program.is_in_function(node):
+                evaluated.append(node.annotation)
+    refused = [] if kept else [one for one in evaluated if not _is_plain_annotation(program, one)]
+    return frozenset(node for one in found if one not in refused for node in ast.walk(one))
 
 
 def _name(program: _Program, node: ast.Name, parent: ast.AST) -> bool:
@@ -378,6 +476,8 @@ def _name(program: _Program, node: ast.Name, parent: ast.AST) -> bool:
         return _library_use(program, node, parent)
     if node.id.startswith("__"):
         return node.id == "__name__" or node.id in _DEFINABLE
+    if node.id.startswith("_") and node.id not in program.own.all:
+        return False
     return not (node.id in _REFUSED_BUILTINS and node.id in program.names)
 
 
@@ -454,6 +554,10 @@ def _is_flag_of_call(program: _Program, site: ast.expr) -> bool:
 def _attribute(program: _Program, node: ast.Attribute, parent: ast.AST) -> bool:
     if node.attr in _REFUSED_ATTRIBUTES or node.attr == "format_map":
         return False
+    if node.attr == "__new__":
+        return isinstance(parent, ast.Call) and parent.func is node
+    if node.attr.startswith("_") and not _is_special(node.attr):
+        return node.attr in program.own.attributes and node.attr not in _LIBRARY_PRIVATE
     if _is_special(node.attr):
         return node.attr in _LOADABLE and isinstance(node.ctx, ast.Load)
     if node.attr == "format":

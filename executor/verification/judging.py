@@ -190,7 +190,7 @@ class Judge:
         usage = sum((one.usage for one in judged), usage)
         judged, used = await self._with_gold_input(task, answers, judged)
         calls = [one.entry for one in judged if isinstance(one.entry, Call)]
-        run = await self._run_answers(task, program, calls)
+        run = await self._run_answers(task, program, calls, expected)
         outcomes = iter(run.outcomes)
         scored = []
         for text, answer, (entry, _, signals) in zip(answers, parsed, judged, strict=True):
@@ -273,12 +273,15 @@ class Judge:
         entry = Call(How.ENCODED, value.data) if isinstance(value, Value) else value
         return _Judged(entry, usage, signals_of(outcome, value))
 
-    async def _run_answers(self, task: JudgeTask, program: Program, calls: Sequence[Call]) -> Run:
+    async def _run_answers(
+        self, task: JudgeTask, program: Program, calls: Sequence[Call], expected: Value
+    ) -> Run:
         """Run the program on each answer.
 
         Answers may share a process only if the program is proven deterministic and cannot carry
-        anything from one call to the next; their order is random, a random share is run again in a
-        process of its own, and any disagreement sends all of them there.
+        anything from one call to the next, and what they share is believed only if it scores all
+        of them alike; their order is random, a random share is run again in a process of its own,
+        and any disagreement sends all of them there.
         """
         if len(calls) < 2 or not program.may_share or not await self._is_proven(task, program):
             return await run_apart(self._engine, program, calls, colour=None)
@@ -286,6 +289,12 @@ class Judge:
         self._random.shuffle(order)
         shared = await run_calls(self._engine, program, [calls[i] for i in order], colour=None)
         outcomes = [shared.outcomes[order.index(i)] for i in range(len(calls))]
+        if (
+            len({_compare(value_of(one), expected, strict=task.strict).score for one in outcomes})
+            > 1
+        ):
+            apart = await run_apart(self._engine, program, calls, colour=None)
+            return Run(apart.outcomes, shared.usage + apart.usage)
         checked = [i for i in order if self._random.random() < RECHECK_SHARE]
         if not checked:
             return Run(tuple(outcomes), shared.usage)

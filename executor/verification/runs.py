@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from executor.frames import Call, Order, Source
+from executor.frames import Call, How, Order, Source
 from executor.models import Signal, Status, Usage
 from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import Program
@@ -24,6 +24,10 @@ _LIMITS = frozenset(
 )
 
 
+_SHARED_TYPES = (b"X\x07Decimal", b"X\x08Fraction")
+"""How encoded values begin whose types have state in Python that a program can reach."""
+
+
 async def run_calls(
     engine: Engine,
     program: Program,
@@ -36,10 +40,11 @@ async def run_calls(
     """Run calls of a program, each as if in a fresh process, in the order of ``calls``.
 
     They share one process where that cannot be told from one each: the program may share (see
-    ``executor/screening/sharing.py``) and the process came to a regular end. ``backwards`` makes
-    the calls of a shared process in reverse order.
+    ``executor/screening/sharing.py``), the arguments are plain, no address was looked at, and the
+    process came to a regular end. ``backwards`` makes the calls of a shared process in reverse
+    order.
     """
-    if len(calls) > 1 and program.may_share:
+    if len(calls) > 1 and program.may_share and all(map(_is_plain, calls)):
         ordered = list(reversed(calls)) if backwards else calls
         run = await engine.run(
             program.code,
@@ -49,10 +54,18 @@ async def run_calls(
             fresh_namespace=True,
             order=order,
         )
-        if run.whole and not any(map(_depends_on_company, run.outcomes)):
+        alike = run.whole and Source.IDENTITY not in run.sources
+        if alike and not any(map(_depends_on_company, run.outcomes)):
             outcomes = tuple(reversed(run.outcomes)) if backwards else run.outcomes
             return run._replace(outcomes=outcomes)
     return await run_apart(engine, program, calls, colour=colour, order=order)
+
+
+def _is_plain(call: Call) -> bool:
+    """Whether the arguments bring nothing of the library along that calls could share."""
+    return call.how is How.VALUES or (
+        call.how is How.ENCODED and not any(name in call.data for name in _SHARED_TYPES)
+    )
 
 
 def _depends_on_company(outcome: CallOutcome) -> bool:
