@@ -26,10 +26,14 @@ MAX_TEXT = 4 << 20
 _MAX_BRACKETS = 199  # what CPython's tokenizer takes, our own pair included
 _SAFE_BRACKETS = MAX_DEPTH // 3  # no constructor adds more than three levels per bracket
 _MAX_NESTING = 400
+# Possessive, and matching what is not closed as well: each character is looked at once.
 _STRING = (
-    r"""'''(?:[^\\]|\\.)*?'''|\"""(?:[^\\]|\\.)*?\"""|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
+    r"""'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\\?\Z)"""
+    r'''|"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\\?\Z)'''
+    r"""|'(?:[^'\\\n]|\\.)*+'?+"""
+    r"""|"(?:[^"\\\n]|\\.)*+"?+"""
 )
-_NOT_BRACKETS = re.compile(_STRING + r"|#[^\n]*|[^][(){}]", re.DOTALL)
+_NOT_BRACKETS = re.compile(_STRING + r"|#[^\n]*+|[^][(){}]", re.DOTALL)
 _COMMENT = re.compile(r"#[^\n]*")
 _JSON_WORDS = re.compile("true|false|null")
 # The parser warns of these: escapes without a meaning, and a number run into a keyword.

@@ -19,6 +19,10 @@ these announce: ``[outcome, facts..., [sizes of the blobs]]``:
     ["literal", [encoded value]]                                         value
     ["expression", [code]]                                               value
     ["malformed", reason, []]                                            arguments, value
+    ["later", []]                                                        ask again: no time is left
+
+A text that takes too much processor time ends the process, and one that takes too much memory is
+too complex. What is known to grow faster than its text is refused before it is tried.
 """
 
 from __future__ import annotations
@@ -27,6 +31,10 @@ import json
 import marshal
 import warnings
 from collections.abc import Callable
+from resource import RLIMIT_AS, setrlimit
+from signal import ITIMER_PROF, setitimer
+from time import monotonic
+from types import CodeType
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
@@ -34,6 +42,7 @@ from executor.guest import seccomp
 from executor.guest.core import core
 from executor.guest.program import ENCODED, VALUES
 from executor.guest.wire import READY, Input, write, write_frame
+from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text, imported_modules, screen
 from executor.screening.sharing import may_share_process
 
@@ -44,27 +53,69 @@ _TOO_COMPLEX = (RecursionError, MemoryError, OverflowError)
 _COLLECT = "(lambda *args, **kwargs: (args, kwargs))"
 
 
-def _compile(source: str, filename: str, mode: str) -> bytes:
-    return marshal.dumps(compile(source, filename, mode, dont_inherit=True, optimize=0))
+_ITEM_CPU_S = 3.0
+"""Processor time for one item: if it takes more, the process ends."""
+_REQUEST_S = 0.3
+"""Time after which no further item of a request is begun."""
+_MEMORY_BYTES = 512 << 20
+"""Address space beyond what the process has when it starts."""
+_PARSER_STRAIN = "too complex to parse: "
+_COMPILER_STRAIN = "too complex to compile: "
+
+
+class _TooLarge(Exception):
+    """The code of a text is larger than the text could need."""
+
+
+def _checked(code: bytes, text: str) -> bytes:
+    """The code, if it is not far larger than its text: constants can be folded, blocks copied."""
+    limit = code_limit(text)
+    if len(code) > limit:
+        raise _TooLarge(f"it compiles to {len(code)} bytes, allowed are {limit} for a text so long")
+    return code
+
+
+def _compile(source: str, filename: str) -> bytes:
+    code = compile(source, filename, "eval", dont_inherit=True, optimize=0)
+    return _checked(marshal.dumps(code), source)
+
+
+class _Refused(Exception):
+    """A program that is not run: the outcome and the detail."""
 
 
 def _program(source: str, rules: tuple[object, ...] | None) -> Answer:
     rule_set = RuleSet(*rules) if rules is not None else None  # type: ignore[arg-type]
-    if rule_set is not None and (finding := check_text(source, rule_set)):
-        return ["screened", finding.detail], []
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True, optimize=0)
+        code = _program_code(source, rule_set)
+        if rule_set is not None and (finding := screen(source, code, rule_set)):
+            raise _Refused("screened", finding.detail)
+        data = _checked(marshal.dumps(code), source)
+    except _Refused as refused:
+        return [*refused.args], []
+    except _TooLarge as problem:
+        return ["screened", _COMPILER_STRAIN + str(problem)], []
+    modules = sorted(imported_modules(code))
+    return ["ok", modules, may_share_process(code, source)], [data]
+
+
+def _program_code(source: str, rules: RuleSet | None) -> CodeType:
+    if rules is not None and (finding := check_text(source, rules)):
+        raise _Refused("screened", finding.detail)
+    if strain := strains_tokenizer(source):
+        raise _Refused("screened", _PARSER_STRAIN + strain)
+    try:
+        if strain := strains_compiler(source):
+            raise _Refused("screened", _COMPILER_STRAIN + strain)
+        return compile(source, "<program>", "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
         where = f" (line {error.lineno})" if error.lineno else ""
-        return ["syntax_error", f"{type(error).__name__}: {error.msg}{where}"], []
+        problem = f"{type(error).__name__}: {error.msg}{where}"
     except ValueError as error:  # NUL bytes, lone surrogates
-        return ["syntax_error", f"SyntaxError: {error}"], []
+        problem = f"SyntaxError: {error}"
     except _TOO_COMPLEX as error:
-        return ["syntax_error", f"too complex to compile: {error}"], []
-    if rule_set is not None and (finding := screen(source, code, rule_set)):
-        return ["screened", finding.detail], []
-    modules = sorted(imported_modules(code))
-    return ["ok", modules, may_share_process(code, source)], [marshal.dumps(code)]
+        problem = f"too complex to compile: {error}"
+    raise _Refused("syntax_error", problem)
 
 
 def _is_marshal(data: bytes) -> bool:
@@ -81,7 +132,8 @@ def _arguments(text: str) -> Answer:
     except NotLiteral:
         call = f"f({text}\n)"
         collect = f"{_COLLECT}({text}\n)"
-        return ["expression"], [_compile(code, "<input>", "eval") for code in (call, collect)]
+        _check_compiler(call)
+        return ["expression"], [_compile(code, "<input>") for code in (call, collect)]
     return ["literal", VALUES if _is_marshal(data) else ENCODED], [data]
 
 
@@ -89,14 +141,25 @@ def _value(text: str) -> Answer:
     try:
         return ["literal"], [encode(parse_value(text))]
     except NotLiteral:
-        return ["expression"], [_compile(f"({text}\n)", "<answer>", "eval")]
+        source = f"({text}\n)"
+        _check_compiler(source)
+        return ["expression"], [_compile(source, "<answer>")]
+
+
+def _check_compiler(source: str) -> None:
+    if strain := strains_compiler(source):
+        raise Malformed(_COMPILER_STRAIN + strain)
 
 
 def _guarded(parse: Callable[[str], Answer], text: str) -> Answer:
+    if strain := strains_tokenizer(text):
+        return ["malformed", _PARSER_STRAIN + strain], []
     try:
         return parse(text)
     except (Malformed, Unserializable, TooLarge) as error:
         return ["malformed", str(error)], []
+    except _TooLarge as error:
+        return ["malformed", _COMPILER_STRAIN + str(error)], []
     except (SyntaxError, ValueError) as error:
         return ["malformed", f"not a Python expression: {error}"], []
     except _TOO_COMPLEX:
@@ -112,12 +175,20 @@ def answer(item: tuple[str, str, tuple[object, ...] | None]) -> Answer:
 
 
 def reply(items: list[tuple[str, str, tuple[object, ...] | None]]) -> bytes:
-    """Answer a whole request."""
-    facts, blobs = [], []
+    """Answer a request, or as much of it as there is time for, at least the first item."""
+    facts: list[Facts] = []
+    blobs: list[bytes] = []
+    end = monotonic() + _REQUEST_S
     for item in items:
+        if facts and monotonic() > end:
+            facts.append(["later", []])
+            continue
+        # The signal that comes when it is used up ends the process: nothing handles it.
+        setitimer(ITIMER_PROF, _ITEM_CPU_S)
         about, data = answer(item)
         facts.append([*about, [len(blob) for blob in data]])
         blobs += data
+    setitimer(ITIMER_PROF, 0)
     head = json.dumps(facts).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs)
 
@@ -126,6 +197,8 @@ def serve(*, locked: bool) -> None:
     """Answer requests until the host closes descriptor 0."""
     warnings.simplefilter("ignore")  # SyntaxWarnings of the programs
     source = Input()
+    memory = core.address_space() + _MEMORY_BYTES
+    setrlimit(RLIMIT_AS, (memory, memory))
     if locked:
         core.confine(seccomp.build(zygote=False)[0])
     write(READY)

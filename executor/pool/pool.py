@@ -191,13 +191,24 @@ class Pool:
     # ---- requests ------------------------------------------------------------------------------
 
     async def request(
-        self, frame: bytes, kind: Kind, colour: Colour | None, deadline_s: float
+        self,
+        frame: bytes,
+        kind: Kind,
+        colour: Colour | None,
+        deadline_s: float,
+        *,
+        once_if_slow_s: float | None = None,
     ) -> Answer | None:
-        """Have one frame answered; ``None`` when the platform failed in spite of retries."""
+        """Have one frame answered; ``None`` when the platform failed in spite of retries.
+
+        Raises:
+            OutOfTime: a guest ended that worked on it for ``once_if_slow_s``; it is not repeated.
+        """
         if self._closed:
             raise ExecutorClosed("the executor is closed")
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         request = Request(frame, future, deadline_s + self._patience_s)
+        request.once_if_slow_s = once_if_slow_s
         self._enqueue(request, (kind, colour))
         return await future
 

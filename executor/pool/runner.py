@@ -29,16 +29,19 @@ from executor.models import Limits, Signal, Status, Usage
 from executor.pool.front import Front
 from executor.pool.pool import MAX_ATTEMPTS, Pool
 from executor.pool.syscalls import call_name
-from executor.pool.worker import Answer
+from executor.pool.worker import Answer, OutOfTime
 from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
 
 _GRACE_S = 2.0
 """How long after its wall limit a guest may take to report it."""
-_PARSE_DEADLINE_S = 3.0
+_PARSE_DEADLINE_S = 10.0
+_PARSE_SLOW_S = 2.9
+"""The parser ends by itself if one item takes 3 s of processor time."""
+_OUT_OF_TIME = Parsed("crashed", ["parsing it takes more than 3 s of processor time"], [])
 _SPAWN_ATTEMPTS = 3
 _CPU_LIMIT_SHARE = 0.4
 """RLIMIT_CPU counts ticks: on a busy machine it strikes as early as at 0.6 of the limit."""
-_HARMLESS: list[ParseItem] = [("value", "0", None)]
+_HARMLESS: ParseItem = ("value", "0", None)
 """What a working parser can parse."""
 
 _TAMPERING = frozenset({Signal.TAMPERING})
@@ -75,22 +78,46 @@ class PoolEngine:
         return await self._front.parse(items)
 
     async def _parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
-        answer = await self._pool.request(
-            encode_parse_request(items), "parser", None, _PARSE_DEADLINE_S
-        )
-        if answer is not None:
-            try:
-                parsed = decode_parse_reply(answer.payload, len(items))
-            except ProtocolError:
-                parsed = []
-            if parsed and all(map(_fits, items, parsed)):
-                return parsed
-            return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
-        if len(items) > 1:  # one of the texts kills parsers: find out which
-            return [parsed for item in items for parsed in await self._parse([item])]
-        if items != _HARMLESS and (await self._parse(_HARMLESS))[0].outcome == "literal":
-            return [Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])]
-        return [Parsed("infra", ["the parsers fail"], [])]
+        parsed = await self._ask(items)
+        if parsed is None:
+            if len(items) > 1:  # one of the texts kills parsers: find out which
+                return [parsed for item in items for parsed in await self._parse([item])]
+            return [await self._verdict_on(items[0])]
+        late = [number for number, one in enumerate(parsed) if one.outcome == "later"]
+        if late:
+            rest = await self._parse([items[number] for number in late])
+            for number, one in zip(late, rest, strict=True):
+                parsed[number] = one
+        return parsed
+
+    async def _ask(self, items: Sequence[ParseItem]) -> list[Parsed] | None:
+        """The answers; ``None`` if parsers ended over the request."""
+        try:
+            answer = await self._pool.request(
+                encode_parse_request(items),
+                "parser",
+                None,
+                _PARSE_DEADLINE_S,
+                once_if_slow_s=_PARSE_SLOW_S,
+            )
+        except OutOfTime:
+            return None if len(items) > 1 else [_OUT_OF_TIME]
+        if answer is None:
+            return None
+        try:
+            parsed = decode_parse_reply(answer.payload, len(items))
+        except ProtocolError:
+            parsed = []
+        if parsed and parsed[0].outcome != "later" and all(map(_fits, items, parsed)):
+            return parsed
+        return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
+
+    async def _verdict_on(self, item: ParseItem) -> Parsed:
+        """What an item is over which parsers end: hostile, or the platform's victim."""
+        harmless = await self._ask([_HARMLESS]) if item != _HARMLESS else None
+        if harmless is not None and harmless[0].outcome == "literal":
+            return Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])
+        return Parsed("infra", ["the parsers fail"], [])
 
     async def run(
         self,
@@ -221,6 +248,8 @@ class PoolEngine:
 def _fits(item: ParseItem, parsed: Parsed) -> bool:
     """Whether an answer of the parser has a shape that its question allows."""
     outcome, facts, blobs = parsed
+    if outcome == "later":
+        return not facts and not blobs
     if outcome in ("screened", "syntax_error", "malformed"):
         return len(facts) == 1 and type(facts[0]) is str and not blobs
     if item[0] == "program":

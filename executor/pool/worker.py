@@ -32,10 +32,23 @@ class Answer(NamedTuple):
     """Whether the kernel has killed a process of that guest for memory since it was last asked."""
 
 
+class OutOfTime(Exception):
+    """A guest ended because it took too long over a request; another one would do the same."""
+
+
 class Request:
     """One frame for a guest, and the future of its answer."""
 
-    __slots__ = ("arrived_at", "attempts", "deadline_s", "frame", "future", "starts_at", "unseen")
+    __slots__ = (
+        "arrived_at",
+        "attempts",
+        "deadline_s",
+        "frame",
+        "future",
+        "once_if_slow_s",
+        "starts_at",
+        "unseen",
+    )
 
     def __init__(
         self, frame: bytes, future: asyncio.Future[Answer | None], deadline_s: float
@@ -51,6 +64,8 @@ class Request:
         """How many guests had died before they could see anything of it."""
         self.starts_at = 0
         """How many bytes its guest was to get before it."""
+        self.once_if_slow_s: float | None = None
+        """If a guest ends that worked on it for so long, its future gets :class:`OutOfTime`."""
         self.arrived_at = arrival.get()
         """When the item that it belongs to arrived: older items go first."""
 
@@ -187,6 +202,9 @@ class Worker:
         head = self.in_flight[0]
         if self._sent > head.starts_at:
             head.attempts += 1
+            slow_s = head.once_if_slow_s
+            if slow_s is not None and not head.done and self.head_age(time.monotonic()) >= slow_s:
+                head.future.set_exception(OutOfTime())
         else:  # Others killed the guest: with it, perhaps, all the guests that it was moved to.
             head.unseen += 1
 

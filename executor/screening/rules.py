@@ -148,8 +148,8 @@ class _LazyTree:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_OR_COMMENT = re.compile(
     r"#[^\n]*+"
-    r'|"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
-    r"|'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\Z)"
+    r'|"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\\?\Z)'
+    r"|'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\\?\Z)"
     r'|"(?:[^"\\\n]|\\.)*+(?:"|\Z)?'
     r"|'(?:[^'\\\n]|\\.)*+(?:'|\Z)?",
     re.DOTALL,
@@ -157,13 +157,31 @@ _STRING_OR_COMMENT = re.compile(
 _OPENING = "([{"
 _CLOSING = ")]}"
 _PREFIX_WORDS = ("not", "lambda", "await")
+_LINKS = frozenset(("-", "+", "~", "not", "await"))
 _NESTING = ".([{)]}+-*/%@&|^~<>=!:,'\"`;"
 
 
-@lru_cache(maxsize=64)
-def _prefix_chain(length: int) -> re.Pattern[str]:
-    link = r"(?:[-+~]|\bnot\b|\bawait\b|\blambda\b[^:()\n]*+:)(?:\s|\\\n)*+"
-    return re.compile(f"(?:{link}){{{length}}}")
+_PREFIX = re.compile(
+    r"[-+~]|\b(?:not|await|lambda)\b|[:()\n]|(?:(?!\b(?:not|await|lambda)\b)[^-+~:()\n])++"
+)
+
+
+def _prefix_chain(bare: str) -> int:
+    """How many prefix operators stand one behind the other, at most."""
+    longest = length = 0
+    in_lambda = False  # between the word and its colon
+    for part in _PREFIX.findall(bare):
+        if part == "lambda":
+            in_lambda = True
+        elif in_lambda:
+            in_lambda = part not in ":()\n"
+            length = length + 1 if part == ":" else length if in_lambda else 0
+        elif part in _LINKS:
+            length += 1
+        elif part.strip(" \t\f\v\r\\") and part != "\n":
+            length = 0
+        longest = max(longest, length)
+    return longest
 
 
 def _strains_parser(source: str, max_depth: int) -> bool:
@@ -174,7 +192,7 @@ def _strains_parser(source: str, max_depth: int) -> bool:
     if max(brackets, signs + sum(map(count, _PREFIX_WORDS))) <= max_depth:
         return False
     bare = _STRING_OR_COMMENT.sub('""', source)
-    return _bracket_depth(bare) > max_depth or bool(_prefix_chain(max_depth + 1).search(bare))
+    return _bracket_depth(bare) > max_depth or _prefix_chain(bare) > max_depth
 
 
 def _bracket_depth(bare: str) -> int:
