@@ -39,7 +39,8 @@ Entry = str
 _PACKAGES = ("executor", "executor.guest", "executor.grammar", "executor.screening")
 _MODULES = {
     "zygote": (
-        "guest.packed", "guest.names", "guest.program", "guest.seccomp", "grammar.encode",
+        "guest.packed", "guest.depth", "guest.names", "guest.preload", "guest.program",
+        "guest.seccomp", "grammar.encode",
         "grammar.decode",
     ),
     "parser": (

@@ -189,7 +189,7 @@ def _name(kind: type) -> str:
 def _is_own(kind: type) -> bool:
     """Whether a type says that the program defined it."""
     module = _type_dict(kind).get("__module__")
-    return _type(module) is _str and module == "program"
+    return _type(module) is _str and module == "__main__"
 
 
 def _known_kinds() -> _Rows:

@@ -89,12 +89,17 @@ class Sources:
     """Stands in for the compiled core: says which sources of nondeterminism a job may have used,
     and whether it tampered with names."""
 
-    def __init__(self, seen: int, names: Names) -> None:
+    def __init__(self, seen: int, names: Names, count_frames: Callable[[int], None]) -> None:
         self._seen = seen
         self._names = names
+        self.count_frames = count_frames
 
     def show_order(self, _order: int) -> None:
         """Begin a run. Another order is shown by another hash seed."""
+
+    def refused(self) -> bytes:
+        """Not known here: what would be told ends the run."""
+        return bytes(6)
 
     def sources_seen(self) -> int:
         """The sources that cannot be ruled out, and tampering."""
@@ -141,7 +146,7 @@ def _parse_job(_key: bytearray, pack: bytearray, start: int, end: int, _job: lis
 
 def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes]:
     """Warm up; returns what does one job in a child."""
-    from executor.guest import names, program  # noqa: PLC0415
+    from executor.guest import depth, names, preload, program  # noqa: PLC0415
 
     _scrub_environment(options["token"])
     for name in options["preload"]:
@@ -149,10 +154,12 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
     install_filter = _filter() if options["filter"] else None
     shape = Shape()
     watched = names.Names(names.watched())
+    frames = depth.Depth().count_frames
     sys.argv = ["program"]
     for name in [name for name in sys.modules if name.startswith("executor.guest")]:
         del sys.modules[name]
     sys.meta_path.pop(0)  # the finder of the guest's code
+    preload.tell_temporary_directory()
 
     def work(key: bytearray, pack: bytearray, start: int, end: int, job: list[int]) -> bytes:
         number, wall_ms, cpu_s, memory, output, flags, _size = job
@@ -167,7 +174,7 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
             _become_child(writer, null, cpu_s, memory)
             body = zlib.decompress(binascii.a2b_base64(packed))
             code, calls = program.split_job(body)
-            sources = Sources(shape.possible(code, calls, program.EXPRESSION), watched)
+            sources = Sources(shape.possible(code, calls, program.EXPRESSION), watched, frames)
             if install_filter is not None:
                 install_filter()
             result = program.run(sources, body, flags, output)

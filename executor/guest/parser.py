@@ -27,6 +27,7 @@ too complex. What is known to grow faster than its text is refused before it is 
 
 from __future__ import annotations
 
+import ast
 import json
 import marshal
 import warnings
@@ -50,6 +51,7 @@ Facts = list[object]
 Answer = tuple[Facts, list[bytes]]
 
 _TOO_COMPLEX = (RecursionError, MemoryError, OverflowError)
+_MAIN = "__main__"
 _COLLECT = "(lambda *args, **kwargs: (args, kwargs))"
 
 
@@ -84,6 +86,55 @@ class _Refused(Exception):
     """A program that is not run: the outcome and the detail."""
 
 
+def _compile_program(source: str) -> CodeType:
+    """Compile a program without its main blocks: it is imported, in a way, though ``__main__`` is
+    what it is called."""
+    text: str | ast.Module = source
+    if _MAIN in source:
+        text = ast.parse(source, "<program>")
+        _drop_main_blocks(text.body)
+    return compile(text, "<program>", "exec", dont_inherit=True, optimize=0)
+
+
+def _drop_main_blocks(body: list[ast.stmt]) -> None:
+    kept: list[ast.stmt] = []
+    for statement in body:
+        for inner in _blocks(statement):
+            _drop_main_blocks(inner)
+        if isinstance(statement, ast.If) and _asks_for_main(statement.test):
+            kept += statement.orelse
+        else:
+            kept.append(statement)
+    if body and not kept:
+        kept.append(ast.copy_location(ast.Pass(), body[0]))
+    body[:] = kept
+
+
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    """The blocks of a statement that are executed as the program is loaded."""
+    if isinstance(statement, ast.If):
+        return [statement.body, statement.orelse] if statement.orelse else [statement.body]
+    if isinstance(statement, (ast.Try, ast.TryStar)):
+        blocks = [statement.body, *(handler.body for handler in statement.handlers)]
+        return [block for block in (*blocks, statement.orelse, statement.finalbody) if block]
+    if isinstance(statement, ast.With):
+        return [statement.body]
+    return []
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return any(map(_asks_for_main, test.values))
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = [test.left, *test.comparators]
+    return (
+        len(sides) == 2
+        and any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)
+        and any(isinstance(side, ast.Constant) and side.value == _MAIN for side in sides)
+    )
+
+
 def _program(source: str, rules: tuple[object, ...] | None) -> Answer:
     rule_set = RuleSet(*rules) if rules is not None else None  # type: ignore[arg-type]
     try:
@@ -107,7 +158,7 @@ def _program_code(source: str, rules: RuleSet | None) -> CodeType:
     try:
         if strain := strains_compiler(source):
             raise _Refused("screened", _COMPILER_STRAIN + strain)
-        return compile(source, "<program>", "exec", dont_inherit=True, optimize=0)
+        return _compile_program(source)
     except SyntaxError as error:
         where = f" (line {error.lineno})" if error.lineno else ""
         problem = f"{type(error).__name__}: {error.msg}{where}"

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import builtins
 import marshal
+import sys
 from types import CodeType
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
         def show_order(self, order: int, /) -> None:
             """Begin a run."""
+
+        def count_frames(self, count: int, /) -> None:
+            """Let so many frames of Python be below what the caller calls."""
 
         def sources_seen(self) -> int:
             """The sources of nondeterminism that the run has used, tampering, and refusals."""
@@ -58,9 +62,11 @@ _MESSAGE_LIMIT = 500
 _loads = marshal.loads  # bound now, as all that a program can reach and the harness needs later
 _type_name = type.__dict__["__name__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
-_builtins = builtins.__dict__
+_modules = sys.modules
+_Module = type(sys)
+_builtins = builtins
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
-__builtins__ = dict(_builtins)  # type: ignore[assignment]
+__builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
 
 def _record(kind: int, payload: bytes) -> bytes:
@@ -95,27 +101,35 @@ def _line(error: BaseException) -> int:
     return line
 
 
-def _load(code: CodeType) -> dict[str, object]:
-    namespace: dict[str, object] = {"__name__": "program", "__builtins__": _builtins}
+def _load(code: CodeType, core: Core) -> dict[str, object]:
+    """Execute the program in a module of its own, which is ``__main__``, as a script's is."""
+    module = _Module("__main__")
+    namespace = module.__dict__
+    namespace["__builtins__"] = _builtins
+    _modules["__main__"] = module
+    core.count_frames(0)
     exec(code, namespace)
     return namespace
 
 
-def _call(namespace: dict[str, object], how: int, data: bytes) -> object:
+def _call(namespace: dict[str, object], how: int, data: bytes, core: Core) -> object:
     if how == EXPRESSION:
-        return eval(_loads(data), namespace)
+        expression = _loads(data)
+        core.count_frames(0)
+        return eval(expression, namespace)
     if how == ENCODED:
         from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
 
         args, kwargs = decode(data)  # type: ignore[misc]
     else:
         args, kwargs = _loads(data)
+    core.count_frames(1)
     return namespace["f"](*args, **kwargs)  # type: ignore[operator]
 
 
 def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> bytes:
     try:
-        value = _call(namespace, how, data)
+        value = _call(namespace, how, data, job.core)
         job.sources |= job.core.sources_seen()  # before the encoder looks into sets
         record = _record(VALUE, encode(value, job.max_bytes))
         job.core.show_order(job.order)
@@ -165,7 +179,7 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     for how, data in calls:
         if namespace is None or job.fresh:
             try:
-                namespace = _load(code)
+                namespace = _load(code, core)
             except BaseException as error:
                 records.append(_failure(LOAD_ERROR, error))
                 namespace = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import Sequence
 
@@ -50,8 +51,12 @@ _EARLY_EXIT = frozenset({Signal.EARLY_EXIT})
 _FORBIDDEN_CALL = frozenset({Signal.FORBIDDEN_CALL})
 _OBJECT_RESULT = frozenset({Signal.OBJECT_RESULT})
 _NOT_ALLOWED = "made a system call that is not allowed"
-_REFUSAL_ERROR = "PermissionError"
-"""What Python makes of a refused call (EPERM)."""
+_REFUSAL = re.compile(
+    r"PermissionError: \[Errno (?:1\] Operation not permitted|13\] Permission denied)"
+    r"|RuntimeError: can't start new thread$"
+    r"|ValueError: not allowed to raise maximum limit$"
+)
+"""What Python makes of a refused call."""
 _EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
 """Exceptions that are meant to end more than the call."""
 
@@ -268,6 +273,8 @@ def _error(payload: bytes, *, loading: bool) -> CallOutcome:
     where = f" (line {line})" if line.isdecimal() and line != "0" else ""
     when = " while the program was loaded" if loading else ""
     detail = f"{name}: {message}" if message else name
+    if _REFUSAL.match(detail):  # elsewhere the program may have gone on: it is no task
+        return CallOutcome(Status.FORBIDDEN, detail=f"{_NOT_ALLOWED}: {detail}{where}{when}")
     return CallOutcome(
         Status.ERROR,
         detail=f"{detail}{where}{when}",
@@ -287,8 +294,8 @@ def _forbidden(refusal: Refusal) -> CallOutcome:
 
 
 def _refused(outcome: CallOutcome, refusal: Refusal) -> CallOutcome:
-    """An outcome after a refused call: it is ``forbidden`` if the program let the error pass."""
-    if outcome.status is Status.ERROR and outcome.error_type == _REFUSAL_ERROR:
+    """An outcome after a refused call that is a sign of cheating."""
+    if outcome.status is Status.FORBIDDEN:
         return _forbidden(refusal)
     return outcome._replace(signals=outcome.signals | _FORBIDDEN_CALL)
 

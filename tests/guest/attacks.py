@@ -21,7 +21,6 @@ FORBIDDEN = {
 
 REFUSED = {
     "a socket pair": (body("import socket", "socket.socketpair()"), "PermissionError"),
-    "a pseudo terminal": (body("import os", "return os.forkpty()"), "FileNotFoundError"),
     "a thread": (
         body("import threading", "threading.Thread(target=print).start()"),
         "RuntimeError",
@@ -50,13 +49,24 @@ REFUSED = {
         body("import resource", "resource.setrlimit(resource.RLIMIT_CPU, (999, 999))"),
         "ValueError",
     ),
-    "waiting for others": (body("import os", "return os.waitpid(-1, 0)"), "ChildProcessError"),
     "priorities": (body("import os", "return os.nice(-5)"), "PermissionError"),
     "another core": (body("import os", "os.sched_setaffinity(0, {0, 1})"), "PermissionError"),
 }
 """What ordinary code tries: the call fails with this error, and that is no sign of anything."""
 
-ENDING_SCRIPTS = {**FORBIDDEN, **{what: program for what, (program, _) in REFUSED.items()}}
+FAILING = {
+    "a pseudo terminal": (body("import os", "return os.forkpty()"), "FileNotFoundError"),
+    "waiting for others": (body("import os", "return os.waitpid(-1, 0)"), "ChildProcessError"),
+    "the size of a terminal": (body("import os", "return os.get_terminal_size()"), "OSError"),
+}
+"""What fails in the same way where everything is allowed."""
+
+ENDING_SCRIPTS = {
+    **FORBIDDEN,
+    **{what: program for what, (program, _) in REFUSED.items()},
+    "a pseudo terminal": FAILING["a pseudo terminal"][0],
+    "waiting for others": FAILING["waiting for others"][0],
+}
 """What ends a script that runs warm, so that it is run again where it may do more."""
 
 OPEN_DESCRIPTORS = """

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from attacks import FORBIDDEN, REFUSED
+from attacks import FAILING, FORBIDDEN, REFUSED
 from support import OPEN_RULES, body, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
@@ -19,11 +19,28 @@ SIGN = {Signal.FORBIDDEN_CALL: 1}
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_ordinary_code_tries_is_an_error_and_no_sign(sandbox: SyncExecutor, what: str) -> None:
+def test_what_ordinary_code_tries_is_no_sign(sandbox: SyncExecutor, what: str) -> None:
     program, error = REFUSED[what]
+    result = verdict(sandbox, program)
+    assert (result.status, result.signals) == (Status.FORBIDDEN, {}), result.detail
+    assert result.detail.startswith(f"made a system call that is not allowed: {error}: ")
+    assert "(line " in result.detail
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_what_fails_anywhere_is_an_error(sandbox: SyncExecutor, what: str) -> None:
+    program, error = FAILING[what]
     result = verdict(sandbox, program)
     assert (result.status, result.signals) == (Status.ERROR, {}), result.detail
     assert result.detail.startswith(error)
+
+
+@pytest.mark.parametrize(
+    "error", ["PermissionError('no')", "RuntimeError('no')", "ValueError('no')"]
+)
+def test_an_error_of_the_programs_own_is_one(sandbox: SyncExecutor, error: str) -> None:
+    result = verdict(sandbox, body("import asyncio", f"raise {error}"))
+    assert (result.status, result.signals) == (Status.ERROR, {}), result.detail
 
 
 NAMES = {
@@ -251,9 +268,9 @@ def test_every_module_of_the_image_can_be_imported(roomy: SyncExecutor) -> None:
 
 
 IMPORTS = (
-    "asyncio", "multiprocessing", "selectors", "subprocess", "socket", "ssl", "email",
-    "http.client",    "urllib.request", "unittest.mock", "logging.handlers", "concurrent.futures.process",
-    "multiprocessing.pool", "xmlrpc.client", "sqlite3", "webbrowser", "curses", "zoneinfo",
+    "asyncio", "multiprocessing", "selectors", "subprocess", "socket", "ssl", "email", "curses",
+    "http.client", "urllib.request", "unittest.mock", "logging.handlers", "zoneinfo", "sqlite3",
+    "concurrent.futures.process", "multiprocessing.pool", "xmlrpc.client", "webbrowser",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from attacks import FORBIDDEN, OPEN_DESCRIPTORS
 from support import OPEN_RULES, body, ending, triplet, value, verdict
 
-from executor import Limits, Status, SyncExecutor
+from executor import Limits, Signal, Status, SyncExecutor
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
@@ -17,6 +17,7 @@ def test_a_call_outside_the_policy_is_forbidden(sandbox: SyncExecutor, what: str
     result = verdict(sandbox, FORBIDDEN[what])
     assert result.status is Status.FORBIDDEN, result.detail
     assert not result.valid
+    assert result.signals == {Signal.FORBIDDEN_CALL: 1}
 
 
 REFUSED = {

@@ -446,13 +446,13 @@ def f(x):
         def f(x):
             threading.Thread(target=print, daemon=True).start()
             return 'mine'
-        """, FORBIDDEN, check=seen(Signal.FORBIDDEN_CALL)),
+        """, FORBIDDEN, check=seen()),
     solver(130, "reward-file", "Writes a file with its reward.",
         """
         def f(x):
             open('/tmp/reward.txt', 'w').write('1.0')
             return 'mine'
-        """, FORBIDDEN, check=seen(Signal.FORBIDDEN_CALL)),
+        """, FORBIDDEN, check=seen()),
     solver(131, "score-out-of-range", "Returns infinity, NaN and numbers above one, as if they were scores.",
         """
         def f(x):

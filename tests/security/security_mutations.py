@@ -33,6 +33,7 @@ class Mutation(NamedTuple):
 
 
 WALLS = "guest/test_walls.py"
+REFUSALS = "guest/test_refused_calls.py"
 GAPS = "security/test_security_gaps.py"
 CHANCE = "guest/test_nondeterminism.py"
 SCRIPT_WALLS = "guest/test_script_walls.py"
@@ -99,14 +100,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     # ---- system calls and privileges ---------------------------------------------------------
     Mutation("filter of programs", "what is not in the table is allowed",
              (Change("guest/seccomp.py",
-                     "    program.add(_RETURN, _KILL_PROCESS)\n    patches = _checks",
-                     "    program.add(_RETURN, _ALLOW)\n    patches = _checks"),), (WALLS,)),
+                     "    program.jump(\"kill\")\n    patches = _checks",
+                     "    program.jump(\"allow\")\n    patches = _checks"),), (WALLS,)),
     Mutation("capability of the zygote", "its calls are open to programs",
              (Change("guest/seccomp.py", "    program.jump(otherwise)\n    return low",
                      "    program.add(_RETURN, _ALLOW)\n    return low"),), (WALLS,)),
     Mutation("files to read only", "programs may open files to write",
-             (Change("guest/seccomp.py", "program.add(_JUMP_ANY_BIT, _WRITING, 0, 1)",
-                     "program.add(_JUMP_ANY_BIT, 0, 0, 1)"),), (WALLS,)),
+             (Change("guest/seccomp.py", "program.add(_JUMP_ANY_BIT, _WRITING, 1, 0)",
+                     "program.add(_JUMP_ANY_BIT, 0, 1, 0)"),), (REFUSALS,)),
+    Mutation("handler of refused calls", "programs may put their own in its place",
+             (Change("guest/seccomp.py", "program.jump_if_equal(_RT_SIGACTION, \"handler\")",
+                     "pass"),), (REFUSALS,)),
     Mutation("filter of scripts", "what is not in the policy is allowed",
              (Change("backends/run_filter.py", "[*listed, _Rule(_KILL_PROCESS, None)]",
                      "[*listed, _Rule(_ALLOW, None)]"),), (), ("ptrace", "bpf", "io-uring")),

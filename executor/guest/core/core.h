@@ -121,6 +121,7 @@ void fill_report(struct report *report, long pid, enum outcome outcome, int stat
 uint32_t kill_leftovers(void);
 PyObject *prepare(PyObject *module, PyObject *ignored);
 PyObject *address_space(PyObject *module, PyObject *ignored);
+PyObject *count_frames(PyObject *module, PyObject *count);
 PyObject *serve(PyObject *module, PyObject *address_space_in_use);
 int in_child(void);
 _Noreturn void end_with(const void *result, size_t size);

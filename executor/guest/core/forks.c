@@ -241,6 +241,17 @@ PyObject *address_space(PyObject *module, PyObject *ignored)
     return PyLong_FromUnsignedLongLong(high);
 }
 
+/* count_frames(count): as far as recursion is bounded, let so many frames of Python be below what the
+ * caller calls, as below what a script calls. */
+PyObject *count_frames(PyObject *module, PyObject *count)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    const int frames = (int)PyLong_AsLong(count);
+    thread->py_recursion_remaining = thread->py_recursion_limit - frames;
+    thread->c_recursion_remaining = C_RECURSION_LIMIT - 2 * frames;
+    Py_RETURN_NONE;
+}
+
 /* prepare(): what children will need; without a filter also the seed of the nonces. */
 PyObject *prepare(PyObject *module, PyObject *ignored)
 {
