@@ -12,6 +12,7 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from executor.backends import open_backend
+from executor.backends.base import ProcessReuse, process_reuse_of
 from executor.backends.settings import BackendSettings
 from executor.batch import stream
 from executor.errors import ConfigurationError, ExecutorClosed
@@ -53,6 +54,9 @@ class ExecutorInfo(NamedTuple):
     workers: int
     warnings: tuple[str, ...]
     """Weaknesses on this host, for people."""
+    process_reuse: ProcessReuse = "fork"
+    """``reset``: after each run its process is put back to what it was, byte for byte; ``fork``:
+    each run has a new one."""
 
 
 class ExecutorStats(NamedTuple):
@@ -156,7 +160,12 @@ class Executor:
         """What this executor is; warnings are known once it is open."""
         backend = self._backend
         return ExecutorInfo(
-            backend.name, backend.interpreter, backend.isolated, self._pool.size, backend.warnings
+            backend.name,
+            backend.interpreter,
+            backend.isolated,
+            self._pool.size,
+            backend.warnings,
+            process_reuse_of(backend),
         )
 
     @property

@@ -121,6 +121,7 @@ class DifferentialExecutor:
                 for name, info in zip(names, infos, strict=True)
                 for warning in info.warnings
             ),
+            process_reuse="reset" if all(i.process_reuse == "reset" for i in infos) else "fork",
         )
 
     @property

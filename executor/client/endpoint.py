@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import httpx
 from pydantic import ValidationError
 
+from executor.backends.base import ProcessReuse
 from executor.client.faults import Fault, refusal
 from executor.client.settings import Retries, Timeouts
 from executor.errors import ConfigurationError
@@ -49,6 +50,7 @@ class EndpointInfo(NamedTuple):
     workers: int
     warnings: tuple[str, ...]
     limits: Limits
+    process_reuse: ProcessReuse
 
 
 class Endpoint:
@@ -307,6 +309,7 @@ def _read_info(body: bytes) -> EndpointInfo:
             workers=max(1, int(told["workers"])),
             warnings=(*map(str, told["warnings"]), *_waived(told)),
             limits=Limits.model_validate(known),
+            process_reuse="reset" if told.get("process_reuse") == "reset" else "fork",
         )
     except (KeyError, TypeError, ValidationError, RecursionError) as error:
         raise ValueError(str(error)) from error

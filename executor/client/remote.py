@@ -155,6 +155,7 @@ class RemoteExecutor:
             isolated=all(info.isolated for info in known),
             workers=sum(info.workers for info in known),
             warnings=(*different, *warnings),
+            process_reuse="reset" if all(i.process_reuse == "reset" for i in known) else "fork",
         )
 
     @property

@@ -105,10 +105,6 @@ class Sources:
         """The sources that cannot be ruled out, and tampering."""
         return self._seen | (_TAMPERING if self._names.changed() else 0)
 
-    def refused(self) -> bytes:
-        """Which call was refused, and where: not known here."""
-        return bytes(6)
-
 
 def serve(key: bytearray, read: Callable[[int], bytearray], head: int, bodies: int) -> None:
     """Do the jobs that standard input holds."""

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Sequence
 
 from executor.backends.base import Kind as GuestKind
+from executor.backends.base import process_reuse_of
 from executor.errors import ProtocolError
 from executor.frames import (
     Call,
@@ -156,13 +157,18 @@ class PoolEngine:
                 frame,
                 kind,
                 colour,
-                limits.wall_s + _GRACE_S,
+                self._patience_s(),
             )
             run = self._understand(answer, number, len(calls))
             if run is not None:
                 return run
             await asyncio.sleep(0.02 * (attempt + 1))  # no process could be made: let some end
         return Run((_INFRA,) * len(calls), Usage(), whole=False)
+
+    def _patience_s(self) -> float:
+        # A run in a process that is reset may have to be made again in a fork.
+        runs = 2 if process_reuse_of(self._pool.backend) == "reset" else 1
+        return runs * self._limits.wall_s + _GRACE_S
 
     def _understand(self, answer: Answer | None, number: int, calls: int) -> Run | None:
         """The run; ``None`` if it must be repeated: it did not start, or others killed it."""

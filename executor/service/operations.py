@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from executor.backends.base import ProcessReuse
 from executor.models import Limits, Model, Signals
 from executor.service.endpoints import JSON, get, to_json
 from executor.service.metrics import CONTENT_TYPE, version
@@ -70,6 +71,8 @@ class Info(Model):
     isolated: bool
     workers: int
     warnings: tuple[str, ...]
+    process_reuse: ProcessReuse
+    """Whether the process of a run is put back after it, or is a new one each time."""
     limits: Limits
     """What each run may use, and the most a call may ask for."""
     version: str

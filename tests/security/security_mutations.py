@@ -100,8 +100,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     # ---- system calls and privileges ---------------------------------------------------------
     Mutation("filter of programs", "what is not in the table is allowed",
              (Change("guest/seccomp.py",
-                     "    program.jump(\"kill\")\n    patches = _checks",
-                     "    program.jump(\"allow\")\n    patches = _checks"),), (WALLS,)),
+                     "    program.jump(\"kill\")\n    moving",
+                     "    program.jump(\"allow\")\n    moving"),), (WALLS,)),
     Mutation("capability of the zygote", "its calls are open to programs",
              (Change("guest/seccomp.py", "    program.jump(otherwise)\n    return low",
                      "    program.add(_RETURN, _ALLOW)\n    return low"),), (WALLS,)),

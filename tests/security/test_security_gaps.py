@@ -29,6 +29,10 @@ def pool() -> Iterator[SyncExecutor]:
         yield executor
 
 
+INNER = {"jail": "pid 1", "zygote": "slot"}
+"""What a warm jail makes for each script; what a zygote runs programs in, where it is reset."""
+
+
 def guests() -> dict[str, psutil.Process]:
     """The warm guests of this process by role, and ``run``, a script at work."""
     found = {}
@@ -41,8 +45,8 @@ def guests() -> dict[str, psutil.Process]:
             continue
         if MAIN in command:
             role = command[command.index(MAIN) + 1]
-            # What a warm jail forks for a script has its command line.
-            found["pid 1" if is_inner else role] = process
+            # What a guest forks has its command line.
+            found[INNER[role] if is_inner else role] = process
         elif "/box/script.py" in command:
             found["run"] = process
     return found
@@ -98,7 +102,8 @@ def seen(pool: SyncExecutor) -> dict[str, Seen]:
         found = {role: look(process) for role, process in guests().items()}
     finally:
         at_work.join()
-    assert found.keys() == {"zygote", "parser", "script", "jail", "pid 1", "run"}
+    slots = {"slot"} if pool.info.process_reuse == "reset" else set()
+    assert found.keys() == {"zygote", "parser", "script", "jail", "pid 1", "run"} | slots
     return found
 
 
@@ -122,7 +127,7 @@ def test_every_guest_has_namespaces_of_its_own(seen: dict[str, Seen]) -> None:
         own = os.readlink(f"/proc/self/ns/{name}")
         inside = {role: each.namespaces[name] for role, each in seen.items()}
         assert own not in inside.values(), (name, inside)
-        roles = inside.keys() - {"run"}
+        roles = inside.keys() - {"run", "slot"}
         if name in ("user", "cgroup"):  # of which there is one for all scripts of a warm jail
             roles -= {"pid 1"}
         assert len({inside[role] for role in roles}) == len(roles), (name, inside)

@@ -34,14 +34,16 @@
 /* A slot has so much memory beforehand; a job that needs more needs a call, and so a fork. */
 #define ARENA ((size_t)1 << 20)
 #define ARENAS 32u
+#define CHUNKS ((size_t)8 << 20) /* for the frames of Python functions */
 #define HEAP ((size_t)16 << 20)
 #define MAX_STACK ((size_t)8 << 20)
-#define LEAST_MEMORY (ARENAS * ARENA + HEAP)
+#define POOL (ARENAS * ARENA + CHUNKS)
+#define LEAST_MEMORY (POOL + HEAP)
 
 /* When a slot has served. Zeroed pages stay, and so do the kernel's sums. */
 #define MAX_RUNS 20000u
 #define MAX_CPU_US 60000000u
-#define MAX_EXTRA_PAGES 4096u
+#define MAX_EXTRA_PAGES 8192u
 #define MAX_FAILURES 3
 
 #define TICK_US 10000u
@@ -61,6 +63,7 @@ int proc_fd = -1;
 static struct mailbox *mailbox;
 static unsigned char *pool;
 static unsigned char pool_taken[ARENAS];
+static size_t chunks_used;
 static uint64_t slot_nonce;
 static int in_slot;
 
@@ -113,6 +116,10 @@ static void *arena_alloc(void *context, size_t size)
             pool_taken[i] = 1;
             return pool + i * ARENA;
         }
+    if (size < ARENA && CHUNKS - chunks_used >= size) {
+        chunks_used += size;
+        return pool + ARENAS * ARENA + chunks_used - size;
+    }
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory; /* in a slot: not reached, a fork takes over */
 }
@@ -120,9 +127,11 @@ static void *arena_alloc(void *context, size_t size)
 static void arena_free(void *context, void *memory, size_t size)
 {
     size_t offset = (size_t)((unsigned char *)memory - pool);
-    if ((unsigned char *)memory >= pool && offset < ARENAS * ARENA)
+    if (offset < ARENAS * ARENA)
         pool_taken[offset / ARENA] = 0;
-    /* Others come back with the snapshot. */
+    else if (offset < POOL && offset - ARENAS * ARENA + size == chunks_used)
+        chunks_used -= size; /* frames end in the reverse order */
+    /* What is not given back here comes back with the snapshot. */
 }
 
 /* Let the C library's heap have its memory, and keep it. */
@@ -581,7 +590,7 @@ PyObject *prepare_slots(PyObject *module, PyObject *ignored)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     const int rights = PROT_READ | PROT_WRITE;
     void *memory = mmap(NULL, MAILBOX, rights, flags, -1, 0);
-    unsigned char *raw = mmap(NULL, (ARENAS + 1) * ARENA, rights, flags, -1, 0);
+    unsigned char *raw = mmap(NULL, POOL + ARENA, rights, flags, -1, 0);
     if (memory == MAP_FAILED || raw == MAP_FAILED || prepare_memory() != 0 || prepare_vectors() != 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     mailbox = memory;
