@@ -86,8 +86,8 @@ def _judged_without_harm(name: str, said: Said) -> bool:
     return set(said.statuses).isdisjoint({Status.INFRA, Status.CRASHED}) and None not in said.scores
 
 
-_PLAIN_NAMES = {"NoError", "nul"}
-"""Names of hole 19 that say what they are, or a program that is none."""
+_PLAIN_NAMES = {"NoError", "nul", "surrogate"}
+"""Rows of hole 19 whose outcome has a name that can be given, or whose program is none."""
 
 
 def _error_task(name: str, said: Said) -> bool:
