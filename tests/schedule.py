@@ -10,9 +10,10 @@ from xdist.scheduler import LoadFileScheduling
 
 _TRAINING_RUNS = tuple(
     f"tests/trainer/test_trainer_verl_{name}.py"
-    for name in ("operations", "scripted", "vllm", "bad_input")
+    for name in ("operations", "scripted", "vllm", "bad_input", "parts")
 )
-"""One by one, beside the other tests: each run takes gigabytes, and looks for what it has left."""
+"""One by one, beside the other tests: each run takes gigabytes, and looks for what is left in
+/dev/shm."""
 
 _LONGEST_FIRST = (
     *_TRAINING_RUNS,

@@ -7,12 +7,13 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import engine_support
 import pytest
+import pytest_asyncio
 
 from executor import Executor, Limits, Script, ScriptResult, Status, Triplet
 from executor.backends import nsjail
@@ -212,6 +213,13 @@ async def test_what_is_not_promised_is_not_tried_together_either() -> None:
     assert counting.scripts == 1
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def short_of_time() -> AsyncIterator[Executor]:
+    limits = LIMITS.model_copy(update={"wall_s": 4.0, "output_kib": 64})
+    async with Executor("nsjail", limits=limits, workers=1) as executor:
+        yield executor
+
+
 @pytest.mark.parametrize(
     ("source", "state"),
     [
@@ -225,12 +233,13 @@ async def test_what_is_not_promised_is_not_tried_together_either() -> None:
         ("import time; time.sleep(60)", State.UNKNOWN),
     ],
 )
-async def test_a_script_that_ends_a_shared_run_spoils_no_other(source: str, state: State) -> None:
-    limits = LIMITS.model_copy(update={"wall_s": 4.0, "output_kib": 64})
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_script_that_ends_a_shared_run_spoils_no_other(
+    source: str, state: State, short_of_time: Executor
+) -> None:
     first, *others = (probe for probe in SHARING if probe.shares == SHARING[-1].shares)
     spoiler = replace(first, name="spoiler", steps=fixed(script(source, expect=says("well"))))
-    async with Executor("nsjail", limits=limits, workers=1) as executor:
-        spoiled, *results = await prove(executor, (spoiler, *others))
+    spoiled, *results = await prove(short_of_time, (spoiler, *others))
     assert spoiled.state is state
     assert set(states(results).values()) <= {State.HOLDS, State.NOT_PROMISED}
     assert all(result.happened.startswith("ok") for result in results)

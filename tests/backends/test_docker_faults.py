@@ -274,7 +274,7 @@ class OwnEngine:
         }  # fmt: skip
 
     def start(self) -> str:
-        """Start, and return its address."""
+        """Start it if it is not running; return its address."""
         done = self._script("start")
         assert done.returncode == 0, done.stderr
         return done.stdout.partition("DOCKER_HOST=")[2].partition(";")[0]
@@ -290,25 +290,36 @@ class OwnEngine:
         )  # fmt: skip
 
 
-@pytest.fixture
-def own_engine(
-    engine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[OwnEngine]:
-    """A second engine with the guest image, as the one that the environment names."""
+@pytest.fixture(scope="module")
+def engine_with_the_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
+    """A second engine with the guest image. Tests may leave it stopped."""
+    require(why_no_engine())
     if os.geteuid() != 0:
         pytest.skip("only root can start an engine")
-    made = OwnEngine(tmp_path / "engine")
+    made = OwnEngine(tmp_path_factory.mktemp("engine"))
     try:
-        address = made.start()
-        with engine_client() as client:
-            image = client.images.get(DockerSettings().image)
-            archive = b"".join(image.save(named=True))
-        monkeypatch.setenv("DOCKER_HOST", address)
-        with engine_client() as client:
-            client.images.load(archive)
+        copy_image(DockerSettings().image, made.start())
         yield made
     finally:
         made.stop()
+
+
+def copy_image(name: str, address: str) -> None:
+    """From the engine that the environment names to another."""
+    there = os.environ | {"DOCKER_HOST": address}
+    with subprocess.Popen(["docker", "save", name], stdout=subprocess.PIPE) as saving:
+        loading = subprocess.run(
+            ["docker", "load", "-q"], stdin=saving.stdout, env=there, capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert (saving.returncode, loading.returncode) == (0, 0), loading.stderr
+
+
+@pytest.fixture
+def own_engine(engine_with_the_image: OwnEngine, monkeypatch: pytest.MonkeyPatch) -> OwnEngine:
+    """A second engine with the guest image, as the one that the environment names."""
+    monkeypatch.setenv("DOCKER_HOST", engine_with_the_image.start())
+    return engine_with_the_image
 
 
 async def test_work_goes_on_after_the_engine_was_restarted(own_engine: OwnEngine) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine_support import require, why_no_engine, why_no_gvisor
 from security_cases import OPEN, Case
 from security_runs import LIMITS, WORKERS, AnyExecutor
-from service_server import running
+from service_server import EXECUTOR, running
 
 from executor import Executor
 from executor.client import RemoteExecutor
@@ -65,7 +65,7 @@ def _local(name: str, cpu_s: int = 1) -> Callable[[], AbstractAsyncContextManage
 async def _service() -> AsyncIterator[AnyExecutor]:
     """The service over HTTP, with nsjail behind it, and with its cache."""
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in LIMITS]
-    with running(f"--workers={WORKERS}", "--queue=4096", *options) as server:
+    with running(f"--workers={WORKERS}", "--queue=4096", *options, program=EXECUTOR) as server:
         async with RemoteExecutor(server.url, limits=LIMITS, rules=OPEN) as executor:
             yield executor
 

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 from security_traps import SECRET, Traps
-from service_server import Server, busy, running, stats
+from service_server import EXECUTOR, Server, busy, running, stats
 from support import ENDLESS, wait_until
 
 attack = pytest.mark.attack
@@ -28,7 +28,7 @@ JSON = {"content-type": "application/json"}
 def service(traps: Traps) -> Iterator[Server]:
     """A server with small limits and two places."""
     options = ("--workers=2", "--cpu-s=1", "--wall-s=30", "--memory-mib=128", "--max-body-mib=1")
-    with running(*options) as server:
+    with running(*options, program=EXECUTOR) as server:
         yield server
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from service_server import Server, running
+from service_server import EXECUTOR, Server, running
 from support import PATIENT_FLAGS
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """``executor serve`` with nsjail, in a process of its own, ready; without a token."""
-    with running() as started:
+    with running(program=EXECUTOR) as started:
         yield started
 
 

@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 EXECUTOR = ("-m", "executor")
+QUICK = (str(Path(__file__).with_name("quick_serve.py")),)
 
 
 class Server:
@@ -106,9 +107,9 @@ def running(
     *options: str,
     ready: bool = True,
     env: dict[str, str] | None = None,
-    program: Sequence[str] = EXECUTOR,
+    program: Sequence[str] = QUICK,
 ) -> Iterator[Server]:
-    """A server for a block."""
+    """A server for a block. All its probes, with ``EXECUTOR``, take some seconds of a processor."""
     server = Server(*options, env=env, program=program)
     try:
         server.start(ready=ready)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from trainer_verl_runs import HERE, command, finish, needs_verl
+from trainer_verl_runs import HERE, command, finish, needs_ray, needs_verl
 
-pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(300)]
+pytestmark = [needs_verl, needs_ray, pytest.mark.verl, pytest.mark.timeout(300)]
 
 
 type Refuse = Callable[..., str]

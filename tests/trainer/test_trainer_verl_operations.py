@@ -27,12 +27,13 @@ from trainer_verl_runs import (
     game_state,
     leftovers,
     metrics,
+    needs_ray,
     needs_verl,
     started,
     wait_for,
 )
 
-pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(1200)]
+pytestmark = [needs_verl, needs_ray, pytest.mark.verl, pytest.mark.timeout(1200)]
 
 FOREVER = "trainer.total_training_steps=1000"
 

@@ -18,13 +18,14 @@ from trainer_verl_runs import (
     family,
     game_state,
     metrics,
+    needs_ray,
     needs_verl,
     started,
     train,
     wait_for,
 )
 
-pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(1200)]
+pytestmark = [needs_verl, needs_ray, pytest.mark.verl, pytest.mark.timeout(1200)]
 
 STEPS = 3
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trainer_verl_runs import LETTERS, metrics, needs_verl, needs_vllm, train
+from trainer_verl_runs import LETTERS, metrics, needs_ray, needs_verl, needs_vllm, train
 
-pytestmark = [needs_verl, needs_vllm, pytest.mark.verl, pytest.mark.timeout(1200)]
+pytestmark = [
+    needs_verl, needs_ray, needs_vllm, pytest.mark.verl, pytest.mark.timeout(1200),
+]  # fmt: skip
 
 
 def test_weights_of_vllm_are_those_of_the_trainer_after_updates(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,6 +22,10 @@ HERE = Path(__file__).parent
 
 needs_verl = pytest.mark.skipif(
     importlib.util.find_spec("verl") is None, reason="veRL is not installed (extra: trainer)"
+)
+needs_ray = pytest.mark.skipif(
+    shlex.quote(sys.executable) != sys.executable,
+    reason=f"Ray cannot start an interpreter with such a path: {sys.executable}",
 )
 needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"
