@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from trainer.configs import compose
+from trainer.configs.old_keys import left_out
 from trainer.verl_adapter.wiring import run_directory, wire
 
 
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return 2
+    for argument, reason in left_out(options.overrides):
+        say = f"note: {argument} is not needed here: {reason}"
+        console.print(say, markup=False, highlight=False, soft_wrap=True)
     if options.dry_run:
         from trainer.plan import describe  # noqa: PLC0415
 

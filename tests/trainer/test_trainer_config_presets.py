@@ -168,7 +168,7 @@ def test_every_key_of_the_game_has_a_comment(file: str) -> None:
         (["azr.reward.n_sample=3"], "did you mean azr.reward.n_samples?"),
         (["+azr.reward.n_sample=3"], "unknown key azr.reward.n_sample"),
         (["trainer.nodes=2"], "unknown key trainer.nodes"),
-        (["+azr.generate_seed_dataset_only=True"], "without the plus sign"),
+        (["+azr.seed=2"], "without the plus sign"),
         (["azr.executor=qwq"], "azr.executor: "),
         (["azr.problem_types=[code_x]"], "code_x"),
         (["azr.executor=http"], "executor=http needs executor_url"),

@@ -130,7 +130,8 @@ def test_a_ray_of_our_own_has_the_processors_that_its_actors_reserve(
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     config = wired(f"preset={preset}")
-    assert config.ray_kwargs.ray_init.num_cpus == processors
+    assert config.ray_kwargs.ray_init.num_cpus == max(16, processors)
+    assert config.ray_kwargs.ray_init.address == "local"
     assert not list(processor_problems(config))
     config.ray_kwargs.ray_init.num_cpus = processors - 1
     (problem,) = processor_problems(config)
@@ -181,18 +182,17 @@ def test_urls_that_would_be_dropped_are_refused() -> None:
 
 def test_a_cluster_that_is_too_small_is_named_with_its_numbers() -> None:
     pytest.importorskip("ray")
-    from trainer.verl_adapter.cluster import resource_problems
+    from trainer.verl_adapter.cluster_needs import resource_problems
 
     config = wired("preset=multi_node")
-    assert not list(resource_problems(config, {"CPU": 55, "GPU": 16}))
-    cpu, gpu = resource_problems(config, {"CPU": 32})
-    assert "reserve 55 CPUs of Ray, and the cluster has 32" in cpu
-    assert "reserve 16 GPUs of Ray, and the cluster has 0" in gpu
+    assert not list(resource_problems(config, {"CPU": 55}))
+    (problem,) = resource_problems(config, {"CPU": 32})
+    assert "reserve 55 processors of Ray, and the cluster has 32" in problem
 
 
 def test_a_node_that_does_not_see_the_run_directory_is_named(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    from trainer.verl_adapter.cluster import Seen, sharing_problems
+    from trainer.verl_adapter.cluster_needs import Seen, sharing_problems
 
     config = wired("preset=multi_node", f"trainer.default_local_dir={tmp_path}")
 

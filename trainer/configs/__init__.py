@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from trainer.configs.old_keys import ported
 from trainer.configs.sizes import conflicts
 from trainer.game.settings import GameSettings
 
@@ -33,12 +34,14 @@ def presets() -> tuple[str, ...]:
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The configuration that ``overrides`` (``preset=NAME``, ``key=value``) make.
 
-    In struct mode: reading or setting an unknown key raises.
+    In struct mode: reading or setting an unknown key raises. Arguments of the original's scripts
+    that have no counterpart are left out (:mod:`trainer.configs.old_keys`).
 
     Raises:
         ValueError: no or an unknown preset, an unknown key, a value that the game refuses, sizes
             that cannot go together, or no veRL installed; the text is one sentence for the user.
     """
+    overrides = ported(overrides)
     _check_preset(overrides)
     _check_base(overrides)
     try:

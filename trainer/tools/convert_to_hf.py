@@ -2,6 +2,9 @@
 
 CHECKPOINT is a run directory (its newest checkpoint is taken), one of its ``global_step_N``, or the
 ``actor`` folder in it. veRL's model merger does the work, on the processor.
+
+Adapters (LoRA) are put into the weights. The tokenizer carries the chat template that the model was
+trained with, and ``prompt_template.txt`` what the game put around every question (``{question}``).
 """
 
 from __future__ import annotations
@@ -14,7 +17,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
+from trainer.game.errors import TemplateError
+from trainer.game.prompts import PromptBook
+from trainer.game.settings import GameSettings
+from trainer.tools import lora
+
 _STEP = "global_step_"
+ADAPTERS = "lora_adapter"
+"""Where veRL's merger puts adapters."""
+PROMPT_FILE = "prompt_template.txt"
 
 
 class ConversionError(ValueError):
@@ -89,9 +102,39 @@ def convert(actor: Path, out: Path) -> None:
             lines = done.stdout.strip().splitlines()
             reason = lines[-1] if lines else f"exit code {done.returncode}"
             raise ConversionError(f"veRL cannot merge {actor}: {reason}")
+        _merge_adapters(unfinished)
+        _keep_prompt(actor, unfinished)
         unfinished.replace(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _merge_adapters(model: Path) -> None:
+    """veRL's merger writes the weights that training started from, and the adapters beside them."""
+    adapters = model / ADAPTERS
+    if not adapters.is_dir():
+        return
+    try:
+        lora.merge(model, adapters)
+    except lora.AdapterError as error:
+        raise ConversionError(str(error)) from error
+    # Left beside the weights they would invite to be applied once more.
+    shutil.rmtree(adapters)
+
+
+def _keep_prompt(actor: Path, model: Path) -> None:
+    """Write down what stood around a question in training, if the run directory still knows."""
+    config = actor.parents[1] / "config.yaml"
+    try:
+        loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
+        if loaded["trainer"].get("game"):
+            return  # another game has its own prompts
+        settings = GameSettings(azr=loaded["azr"], reward_fn=loaded["reward_fn"])
+        wrapper = PromptBook(settings).around("{question}")
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError, TemplateError):
+        print(f"{config} does not say which prompts the model was trained with", file=sys.stderr)
+        return
+    (model / PROMPT_FILE).write_text(wrapper, encoding="utf-8")
 
 
 def _has_shards(folder: Path) -> bool:

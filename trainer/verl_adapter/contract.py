@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 VERL_VERSION = "0.9.1"
@@ -42,6 +44,12 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "verl.trainer.ppo.v1:PPOTrainerSync.on_sample_end": ("self",),
     "verl.trainer.ppo.v1:PPOTrainerSync.get_llm_client": ("self",),
     "verl.trainer.ppo.v1:PPOTrainerSync.get_reward_handles": ("self",),
+    "verl.trainer.ppo.v1:PPOTrainerSync.get_teacher_client": ("self",),
+    "verl.trainer.ppo.v1:PPOTrainerSync.on_step_end": ("self",),
+    "verl.trainer.ppo.v1:PPOTrainerSync._consume_sync_metrics": ("self",),
+    "verl.trainer.ppo.v1.replay_buffer:ReplayBuffer.__init__": ("self", "poll_interval"),
+    "verl.checkpoint_engine.base:CheckpointEngineManager.abort_replicas": ("self",),
+    "verl.trainer.ppo.core_algos:ADV_ESTIMATOR_REGISTRY": (),
     "verl.trainer.ppo.v1:AgentLoopManagerTQ.create": (),
     "verl.trainer.ppo.v1:register_trainer": ("name",),
     "verl.trainer.ppo.core_algos:register_adv_est": ("name_or_enum",),
@@ -77,6 +85,7 @@ CPU_SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "verl.utils.fsdp_utils:CPUOffloadPolicy": ("pin_memory",),
     "verl.workers.rollout.base:BaseRollout.update_weights": ("self", "weights", "wire_format"),
+    "verl.workers.rollout.base:_ROLLOUT_REGISTRY": (),
     "verl.workers.rollout.replica:RolloutReplica.launch_servers": ("self",),
     "verl.workers.rollout.replica:RolloutReplicaRegistry.register": ("name", "loader"),
     "verl.workers.rollout.replica:TokenOutput": (
@@ -86,12 +95,35 @@ CPU_SIGNATURES: dict[str, tuple[str, ...]] = {
 """As :data:`SIGNATURES`, used on processors only."""
 
 
+CONVENTIONS: dict[str, tuple[str, ...]] = {
+    "verl.trainer.ppo.v1.agent_loop_tq": (
+        # Columns of a submitted batch.
+        '"uid"', '"__rollout_n__"', "session_id=",
+        # Keys and tags of prompts and responses in the store.
+        'f"{uid}_{session_id}_', '"status"', '"finished"', '"failure"', '"response_len"',
+    ),
+    "verl.trainer.ppo.v1.trainer_base": (
+        '"is_prompt"', '"global_steps"', '"rm_scores"', '"temperature"', '"calculate_entropy"',
+        "self.checkpoint_manager", "self.replay_buffer", "self.tokenizer", "self.logger",
+        "self.global_steps", "self.steps_per_epoch", "self.total_training_steps",
+        "self.use_reference_policy", "self.use_critic",
+    ),
+    "verl.experimental.agent_loop.agent_loop": ('"agent_name"',),
+    "verl.experimental.agent_loop.single_turn_agent_loop": ('"raw_prompt"',),
+}  # fmt: skip
+"""Texts of veRL's modules that stand for what has no signature: columns, tags, attributes."""
+
+
 class ContractError(RuntimeError):
     """The installed veRL is not one that this project works with."""
 
 
-def check(*, cpu: bool = False) -> None:
+def check(*, cpu: bool = False, any_version: bool = False) -> str | None:
     """Compare the installed veRL with what is used of it.
+
+    Args:
+        cpu: Also what is used on processors only.
+        any_version: Return the sentence where one of another version would be refused.
 
     Raises:
         ContractError: says in one sentence which version is there and what is different.
@@ -104,11 +136,15 @@ def check(*, cpu: bool = False) -> None:
             "(pip install -e '.[trainer]')"
         ) from None
     differences = list(_differences(SIGNATURES | (CPU_SIGNATURES if cpu else {})))
+    differences += _other_conventions()
     if version == VERL_VERSION and not differences:
-        return
+        return None
     what = "; ".join(differences) or "all names that are used are there, but it is not tested"
+    if any_version:
+        return f"going on with veRL {version}, though {VERL_VERSION} is what was tested: {what}"
     raise ContractError(
-        f"this trainer needs veRL {VERL_VERSION}, but {version} is installed: {what}"
+        f"this trainer needs veRL {VERL_VERSION}, but {version} is installed: {what} "
+        "(trainer.any_verl=true goes on all the same)"
     )
 
 
@@ -145,3 +181,15 @@ def _differences(signatures: dict[str, tuple[str, ...]]) -> Iterator[str]:
         missing = [parameter for parameter in parameters if parameter not in has]
         if missing:
             yield f"{name.replace(':', '.')} has no parameter {', '.join(missing)}"
+
+
+def _other_conventions() -> Iterator[str]:
+    for module, texts in CONVENTIONS.items():
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            yield f"{module} is missing"
+            continue
+        source = Path(spec.origin).read_text(encoding="utf-8")
+        missing = [text for text in texts if text not in source]
+        if missing:
+            yield f"{module} does not know {', '.join(missing)}"

@@ -34,7 +34,7 @@ def check(config: DictConfig) -> None:
     """
     for problem in (*attention_problems(attention(config)), *compiler_problems()):
         raise ConfigurationProblem(problem)
-    if not wiring.joins_ray(config):
+    if not wiring.joins_cluster(config):
         for problem in processor_problems(config):
             raise ConfigurationProblem(problem)
 

@@ -51,7 +51,9 @@ def prepare(config: DictConfig, console: Console) -> None:
     if not config.trainer.get("game"):
         _game(config, console)
     with _quiet():
-        _verl(config)
+        remark = _verl(config)
+    if remark:
+        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
     dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
 
 
@@ -252,10 +254,11 @@ def _resumes(config: DictConfig) -> bool:
     return mode == "resume_path" or (mode == "auto" and checkpoints.latest_step(run) is not None)
 
 
-def _verl(config: DictConfig) -> None:
+def _verl(config: DictConfig) -> str | None:
+    """Check veRL and its view of the configuration; returns what is to be said of its version."""
     cpu = wiring.on_cpu(config)
     try:
-        contract.check(cpu=cpu)
+        remark = contract.check(cpu=cpu, any_version=bool(config.trainer.any_verl))
         if cpu:
             import verl  # noqa: F401, PLC0415 - loads the plug-in
 
@@ -263,6 +266,7 @@ def _verl(config: DictConfig) -> None:
         _validate(config)
     except contract.ContractError as error:
         raise ConfigurationProblem(str(error)) from error
+    return remark
 
 
 def _validate(config: DictConfig) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainer.verl_adapter import wandb_extras
 from trainer.verl_adapter.checkpoints import write_atomically
 
 METRICS_FILE = "metrics.jsonl"
@@ -67,7 +68,8 @@ class RunLog:
             self.log({name: value for name, value in metrics.items() if value is not None}, step)
 
     def samples(self, step: int, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Write a step's sample tables; each row says which table it is of."""
+        """Write a step's sample tables; each row says which table it is of. With wandb they are
+        logged there too."""
         rows = [
             json.dumps({"table": name, **row}, ensure_ascii=False, default=str)
             for name, table in tables.items()
@@ -75,6 +77,9 @@ class RunLog:
         ]
         path = self._run / SAMPLES_FOLDER / f"step_{step:06d}.jsonl"
         path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8", errors="replace")
+        wandb = getattr(self._tracking, "logger", {}).get("wandb")
+        if wandb is not None:
+            wandb_extras.log_tables(wandb, step, tables)
 
     def finish(self, exit_code: int = 0) -> None:
         """Close veRL's loggers."""

@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.verl_adapter import cluster, shared_memory, wiring
+from trainer.verl_adapter import cluster_needs, shared_memory, wandb_extras, wiring
 from trainer.verl_adapter.desk import Desk, DeskActor
 from trainer.verl_adapter.environment import WANDB_ID_FILE, wandb_run_id
 from trainer.verl_adapter.failures import FAILURES, Interrupted, TrainingFailed
@@ -95,6 +95,7 @@ def _wandb(config: DictConfig) -> Iterator[None]:
 
     run_id = wandb_run_id(config) or wandb.util.generate_id()
     os.environ.update(WANDB_RUN_ID=run_id, WANDB_RESUME="allow")
+    os.environ.setdefault("WANDB_TAGS", ",".join(wandb_extras.tags(config)))
     (wiring.run_directory(config) / WANDB_ID_FILE).write_text(run_id)
     yield
 
@@ -110,7 +111,7 @@ def train(config: DictConfig, console: Console) -> None:
     try:
         with _signals_interrupt():
             _start_ray(config)
-            cluster.check(config)
+            cluster_needs.check(config)
             # Again: Ray has put a handler in front that aborts this process 3 s after a SIGTERM.
             with _signals_interrupt():
                 desk = DeskActor.remote()  # type: ignore[attr-defined]

@@ -17,6 +17,9 @@ TINY_MODEL: Final = "tiny"
 BUILT_IN: Final = "builtin"
 """Value of ``azr.seed_dataset`` and its like: the few seeds that come with the project."""
 
+_PROCESSORS: Final = 16
+"""Processors that Ray is told of at least, whether they are there or not."""
+
 NO_VALIDATION: Final = (
     "this run does not validate: data.val_files is not set (python -m "
     "trainer.tools.prepare_validation --cruxeval hub --livecodebench hub --out val.parquet makes "
@@ -83,10 +86,10 @@ def wire(config: DictConfig) -> None:
         _game(config)
         _data(config)
         _lengths(config)
+        if not joins_cluster(config):
+            _own_ray(config)
         if on_cpu(config):
             _processors(config)
-        else:
-            _ray_processors(config)
 
 
 def _game(config: DictConfig) -> None:
@@ -136,18 +139,19 @@ def _lengths(config: DictConfig) -> None:
         config.actor_rollout_ref.rollout.max_model_len = longest_sequence(config)
 
 
-def _ray_processors(config: DictConfig) -> None:
-    """Let a Ray of our own have the processors that its actors reserve, which mostly wait: with
-    fewer it would wait for ever, without a word."""
+def _own_ray(config: DictConfig) -> None:
+    """A Ray for this run alone, also where another one runs that could be joined. It has the
+    processors that its actors reserve, and which mostly wait: with fewer it would wait for ever,
+    without a word."""
     ray_init = config.ray_kwargs.ray_init
-    if joins_ray(config):
-        return
-    _default(ray_init, "num_cpus", max(os.cpu_count() or 1, ray_processors(config)))
+    _default(ray_init, "address", "local")
+    _default(ray_init, "num_cpus", max(_PROCESSORS, os.cpu_count() or 1, ray_processors(config)))
 
 
-def joins_ray(config: DictConfig) -> bool:
-    """Whether the run joins a Ray that runs already, instead of starting one."""
-    return bool(config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS"))
+def joins_cluster(config: DictConfig) -> bool:
+    """Whether the run joins a Ray cluster that runs already, rather than starting one."""
+    address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
+    return str(address) != "local"
 
 
 def ray_processors(config: DictConfig) -> int:
@@ -174,11 +178,11 @@ def validation_files(config: DictConfig) -> tuple[Path, ...]:
 
 def _processors(config: DictConfig) -> None:
     ranks = int(config.trainer.n_gpus_per_node)
-    ray_init = config.ray_kwargs.ray_init
-    _default(ray_init, "num_gpus", ranks)  # logical ones: veRL places ranks on GPUs
-    _default(ray_init, "num_cpus", 16)  # logical: mostly actors that wait
-    _default(ray_init, "include_dashboard", False)
-    _default(ray_init, "object_store_memory", 500_000_000)
+    if not joins_cluster(config):  # which has what it was started with
+        ray_init = config.ray_kwargs.ray_init
+        _default(ray_init, "num_gpus", ranks)  # logical ones: veRL places ranks on GPUs
+        _default(ray_init, "include_dashboard", False)
+        _default(ray_init, "object_store_memory", 500_000_000)
     model = config.actor_rollout_ref.model
     model.use_remove_padding = False
     _default(model.override_config, "attn_implementation", "sdpa")

@@ -125,6 +125,10 @@ class PromptBook:
             question = self._fill(name, snippet=task.snippet, input=task.input)
         return self._wrap(question)
 
+    def around(self, question: str) -> str:
+        """What stands around every question."""
+        return self._wrap(question)[0].content
+
     def _propose_program(
         self, task_type: TaskType, references: Sequence[ProgramTask], functions: Sequence[str]
     ) -> str:

@@ -11,7 +11,6 @@ import ray
 from omegaconf import DictConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainer.configs.sizes import gpus
 from trainer.verl_adapter import wiring
 from trainer.verl_adapter.failures import ConfigurationProblem
 
@@ -29,10 +28,10 @@ def check(config: DictConfig) -> None:
     """Look at the Ray that this process has joined; one of its own is known to be right.
 
     Raises:
-        ConfigurationProblem: too few processors or GPUs, or a node that does not see the run
-            directory or the model.
+        ConfigurationProblem: too few processors, or a node that does not see the run directory or
+            the model.
     """
-    if not wiring.joins_ray(config):
+    if not wiring.joins_cluster(config):
         return
     for problem in resource_problems(config, ray.cluster_resources()):
         raise ConfigurationProblem(problem)
@@ -44,13 +43,12 @@ def check(config: DictConfig) -> None:
 
 def resource_problems(config: DictConfig, there: Mapping[str, float]) -> Iterator[str]:
     """What a cluster has too little of. Ray would wait for it for ever, without a word."""
-    needed = {"CPU": wiring.ray_processors(config), "GPU": gpus(config)}
-    for name, number in needed.items():
-        if there.get(name, 0) < number:
-            yield (
-                f"the actors of this run reserve {number} {name}s of Ray, and the cluster has "
-                f"{there.get(name, 0):g}"
-            )
+    needed = wiring.ray_processors(config)
+    if there.get("CPU", 0) < needed:
+        yield (
+            f"the actors of this run reserve {needed} processors of Ray, and the cluster has "
+            f"{there.get('CPU', 0):g} (ray start --num-cpus)"
+        )
 
 
 def sharing_problems(
