@@ -36,7 +36,7 @@ from trainer.verl_adapter.memory_advice import advice
             "something else is on it",
         ),
         (
-            "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory",
+            "ray.exceptions.OutOfMemoryError: killed due to the node running low on memory",
             "the machine, not a GPU",
         ),
         ("OSError: [Errno 28] No space left on device", "a disk is full"),
