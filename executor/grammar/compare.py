@@ -1,136 +1,268 @@
 """Equality of values, and where two values first differ.
 
-The values are those of the grammar: decoded from bytes or parsed from literal text.
+The values are those of the grammar: decoded from bytes or parsed from literal text. Both questions
+are answered by one descent that looks at each part once, with a budget for what is not cheap to
+compare.
 """
 
 from __future__ import annotations
 
-import re
+import datetime
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import NamedTuple
 
 from executor.grammar.decode import NAN
-from executor.grammar.encode import encode
+from executor.grammar.encode import Unserializable
 from executor.grammar.text import literal_text
 
-_NO_LIMIT = 1 << 62
-_SCALARS = {type(None), bool, int, str, bytes}
-_TAGGED = {bool, complex, Fraction}
-_WIDEST_DECIMAL_BITS = 70_000
+MAX_STEPS = 2_000_000
+"""What a comparison may cost; a step is about a microsecond, and a value has one for each part."""
+
 _MAX_SHOWN = 80
-# What Python's == must not see (a Decimal beside a wide int is quadratic, a nested Counter is
-# exponential, a signalling NaN raises), or answers differently (NaN). May match too much.
-_DELICATE = re.compile(
-    rb"X\x07(?:Counter|Decimal)|(?:g|y|y.{8}).{6}[\xf0-\xff][\x7f\xff]", re.DOTALL
-)
+_NARROW_DIGITS = 500
+"""Decimals of so many digits, before or after the point, are compared as they are."""
+_NARROW_BITS = 4000
+"""No such Decimal, and no float, is equal to a number that is wider."""
+_WIDE_COST = 5000
+
+_SEQUENCES = frozenset({list, tuple, deque})
+_SETS = frozenset({set, frozenset})
+_MAPPINGS = frozenset({dict, Counter, OrderedDict, defaultdict})
+_NUMBERS = frozenset({bool, int, float, complex, Decimal, Fraction})
+_PLAIN = frozenset(
+    {type(None), bool, int, str, bytes, type(...), range, datetime.date, datetime.time,
+     datetime.datetime, datetime.timedelta, datetime.timezone}
+)  # fmt: skip
+"""Types whose own ``==`` is the equality wanted, among values of one of them."""
+_CHEAP = _PLAIN | {float}
+_HASHED = frozenset({type(None), int, str, bytes})
+"""Types of which sets are compared as they are, if all members are of one of them."""
 
 
-def equal(a: object, b: object, strict: bool = False) -> bool:
+class TooCostly(Exception):
+    """The comparison would take longer than it may."""
+
+
+class _Difference(Exception):
+    """Where two values differ."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.path: list[str] = []
+        """From the innermost part outwards."""
+
+    def __str__(self) -> str:
+        path = "".join(reversed(self.path))
+        return f"at {path}: {self.sentence}" if path else self.sentence
+
+
+def equal(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS) -> bool:
     """Say whether two values are equal as Python's ``==`` has it, but with NaN equal to NaN.
 
     ``strict`` also wants equal types at every level (``1`` is not ``1.0``; ``0.0`` is ``-0.0``).
-    Key order counts between two OrderedDicts only. Raises
-    :class:`executor.grammar.encode.Unserializable` for a value outside the grammar.
+    Key order counts between two OrderedDicts only.
+
+    Raises:
+        Unserializable: a value outside the grammar.
+        TooCostly: it takes more than ``max_steps``.
     """
-    if type(a) is type(b) and type(a) in _SCALARS:
-        return a == b
-    # Equal bytes are equal values, types included, and marshal is fast.
-    left, right = encode(a, _NO_LIMIT), encode(b, _NO_LIMIT)
-    if left == right:
-        return True
-    if not (_DELICATE.search(left) or _DELICATE.search(right)):
-        if a != b:
-            return False
-        if not strict:
-            return True
-    # In a list, because there the one NaN object equals itself.
-    return [_canonical(a, strict)] == [_canonical(b, strict)]
+    try:
+        _Descent(strict, max_steps, explain=False).compare(a, b)
+    except _Difference:
+        return False
+    return True
 
 
-def _canonical(value: object, strict: bool) -> object:
-    """Return a form for which plain ``==`` is the equality wanted; hashable if the value is."""
-    kind = type(value)
-    convert = _CANONICAL.get(kind)
-    if convert is not None:
-        return convert(value, strict)
-    return (kind, value) if strict and kind in _TAGGED else value
+def first_difference(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS) -> str:
+    """Return a short sentence on where two unequal values first differ, for people.
+
+    For example ``at [2]['k']: 3 against 4``; ``no difference`` if they are equal.
+    """
+    try:
+        _Descent(strict, max_steps, explain=True).compare(a, b)
+    except _Difference as difference:
+        return str(difference)
+    except TooCostly:
+        return "they take too long to compare to say where"
+    return "no difference"
 
 
-def _int(value: int, strict: bool) -> object:
-    # Wider than any Decimal: keep the two from being compared.
-    return value if strict or value.bit_length() <= _WIDEST_DECIMAL_BITS else (int, value)
+class _Descent:
+    """Compares two values part by part; raises :class:`_Difference` at the first that differs."""
+
+    def __init__(self, strict: bool, steps: int, *, explain: bool) -> None:
+        self._strict = strict
+        self._left = steps
+        self._explain = explain
+
+    def compare(self, a: object, b: object) -> None:
+        """Raise if the two differ."""
+        self._spend(1)
+        kind, other = type(a), type(b)
+        if kind is other and kind in _PLAIN:
+            if a != b:
+                self._differ(a, b)
+        elif kind in _SEQUENCES and kind is other:
+            self._sequences(a, b)  # type: ignore[arg-type]
+        elif kind in _MAPPINGS and other in _MAPPINGS and (kind is other or not self._strict):
+            self._mappings(a, b)  # type: ignore[arg-type]
+        elif kind in _SETS and other in _SETS and (kind is other or not self._strict):
+            self._sets(a, b)  # type: ignore[arg-type]
+        elif [self._form(a)] != [self._form(b)]:  # in a list the one NaN object equals itself
+            self._differ(a, b)
+
+    def _spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise TooCostly
+
+    def _differ(self, a: object, b: object) -> None:
+        raise _Difference(_against(a, b) if self._explain else "")
+
+    def _part(self, path: str, a: object, b: object) -> None:
+        try:
+            self.compare(a, b)
+        except _Difference as difference:
+            difference.path.append(path)
+            raise
+
+    def _sequences(self, a: Collection[object], b: Collection[object]) -> None:
+        if len(a) != len(b) and not self._explain:
+            raise _Difference("")
+        for index, (left, right) in enumerate(zip(a, b, strict=False)):
+            kind = type(left)
+            if kind is type(right) and kind in _CHEAP and left == right:
+                continue  # the most common case, without a call
+            self._part(f"[{index}]", left, right)
+        self._spend(len(a))
+        if len(a) != len(b):
+            raise _Difference(f"{len(a)} items against {len(b)}")
+
+    def _sets(self, a: Collection[object], b: Collection[object]) -> None:
+        self._spend(len(a) + len(b))
+        if len(a) != len(b) and not self._explain:
+            raise _Difference("")
+        if set(map(type, a)) | set(map(type, b)) <= _HASHED:
+            if a == b:
+                return
+            left, right = _by_itself(a), _by_itself(b)
+        else:
+            left, right = self._by_form(a), self._by_form(b)
+        if left.keys() == right.keys() and len(a) == len(b):
+            return
+        if self._explain and type(a) is type(b):
+            _missing(left, right)
+        self._differ(a, b)
+
+    def _mappings(self, a: dict[object, object], b: dict[object, object]) -> None:
+        counts = type(a) is Counter and type(b) is Counter
+        if not counts and len(a) != len(b) and not self._explain:
+            raise _Difference("")
+        left, right = self._by_form(a), self._by_form(b)
+        for form, key in {**right, **left}.items():
+            if form in left and form in right:
+                self._item(key, dict.get(a, left[form]), dict.get(b, right[form]))
+            elif counts:  # a missing key of a Counter is zero
+                ours = dict.get(a, left[form]) if form in left else 0
+                theirs = dict.get(b, right[form]) if form in right else 0
+                if not _is_zero(ours if form in left else theirs, self._strict):
+                    self._item(key, ours, theirs, differ=True)
+            else:
+                where = "first" if form in left else "second"
+                raise _Difference(f"key {_shown(key)} is only in the {where}")
+        ordered = type(a) is OrderedDict and type(b) is OrderedDict
+        if ordered and list(left) != list(right):
+            raise _Difference("the keys are in another order")
+
+    def _item(self, key: object, a: object, b: object, *, differ: bool = False) -> None:
+        path = f"[{_shown(key)}]" if self._explain else ""
+        try:
+            self._differ(a, b) if differ else self.compare(a, b)
+        except _Difference as difference:
+            difference.path.append(path)
+            raise
+
+    def _by_form(self, keys: Iterable[object]) -> dict[object, object]:
+        return {self._form(key): key for key in keys}
+
+    def _form(self, value: object) -> object:
+        """A form for which plain ``==`` is the equality wanted; hashable if the value is."""
+        self._spend(1)
+        kind = type(value)
+        if kind in _NUMBERS:
+            return self._number(value, kind)
+        if kind is tuple:
+            return tuple([self._form(item) for item in value])  # type: ignore[attr-defined]
+        if kind in _SETS:
+            members = frozenset([self._form(item) for item in value])  # type: ignore[attr-defined]
+            return (kind if self._strict else frozenset, members, len(value))  # type: ignore[arg-type]
+        if kind in _PLAIN:
+            return value
+        if kind in _SEQUENCES or kind in _MAPPINGS:
+            return _Other(value)
+        raise Unserializable(f"a value of type {kind.__name__[:80]}")
+
+    def _number(self, value: object, kind: type) -> object:
+        if kind is int or kind is bool:
+            number: object = _tagged(value, value.bit_length())  # type: ignore[attr-defined]
+        elif kind is float:
+            number = value if value == value else NAN  # noqa: PLR0124
+        elif kind is complex:
+            return self._complex(value)  # type: ignore[arg-type]
+        elif kind is Decimal:
+            number = self._decimal(value)  # type: ignore[arg-type]
+        else:
+            number = _exact(value)  # type: ignore[arg-type]
+        return (kind, number) if self._strict else number
+
+    def _decimal(self, value: Decimal) -> object:
+        if value.is_nan():
+            return NAN
+        if not value.is_finite():
+            return float(value)
+        if not value:
+            return 0
+        _, digits, exponent = value.as_tuple()
+        assert isinstance(exponent, int)
+        if len(digits) <= _NARROW_DIGITS and -_NARROW_DIGITS <= exponent <= _NARROW_DIGITS:
+            return value
+        self._spend(_WIDE_COST)
+        return _exact(Fraction(value))
+
+    def _complex(self, value: complex) -> object:
+        real, imag = (part if part == part else NAN for part in (value.real, value.imag))  # noqa: PLR0124
+        if self._strict or real is NAN or imag is NAN:
+            return NAN if not self._strict and imag == 0 else (complex, real, imag)
+        return value
 
 
-def _float(value: float, strict: bool) -> object:
-    value = value if value == value else NAN  # noqa: PLR0124
-    return (float, value) if strict else value
+class _Other:
+    """What is equal to nothing of another kind, and is not hashed."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
-def _complex(value: complex, strict: bool) -> object:
-    real, imag = _float(value.real, False), _float(value.imag, False)
-    if strict or real is NAN or imag is NAN:
-        return NAN if not strict and imag == 0 else (complex, real, imag)
-    return value
+class _Wide(NamedTuple):
+    """A number that is equal to none but one of its own kind."""
+
+    kind: type
+    value: object
 
 
-def _decimal(value: Decimal, strict: bool) -> object:
-    plain = NAN if value.is_nan() else value
-    return (Decimal, plain) if strict else plain
+def _exact(value: Fraction) -> object:
+    above, below = value.numerator, value.denominator
+    if below == 1:
+        return _tagged(above, above.bit_length())
+    return _tagged(value, max(above.bit_length(), below.bit_length()))
 
 
-def _list(value: list[object], strict: bool) -> object:
-    return [_canonical(item, strict) for item in value]
-
-
-def _tuple(value: tuple[object, ...], strict: bool) -> object:
-    return tuple([_canonical(item, strict) for item in value])
-
-
-def _set(value: set[object] | frozenset[object], strict: bool) -> object:
-    members = frozenset([_canonical(item, strict) for item in value])
-    return (type(value) if strict else frozenset, members, len(value))
-
-
-def _mapping(value: dict[object, object], strict: bool) -> object:
-    mapping = _Mapping(value, strict)
-    return (type(value), mapping) if strict else mapping
-
-
-def _deque(value: deque[object], strict: bool) -> object:
-    return (deque, [_canonical(item, strict) for item in value])
-
-
-class _Mapping:
-    """A dict of canonical items, with the equality of the kind of dict it was."""
-
-    __slots__ = ("counts", "items", "order", "size")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, value: dict[object, object], strict: bool) -> None:
-        pairs = [(_canonical(key, strict), item) for key, item in dict.items(value)]
-        self.size = len(value)
-        self.items = {key: _canonical(item, strict) for key, item in pairs}
-        self.order: list[object] | None = None
-        self.counts: dict[object, object] | None = None
-        if type(value) is OrderedDict:
-            self.order = [_canonical(key, strict) for key in value]
-        elif type(value) is Counter:
-            # To a Counter a missing key is zero.
-            self.counts = {k: self.items[k] for k, item in pairs if not _is_zero(item, strict)}
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not _Mapping:
-            return NotImplemented
-        if self.counts is not None and other.counts is not None:
-            return self.counts == other.counts
-        if self.size != other.size:
-            return False
-        if self.order is not None and other.order is not None and self.order != other.order:
-            return False
-        return self.items == other.items
+def _tagged(value: object, bits: int) -> object:
+    return value if bits <= _NARROW_BITS else _Wide(type(value), value)
 
 
 def _is_zero(value: object, strict: bool) -> bool:
@@ -141,102 +273,22 @@ def _is_zero(value: object, strict: bool) -> bool:
     return type(value) in (bool, int, float, complex, Fraction) and value == 0
 
 
-_CANONICAL: dict[type, Callable[[Any, bool], object]] = {
-    int: _int,
-    float: _float,
-    complex: _complex,
-    Decimal: _decimal,
-    list: _list,
-    tuple: _tuple,
-    set: _set,
-    frozenset: _set,
-    dict: _mapping,
-    Counter: _mapping,
-    OrderedDict: _mapping,
-    defaultdict: _mapping,
-    deque: _deque,
-}
+def _by_itself(members: Iterable[object]) -> dict[object, object]:
+    return dict(zip(members, members, strict=True))
 
 
-def first_difference(a: object, b: object, strict: bool = False) -> str:
-    """Return a short sentence on where two unequal values first differ, for people.
-
-    For example ``at [2]['k']: 3 against 4``; ``no difference`` if they are equal.
-    """
-    path = ""
-    while not equal(a, b, strict):
-        step = _step(a, b, strict)
-        if step is None:
-            return _against(path, _shown(a), _shown(b), a, b)
-        if isinstance(step, str):
-            return f"at {path}: {step}" if path else step
-        part, a, b = step
-        path += part
-    return "no difference"
-
-
-def _step(a: object, b: object, strict: bool) -> tuple[str, object, object] | str | None:
-    """Find the first part that differs: its path and both parts, or words, or nothing."""
-    if type(a) is not type(b) and not (isinstance(a, dict) and isinstance(b, dict)):
-        return None
-    if isinstance(a, dict) and isinstance(b, dict):
-        return _dict_step(a, b, strict)
-    if isinstance(a, (set, frozenset)) and isinstance(b, (set, frozenset)):
-        return _set_step(a, b, strict)
-    if isinstance(a, (list, tuple, deque)) and isinstance(b, (list, tuple, deque)):
-        return _sequence_step(list(a), list(b), strict)
-    return None
-
-
-def _sequence_step(
-    a: list[object], b: list[object], strict: bool
-) -> tuple[str, object, object] | str | None:
-    for index, (left, right) in enumerate(zip(a, b, strict=False)):
-        if not equal(left, right, strict):
-            return f"[{index}]", left, right
-    if len(a) == len(b):
-        return None
-    return f"{len(a)} items against {len(b)}"
-
-
-def _by_form(keys: Any, strict: bool) -> dict[object, object]:
-    return {_canonical(key, strict): key for key in keys}
-
-
-def _dict_step(
-    a: dict[object, object], b: dict[object, object], strict: bool
-) -> tuple[str, object, object] | str | None:
-    left, right = _by_form(a, strict), _by_form(b, strict)
-    counts = type(a) is Counter and type(b) is Counter
-    for form, key in {**right, **left}.items():
-        if not counts and form not in right:
-            return f"key {_shown(key)} is only in the first"
-        if not counts and form not in left:
-            return f"key {_shown(key)} is only in the second"
-        # A missing key of a Counter is zero.
-        ours = a[left[form]] if form in left else 0
-        theirs = b[right[form]] if form in right else 0
-        if not equal(ours, theirs, strict):
-            return f"[{_shown(key)}]", ours, theirs
-    return None if type(a) is not type(b) else "the keys are in another order"
-
-
-def _set_step(
-    a: set[object] | frozenset[object], b: set[object] | frozenset[object], strict: bool
-) -> str | None:
-    left, right = _by_form(a, strict), _by_form(b, strict)
+def _missing(left: dict[object, object], right: dict[object, object]) -> None:
     for where, ours, theirs in (("first", left, right), ("second", right, left)):
-        missing = sorted(literal_text(item) for form, item in ours.items() if form not in theirs)
+        missing = [literal_text(item) for form, item in ours.items() if form not in theirs]
         if missing:
-            return f"member {_cut(missing[0])} is only in the {where}"
-    return None
+            raise _Difference(f"member {_cut(min(missing))} is only in the {where}")
 
 
-def _against(path: str, left: str, right: str, a: object, b: object) -> str:
+def _against(a: object, b: object) -> str:
+    left, right = _shown(a), _shown(b)
     if left == right or type(a) is not type(b):
         left, right = f"{left} ({type(a).__name__})", f"{right} ({type(b).__name__})"
-    sentence = f"{left} against {right}"
-    return f"at {path}: {sentence}" if path else sentence
+    return f"{left} against {right}"
 
 
 def _shown(value: object) -> str:

@@ -12,7 +12,7 @@ import decimal
 import fractions
 import math
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import chain
 from struct import Struct, error, unpack_from
 
@@ -35,7 +35,11 @@ FACTORIES: dict[str, Callable[[], object]] = {
 
 _CROWD_FREE = 256
 _MAX_CROWD = 64
+_MAX_COLLISIONS = 2_000_000
+"""Comparisons of parts that members with one hash may cost."""
+_SCALARS = {type(None), bool, int, float, complex, str, bytes}
 _BULK = 8
+_PIECE = 1 << 15
 _INT32, _SIZE = Struct("<i"), Struct("<I")
 _DOUBLE, _DOUBLES = Struct("<d"), Struct("<dd")
 _INTS, _FLOATS = Struct("<xi"), Struct("<xd")
@@ -43,6 +47,10 @@ _INTS, _FLOATS = Struct("<xi"), Struct("<xd")
 
 class DecodeError(ValueError):
     """Bytes that are not the canonical encoding of one value of the grammar."""
+
+
+class Unsuitable(DecodeError):
+    """Bytes that an honest encoder may write, of a value that the grammar has no place for."""
 
 
 def decode(data: bytes, max_nodes: int = MAX_NODES) -> object:
@@ -78,10 +86,24 @@ def crowded(members: Collection[Hashable] | Iterable[Hashable], count: int) -> b
     return max(Counter(hashes).values()) > _MAX_CROWD
 
 
+def collisions(members: Collection[Hashable]) -> int:
+    """How many pairs of members share a hash, as far as comparing them is not sure to be cheap.
+
+    To look one up, those with its hash are compared with it, part by part; and among their parts
+    there may be sets that have such members too. Scalars are cheap; :func:`crowded` bounds them.
+    """
+    if set(map(type, members)) <= _SCALARS:
+        return 0
+    hashes = list(map(hash, members))
+    if len(set(hashes)) == len(hashes):
+        return 0
+    return sum(count * (count - 1) // 2 for count in Counter(hashes).values())
+
+
 class _Reader:
     """A position in the data, and what has been used up."""
 
-    __slots__ = ("data", "depth", "has_decimal", "nodes", "pos", "widest")
+    __slots__ = ("collisions", "data", "depth", "has_decimal", "nans", "nodes", "pos", "widest")
 
     def __init__(self, data: bytes, max_nodes: int) -> None:
         self.data = data
@@ -89,7 +111,29 @@ class _Reader:
         self.nodes = max_nodes
         self.depth = 0
         self.has_decimal = False
+        self.nans = 0
+        self.collisions = 0
         self.widest = 0
+
+    def mark(self) -> tuple[int, int, int]:
+        """What has been used up so far."""
+        return self.nodes, self.nans, self.collisions
+
+    def members(self, members: Sequence[Hashable], mark: tuple[int, int, int]) -> None:
+        """Make sure that the members of a set, or keys, read since ``mark``, can be looked up."""
+        nodes, nans, before = mark
+        if crowded(members, len(members)):
+            raise Unsuitable("too many members with one hash")
+        pairs = collisions(members)
+        if pairs:
+            size = 1 + (nodes - self.nodes) // len(members)
+            self.collisions += pairs * size * (1 + self.collisions - before)
+            if self.collisions > _MAX_COLLISIONS:
+                raise Unsuitable("too many members with one hash")
+        if len(set(members)) != len(members):
+            if self.nans > nans:
+                raise Unsuitable("a set or dict with more than one NaN")
+            raise DecodeError("a member or a key twice")
 
     def items(self, count: int) -> list[object]:
         """Read ``count`` values; -1 for keys and values up to a dict's end mark."""
@@ -107,7 +151,7 @@ class _Reader:
                 pos = start + _SIZE.unpack_from(data, pos + 1)[0]
                 if pos > length:
                     raise DecodeError("the data ends early")
-                found.append(str(data[start:pos], "utf-8", "surrogatepass"))
+                found.append(_text(data, start, pos))
             elif tag == 0x30 and count < 0:  # 0
                 pos += 1
                 break
@@ -138,6 +182,20 @@ class _Reader:
             raise DecodeError(f"nested deeper than {MAX_DEPTH} levels")
 
 
+def _text(data: bytes, start: int, end: int) -> str:
+    """Decode piece by piece: surrogates take long, and nothing else could run meanwhile."""
+    pieces = []
+    while end - start > _PIECE:
+        stop = start + _PIECE
+        while data[stop] & 0xC0 == 0x80 and stop > start:
+            stop -= 1
+        if stop == start:
+            break
+        pieces.append(str(data[start:stop], "utf-8", "surrogatepass"))
+        start = stop
+    return "".join([*pieces, str(data[start:end], "utf-8", "surrogatepass")])
+
+
 def _read_list(reader: _Reader) -> list[object]:
     reader.enter()
     count = reader.size()
@@ -163,6 +221,7 @@ def _bulk(reader: _Reader, count: int) -> list[object] | None:
     reader.pos = end
     found = list(chain.from_iterable(layout.iter_unpack(data[pos:end])))
     if layout is _FLOATS:
+        reader.nans += sum(x != x for x in found)  # noqa: PLR0124
         return [x if x == x else NAN for x in found]  # noqa: PLR0124
     return found
 
@@ -172,13 +231,10 @@ def _read_tuple(reader: _Reader) -> tuple[object, ...]:
 
 
 def _read_set(reader: _Reader) -> set[object]:
+    mark = reader.mark()
     members = _read_list(reader)
-    if crowded(members, len(members)):
-        raise DecodeError("too many members with one hash")
-    found = set(members)
-    if len(found) != len(members):
-        raise DecodeError("a set with a member twice")
-    return found
+    reader.members(members, mark)
+    return set(members)
 
 
 def _read_frozenset(reader: _Reader) -> frozenset[object]:
@@ -187,23 +243,23 @@ def _read_frozenset(reader: _Reader) -> frozenset[object]:
 
 def _read_dict(reader: _Reader) -> dict[object, object]:
     reader.enter()
+    mark = reader.mark()
     flat = reader.items(-1)
     reader.depth -= 1
     if len(flat) % 2:
         raise DecodeError("a key without a value")
     keys = flat[::2]
-    if crowded(keys, len(keys)):
-        raise DecodeError("too many keys with one hash")
-    found = dict(zip(keys, flat[1::2], strict=True))
-    if len(found) != len(keys):
-        raise DecodeError("a dict with a key twice")
-    return found
+    reader.members(keys, mark)
+    return dict(zip(keys, flat[1::2], strict=True))
 
 
 def _read_float(reader: _Reader) -> float:
     (number,) = _DOUBLE.unpack_from(reader.data, reader.pos)
     reader.pos += 8
-    return NAN if math.isnan(number) else float(number)
+    if math.isnan(number):
+        reader.nans += 1
+        return NAN
+    return float(number)
 
 
 def _read_complex(reader: _Reader) -> complex:
@@ -231,12 +287,25 @@ def _read_long(reader: _Reader) -> int:
     reader.pos += 4 + 2 * count
     if not digits[-1] or max(digits) > 0x7FFF:
         raise DecodeError("a long that is not normalised")
-    # Five octal digits are fifteen bits, and a power of two is a base without quadratic cost.
-    magnitude = int(("%05o" * count) % digits[::-1], 8)
+    magnitude = int.from_bytes(b"".join(map(_packed, _chunks(digits))), "little")
     if magnitude <= 0x7FFFFFFF or (signed < 0 and magnitude == 0x80000000):
         raise DecodeError("a long that is a small int")
     reader.widest = max(reader.widest, magnitude.bit_length())
     return magnitude if signed > 0 else -magnitude
+
+
+_DIGITS = 8192
+"""Digits that are read at a time: eight are fifteen bytes."""
+
+
+def _chunks(digits: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    return (digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS))
+
+
+def _packed(digits: tuple[int, ...]) -> bytes:
+    # Five octal digits are fifteen bits, and a power of two is a base without quadratic cost.
+    number = int(("%05o" * len(digits)) % digits[::-1], 8)
+    return number.to_bytes(_DIGITS // 8 * 15, "little")
 
 
 def _read_extension(reader: _Reader) -> object:
@@ -247,10 +316,13 @@ def _read_extension(reader: _Reader) -> object:
         raise DecodeError("an unknown extension type")
     reader.pos = end
     reader.enter()
+    mark = reader.mark()
     (payload,) = reader.items(1)
     reader.depth -= 1
     if build is _build_decimal:
         reader.has_decimal = True
+    elif build is _build_ordered:
+        reader.members(_ordered_keys(payload), mark)
     return build(payload)
 
 
@@ -307,17 +379,14 @@ def _build_counter(payload: object) -> Counter[object]:
     return counter
 
 
-def _build_ordered(payload: object) -> OrderedDict[object, object]:
+def _ordered_keys(payload: object) -> list[object]:
     if type(payload) is not list:
         raise DecodeError("an extension value with a bad payload")
-    pairs = [_shape(pair, object, object) for pair in payload]
-    keys = [key for key, _ in pairs]
-    if crowded(keys, len(keys)):
-        raise DecodeError("too many keys with one hash")
-    found: OrderedDict[object, object] = OrderedDict((key, value) for key, value in pairs)
-    if len(found) != len(pairs):
-        raise DecodeError("a dict with a key twice")
-    return found
+    return [_shape(pair, object, object)[0] for pair in payload]
+
+
+def _build_ordered(payload: object) -> OrderedDict[object, object]:
+    return OrderedDict(payload)  # type: ignore[call-overload,no-any-return] # pairs: see above
 
 
 def _build_default(payload: object) -> defaultdict[object, object]:

@@ -7,8 +7,10 @@ types. Dicts keep their order; sets are sorted, so that the text does not depend
 from __future__ import annotations
 
 import datetime
+import heapq
 import math
 import re
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,6 +18,9 @@ from fractions import Fraction
 from typing import Any
 
 _LONGEST_DECIMAL = 10**4300
+_MOST_DIGITS = 4300
+_MANY = 20_000
+"""Parts of a value that are written at a time: nothing else can run meanwhile."""
 _LONG_NUMBER = re.compile(r"\d{4301}")
 _SAFE = {type(None), bool, int, float, str, bytes, list, tuple, dict}
 _CONTAINERS = {list, tuple, dict}
@@ -39,9 +44,13 @@ def literal_text(value: object) -> str:
 
 
 def _repr_is_literal(value: object) -> bool:
-    """Say whether repr writes every type in the tree as a literal."""
+    """Say whether repr writes every type in the tree as a literal, at once."""
     level = [value]
+    parts = 0
     while level:
+        parts += len(level)
+        if parts > _MANY:
+            return False
         kinds = set(map(type, level))
         if not kinds <= _SAFE:
             return False
@@ -62,7 +71,9 @@ def _needs_care(text: str) -> bool:
     """Say whether a float in the text may be infinite or NaN, or an int too long."""
     if "inf" in text or "nan" in text:
         return True
-    return len(text) > 4300 and _LONG_NUMBER.search(text) is not None
+    # Mostly ``repr`` itself refuses such an int.
+    refuses = 0 < sys.get_int_max_str_digits() <= _MOST_DIGITS
+    return not refuses and len(text) > _MOST_DIGITS and _LONG_NUMBER.search(text) is not None
 
 
 def _text(value: object) -> str:
@@ -107,8 +118,17 @@ def _members(value: set[Any] | frozenset[Any]) -> str:
     kinds = set(map(type, value))
     numbers = kinds <= {int, bool, float} and not any(member != member for member in value)  # noqa: PLR0124
     if numbers or kinds == {str}:
-        return ", ".join(map(_text, sorted(value)))
-    return ", ".join(sorted(map(_text, value), key=lambda text: (len(text), text)))
+        return ", ".join(map(_text, _in_order(list(value))))
+    texts = _in_order(list(map(_text, value)))
+    return ", ".join(sorted(texts, key=len))
+
+
+def _in_order(items: list[Any]) -> list[Any]:
+    """Sort, by parts that do not take long."""
+    if len(items) <= _MANY:
+        return sorted(items)
+    parts = [sorted(items[at : at + _MANY]) for at in range(0, len(items), _MANY)]
+    return list(heapq.merge(*parts))
 
 
 def _set(value: set[object]) -> str:
