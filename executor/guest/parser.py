@@ -44,7 +44,13 @@ from executor.guest.core import core
 from executor.guest.program import ENCODED, VALUES
 from executor.guest.wire import READY, Input, write, write_frame
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
-from executor.screening.rules import RuleSet, check_text, imported_modules, screen
+from executor.screening.rules import (
+    RuleSet,
+    check_text,
+    has_visible_entry,
+    imported_modules,
+    screen,
+)
 from executor.screening.sharing import may_share_process
 
 Facts = list[object]
@@ -147,7 +153,8 @@ def _program(source: str, rules: tuple[object, ...] | None) -> Answer:
     except _TooLarge as problem:
         return ["screened", _COMPILER_STRAIN + str(problem)], []
     modules = sorted(imported_modules(code))
-    return ["ok", modules, may_share_process(code, source)], [data]
+    may_share = has_visible_entry(code) and may_share_process(code, source)
+    return ["ok", modules, may_share], [data]
 
 
 def _program_code(source: str, rules: RuleSet | None) -> CodeType:

@@ -7,9 +7,12 @@ that gets around a rule meets the same sandbox as every other one.
 program, and at the syntax tree only where the code object cannot decide.
 
 The entry function is the last binding of ``f`` at the top level of the program, ``if`` and ``try``
-blocks included. It must be a ``def`` (decorated or not, a generator or not) or a ``lambda``, and
-take at least one argument of any kind. Coroutines, classes, imported functions and other values
-called ``f`` are refused.
+blocks included. Whatever it is bound to is judged by what it does when it is called; refused are
+only coroutines, and what can be seen to be no function: constants, displays, modules. How many
+arguments it takes counts where it can be seen: of a ``def`` (decorated or not) or a ``lambda``.
+
+Depth is measured as a reader does: ``elif`` after ``elif``, the terms of a sum and the links of a
+chain of calls stand side by side.
 
 Bans on modules hold for import statements anywhere in the program, and for dotted entries
 (``os.path``) also for attributes of names bound by an import. Best effort, not a proof: a module
@@ -112,6 +115,15 @@ def _first_finding(source: str, code: CodeType, rules: RuleSet) -> Finding | Non
         or (_banned_module(parts, tree, rules) if rules.banned_modules else None)
         or (_banned_keyword(tree, rules) if rules.banned_keywords else None)
     )
+
+
+def has_visible_entry(code: CodeType) -> bool:
+    """Whether the code shows which function ``f`` is."""
+    if _only_entry(code) is not None:
+        return True
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    last = max((at for at, step in enumerate(steps) if _binds_f(step)), default=None)
+    return last is not None and _function(steps, last) is not None
 
 
 def imported_modules(code: CodeType) -> frozenset[str]:
@@ -234,9 +246,9 @@ def _depth_bound(source: str, enough: int) -> int:
     """An upper bound of :func:`_tree_depth` from the text alone, in a small part of its time.
 
     Every level of an expression has a token of its own, which is a word or one of ``_NESTING``;
-    every level of statements is one column of indent, an ``elif``, or a ``:`` within the line.
+    every level of statements is one column of indent, or a ``:`` within the line.
     """
-    statements = max(map(_indent, source.split("\n"))) + source.count("elif") + 2
+    statements = max(map(_indent, source.split("\n"))) + 2
     total = statements + _width(source)
     return total if total <= enough else statements + _widest_line(source)
 
@@ -271,7 +283,8 @@ def _in_one_line(match: re.Match[str]) -> str:
 
 
 def _tree_depth(root: ast.AST) -> int:
-    """How many statements and expressions are nested in each other, at the deepest place."""
+    """How many statements and expressions are nested in each other, at the deepest place; what
+    stands side by side for a reader is on one level."""
     deepest = 0
     waiting = [(root, 0)]
     while waiting:
@@ -279,8 +292,27 @@ def _tree_depth(root: ast.AST) -> int:
         if isinstance(node, (ast.expr, ast.stmt)):
             depth += 1
             deepest = max(deepest, depth)
-        waiting += [(child, depth) for child in ast.iter_child_nodes(node)]
+        beside = _beside(node)
+        waiting += [(child, depth - (child is beside)) for child in ast.iter_child_nodes(node)]
     return deepest
+
+
+def _beside(node: ast.AST) -> ast.AST | None:
+    """The child that stands beside its parent, though the tree has it below."""
+    if isinstance(node, ast.If):
+        # ``else: if`` is indented
+        follows = node.orelse[0] if len(node.orelse) == 1 else None
+        if isinstance(follows, ast.If) and follows.col_offset == node.col_offset:
+            return follows
+    elif isinstance(node, ast.BinOp):
+        return node.right if isinstance(node.op, ast.Pow) else node.left
+    elif isinstance(node, (ast.Attribute, ast.Subscript)):
+        return node.value
+    elif isinstance(node, ast.Call):
+        return node.func
+    elif isinstance(node, ast.IfExp):
+        return node.orelse
+    return None
 
 
 # -- Entry function -----------------------------------------------------------------------------
@@ -293,10 +325,14 @@ def _entry_function(code: CodeType, min_parameters: int) -> Finding | None:
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     last = max((at for at, step in enumerate(steps) if _binds_f(step)), default=None)
     if last is None:
+        if not _SECRET_BINDERS.isdisjoint(code.co_names) or "*" in _imported_names(code):
+            return None
         return Finding("no_entry_function", "the program does not define a function f")
-    entry = None if steps[last].opname.startswith("DELETE") else _function(code, steps, last)
-    if entry is None:
-        detail = "f is not a function that the program defines"
+    entry = _function(steps, last)
+    if _is_no_function(steps, last):
+        detail = "f is not a function"
+    elif entry is None:
+        return None
     elif entry.co_flags & _NOT_PLAIN:
         detail = "f is a coroutine, not a plain function"
     elif _parameters(entry) < min_parameters:
@@ -335,13 +371,40 @@ def _only_entry(code: CodeType) -> CodeType | None:
     return made if plain else None
 
 
+_DISPLAYS = frozenset(
+    (
+        "BUILD_LIST", "BUILD_MAP", "BUILD_CONST_KEY_MAP", "BUILD_SET", "BUILD_TUPLE",
+        "BUILD_STRING", "FORMAT_VALUE", "LIST_EXTEND", "SET_UPDATE", "DICT_UPDATE", "COMPARE_OP",
+        "IMPORT_NAME", "CONTAINS_OP", "IS_OP", "UNARY_NOT",
+    )
+)  # fmt: skip
+"""What leaves a value that is no function, whatever it is made from."""
+_SECRET_BINDERS = frozenset(("exec", "globals", "vars", "locals", "setattr"))
+"""Names of what can bind ``f`` without a trace."""
+
+
 def _binds_f(step: dis.Instruction) -> bool:
     return step.argval == "f" and step.opname in ("STORE_NAME", "STORE_GLOBAL", "DELETE_NAME")
 
 
-def _function(code: CodeType, steps: list[dis.Instruction], at: int) -> CodeType | None:
-    """The code of the function that the instruction ``at`` binds to ``f``."""
-    before = steps[at - 1].opname
+def _is_no_function(steps: list[dis.Instruction], at: int) -> bool:
+    """Whether the instruction ``at`` takes ``f`` away, or binds it to what cannot be called."""
+    if steps[at].opname.startswith("DELETE"):
+        return True
+    before = next((step for step in reversed(steps[:at]) if step.opname != "COPY"), None)
+    if before is None:
+        return False
+    constant = before.opname in ("LOAD_CONST", "RETURN_GENERATOR")
+    return before.opname in _DISPLAYS or (constant and not isinstance(before.argval, CodeType))
+
+
+def _imported_names(code: CodeType) -> set[str]:
+    return {name for entry in _imports((code,)) for name in entry.names}
+
+
+def _function(steps: list[dis.Instruction], at: int) -> CodeType | None:
+    """The code of the function that the instruction ``at`` binds to ``f``, if it can be seen."""
+    before = steps[at - 1].opname if at else ""
     if before == "MAKE_FUNCTION":
         made: CodeType = steps[at - 2].argval
         return made

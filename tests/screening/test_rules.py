@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from executor.guest.parser import answer
 from executor.models import Rules
 from executor.screening.rules import (
     Finding,
@@ -52,6 +53,22 @@ ENTRY_FUNCTIONS = [
     "def g(h): return h\n@g\n@g\ndef f(x=1, *, y: int = 2) -> int: return x",
     "f = None\ndef f(x): return x",
     "def f(): return 0\ndef f(x): return x",
+    "class f:\n    def __new__(cls, x): return x",
+    "from math import sqrt as f",
+    "from math import *",
+    "def g(x): pass\nf = g",
+    "def g(x): pass\nf = g(lambda x: x)",
+    "class S:\n    def run(self, x): return x\nf = S().run",
+    "class S:\n    def __call__(self, x): return x\nf = S()",
+    "from functools import partial\nf = partial(pow, 2)",
+    "import math\nf = math.sqrt",
+    "f = g = lambda x: x",
+    "f, g = len, max",
+    "f = [len, max][0]",
+    "f = (lambda x: x) if f'' else len",
+    "f = {'a': len}['a']",
+    "globals()['f'] = len",
+    "exec('def f(x): return x')",
 ]
 
 
@@ -72,13 +89,14 @@ def test_accepts_a_function_with_an_argument(source: str) -> None:
         ("f = lambda: 0", "no arguments"),
         ("async def f(x): pass", "coroutine"),
         ("async def f(x): yield x", "coroutine"),
-        ("class f:\n    def __init__(self, x): pass", "not a function"),
-        ("from math import sqrt as f", "not a function"),
-        ("def g(x): pass\nf = g", "not a function"),
-        ("def g(x): pass\nf = g(lambda x: x)", "not a function"),
         (F + "f = 1", "not a function"),
         (F + "del f", "not a function"),
-        (F + "for f in (1, 2): pass", "not a function"),
+        ("f = None", "not a function"),
+        ("f = [lambda x: x]", "not a function"),
+        ("f = {'a': 1, 'b': 2}", "not a function"),
+        ("f = f'{1}'", "not a function"),
+        ("import f", "not a function"),
+        ("import math as f", "not a function"),
     ],
 )
 def test_refuses_a_program_without_an_entry_function(source: str, words: str) -> None:
@@ -248,24 +266,55 @@ def test_many_brackets_and_signs_side_by_side_are_fine(source: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "x" + " + x" * 120,
-        "x" + ".a" * 120,
-        "x" + "[0]" * 120,
-        "x" + "()" * 120,
-        "if x: pass\n" + "elif x: pass\n" * 120,
-        "1 if x else " * 120 + "1",
-        "x" + " ** x" * 120,
-        "(x\n" + "+ x\n" * 120 + ")",
-        "(x + ')'\n" + "+ x\n" * 120 + ")",
-        "x = '''\n'''" + "+ '''\n'''" * 120,
-        "x" + " \\\n + x" * 120,
-        "x = f'{" + "x + " * 120 + "x}'",
-        "été" + " + été" * 120,
+        "x" + " + x" * 140,
+        "x" + ".a" * 140,
+        "x" + "[0]" * 140,
+        "x" + "()" * 140,
+        "x" + ".replace('a', 'b')" * 140,
+        "if x: pass\n" + "elif x: pass\n" * 140,
+        "def g(x):\n    if x:\n        return 1\n" + "    elif x:\n        return 1\n" * 140,
+        "1 if x else " * 140 + "1",
+        "x" + " ** x" * 140,
+        "(x\n" + "+ x\n" * 140 + ")",
+        "(x + ')'\n" + "- x * x\n" * 140 + ")",
+        "x = '''\n'''" + "+ '''\n'''" * 140,
+        "x" + " \\\n + x" * 140,
+        "x = f'{" + "x + " * 140 + "x}'",
+        "été" + " + été" * 140,
+        "x = " + "1 and " * 140 + "1",
+        "x = " + "1 < " * 140 + "1",
+    ],
+)
+def test_what_stands_side_by_side_is_not_deep(source: str) -> None:
+    assert finding(F + source) is None
+    assert finding(F + source, RuleSet(max_depth=12)) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "x + (" * 95 + "x" + ")" * 95,
+        "".join(" " * n + "if x:\n" for n in range(99)) + " " * 99 + "pass",
+        "x = " + "x[" * 95 + "0" + "]" * 95,
+        "x = " + "g(" * 95 + ")" * 95,
+        "x = " + "1 + 2 * (" * 50 + "1" + ")" * 50,
+        "x = " + "not (x and " * 50 + "1" + ")" * 50,
     ],
 )
 def test_refuses_deep_trees(source: str) -> None:
-    assert rule(F + source) == "too_deep"
+    assert rule(F + source, RuleSet(max_depth=90)) == "too_deep"
     assert rule(F + source, RuleSet(max_depth=200)) is None
+
+
+def test_an_if_in_an_else_is_deeper_than_an_elif() -> None:
+    source = "".join(" " * n + "if x: pass\n" + " " * n + "else:\n" for n in range(95))
+    assert rule(F + source + " " * 95 + "x", RuleSet(max_depth=90)) == "too_deep"
+
+
+def test_what_the_interpreter_cannot_compile_is_refused_where_it_is_parsed() -> None:
+    for source in ("y = 'x'" + "+'x'" * 9_000, "y = lambda: x" + ".a" * 9_000):
+        assert check_text(source, DEFAULT) is None
+        assert answer(("program", source, DEFAULT))[0][0] == "syntax_error"
 
 
 def test_depth_counts_nested_statements_and_expressions() -> None:
