@@ -241,12 +241,12 @@ def decode_result(data: bytes, expected: int) -> Result | None:
     return Result(sources, bool(data[0] & _TAMPERING), refusal, records)
 
 
-ParseKind = Literal["program", "arguments", "value"]
+ParseKind = Literal["program", "arguments", "value", "expression"]
 RulesTuple = tuple[tuple[str, ...], tuple[str, ...], int, int, int]
 """The fields of :class:`executor.models.Rules`, in their order."""
 ParseItem = tuple[ParseKind, str, RulesTuple | None]
 """What to parse: a program with its screening rules (``None``: not screened), the text between the
-parentheses of a call, or one expression."""
+parentheses of a call, one expression or what Python prints for a value, or one expression only."""
 
 
 class Parsed(NamedTuple):

@@ -37,6 +37,8 @@ def judge(
     output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
     ban_module: opt.BanModule = None,
     ban_keyword: opt.BanKeyword = None,
+    max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
+    max_depth: opt.MaxDepth = opt.RULES.max_depth,
 ) -> int:
     """Score answers: each between 0 and 1, or null where the platform failed.
 
@@ -48,6 +50,8 @@ def judge(
 
     **Example:** `executor judge answers.jsonl --out scores.jsonl`
     """
+    bounds = {"max_source_bytes": max_source_bytes, "max_depth": max_depth}
+    base = JUDGE_RULES.model_copy(update=bounds)
     tally = JudgeTally()
     batch = BatchOptions(
         command="judge",
@@ -63,7 +67,7 @@ def judge(
             limits=opt.limits(
                 wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=output_kib
             ),
-            judge_rules=opt.rules(JUDGE_RULES, ban_module, ban_keyword),
+            judge_rules=opt.rules(base, ban_module, ban_keyword),
         ),
     )
     return process(batch, tally, lambda executor: JudgeJob(executor, tally, scoring, strict))

@@ -13,6 +13,7 @@ from executor.cli.failure import CommandError
 from executor.models import Limits, Rules
 
 DEFAULTS = Limits()
+RULES = Rules()
 
 _LIMITS_PANEL = "Limits of one run"
 _SCREENING_PANEL = "Screening of programs"
@@ -148,6 +149,27 @@ MinParameters = Annotated[
         "--min-parameters",
         min=0,
         help="Parameters that f must at least have.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
+MaxSourceBytes = Annotated[
+    int,
+    typer.Option(
+        "--max-source-bytes",
+        min=1,
+        metavar="N",
+        help="Bytes that a program may have, its imports included.",
+        rich_help_panel=_SCREENING_PANEL,
+    ),
+]
+MaxDepth = Annotated[
+    int,
+    typer.Option(
+        "--max-depth",
+        min=1,
+        max=200,
+        metavar="N",
+        help="Levels that a program may be nested.",
         rich_help_panel=_SCREENING_PANEL,
     ),
 ]

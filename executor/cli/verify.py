@@ -39,6 +39,8 @@ def verify(
     no_default_bans: opt.NoDefaultBans = False,
     min_parameters: opt.MinParameters = 1,
     ban_keyword: opt.BanKeyword = None,
+    max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
+    max_depth: opt.MaxDepth = opt.RULES.max_depth,
 ) -> int:
     """Validate triplets: does each program run, and give the same value every time?
 
@@ -50,7 +52,12 @@ def verify(
     **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
     """
     defaults = () if no_default_bans else Rules().banned_modules
-    base = Rules(banned_modules=defaults, min_parameters=min_parameters)
+    base = Rules(
+        banned_modules=defaults,
+        min_parameters=min_parameters,
+        max_source_bytes=max_source_bytes,
+        max_depth=max_depth,
+    )
     tally = VerifyTally()
     batch = BatchOptions(
         command="verify",

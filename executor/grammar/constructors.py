@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import fractions
+import math
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -261,3 +262,12 @@ CONSTANTS: dict[str, object] = {
     "datetime.UTC": datetime.UTC,
 }
 """Names that are values."""
+PRINTED: dict[str, object] = {
+    "nan": NAN,
+    "inf": math.inf,
+    "nanj": complex(0.0, NAN),
+    "infj": complex(0.0, math.inf),
+    "math.nan": NAN,
+    "math.inf": math.inf,
+}
+"""Names that are values only as what Python prints."""

@@ -44,9 +44,11 @@ class Malformed(Exception):
     """The text is not one Python expression, or not the arguments of one call."""
 
 
-def parse_value(text: str) -> object:
+def parse_value(text: str, *, printed: bool = False) -> object:
     """Return the value of one literal expression; ``1, 2`` is a tuple.
 
+    ``printed``: what Python prints for a value counts as well: ``nan``, ``inf``, and the type in
+    ``defaultdict(<class 'list'>, {})``.
     White space, newlines and comments around and inside count for nothing. Raises
     :class:`Malformed` for text that is no expression (or is longer than ``MAX_TEXT`` characters or
     nested too deep), and :class:`NotLiteral` for an expression outside the grammar.
@@ -54,7 +56,7 @@ def parse_value(text: str) -> object:
     _check_length(text)
     values = quick_values(text)
     if values is None:
-        return _parse_value_tree(text)
+        return _parse_value_tree(text, printed)
     if not values:
         raise Malformed("an empty text")
     return values[0] if len(values) == 1 else tuple(values)
@@ -138,7 +140,25 @@ def _is_deep(text: str) -> bool:
     return text.count("[") + text.count("{") + text.count("(") >= _SAFE_BRACKETS
 
 
-def _parse_value_tree(text: str) -> object:
+_PRINTED_CLASS = re.compile(
+    rf"<class '({'|'.join(name for name in constructors.FACTORIES)})'>"
+    r"|#[^\n]*+"
+    r'|"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
+    r"|'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\Z)"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'(?:[^'\\\n]|\\.)*+'?",
+    re.DOTALL,
+)
+
+
+def _with_plain_classes(text: str) -> str:
+    """Write ``<class 'list'>`` as ``list``, but in strings and comments."""
+    return _PRINTED_CLASS.sub(lambda found: found[1] or found[0], text)
+
+
+def _parse_value_tree(text: str, printed: bool = False) -> object:
+    if printed and "<class '" in text:
+        text = _with_plain_classes(text)
     # In brackets newlines count for nothing, and text that closes them early is no List.
     source, deep = f"[{text}\n]", _is_deep(text)
     node = _tree(source, deep)
@@ -152,7 +172,7 @@ def _parse_value_tree(text: str) -> object:
         and not _closes(node, source)
     ):
         raise Malformed("not a Python expression: an assignment")
-    reader = _TreeReader()
+    reader = _TreeReader(printed)
     values = [reader.value(element) for element in node.elts]
     single = len(values) == 1 and not _has_comma(node.elts[0], source)
     value = values[0] if single else tuple(values)
@@ -209,7 +229,9 @@ def _check_bounds(value: object) -> None:
 class _TreeReader:
     """Reads the values of one text's syntax tree; bounds what constructors expand."""
 
-    def __init__(self) -> None:
+    def __init__(self, printed: bool = False) -> None:
+        known = constructors.CONSTANTS
+        self.constants = known | constructors.PRINTED if printed else known
         self.spend = Spender(MAX_NODES)
         self.built = False
         self._depth = 0
@@ -270,9 +292,11 @@ class _TreeReader:
         if type(node.op) not in (ast.Add, ast.Sub):
             raise NotLiteral(f"not a literal: {type(node.op).__name__}")
         # Only the sum that writes a complex number.
-        if type(node.right) is not ast.Constant or type(node.right.value) is not complex:
+        if type(node.right) not in (ast.Constant, ast.Name):
             raise NotLiteral("not a literal: a sum")
-        left, right = self.value(node.left), node.right.value
+        left, right = self.value(node.left), self.value(node.right)
+        if type(right) is not complex:
+            raise NotLiteral("not a literal: a sum")
         if type(left) not in (int, float):
             raise NotLiteral("not a literal: a sum")
         try:
@@ -288,9 +312,9 @@ class _TreeReader:
 
     def name(self, node: ast.expr) -> Any:
         name = _dotted(node)
-        if name not in constructors.CONSTANTS:
+        if name not in self.constants:
             raise NotLiteral(f"not a literal: the name {name[:80]}")
-        return constructors.CONSTANTS[name]
+        return self.constants[name]
 
     def call(self, node: ast.Call) -> Any:
         name = _dotted(node.func)

@@ -7,7 +7,8 @@ A request is a u32 size and a marshalled list of items (from the host: trusted):
 
     ("program", source, rules or None)
     ("arguments", text)        the text between the parentheses of a call
-    ("value", text)            one Python expression
+    ("value", text)            one Python expression, or what Python prints for a value
+    ("expression", text)       one Python expression
 
 The reply is a u32 size, a u32 size of a JSON array with one array for each item, and the blobs that
 these announce: ``[outcome, facts..., [sizes of the blobs]]``:
@@ -16,9 +17,9 @@ these announce: ``[outcome, facts..., [sizes of the blobs]]``:
     ["syntax_error" | "screened", detail, []]                            program
     ["literal", how, [arguments]]                                        arguments
     ["expression", [code of f(TEXT), code of ((args), {kwargs})]]        arguments
-    ["literal", [encoded value]]                                         value
-    ["expression", [code]]                                               value
-    ["malformed", reason, []]                                            arguments, value
+    ["literal", [encoded value]]                                         value, expression
+    ["expression", [code]]                                               value, expression
+    ["malformed", reason, []]                                            all but program
     ["later", []]                                                        ask again: no time is left
 
 A text that takes too much processor time ends the process, and one that takes too much memory is
@@ -196,8 +197,12 @@ def _arguments(text: str) -> Answer:
 
 
 def _value(text: str) -> Answer:
+    return _expression(text, printed=True)
+
+
+def _expression(text: str, *, printed: bool = False) -> Answer:
     try:
-        return ["literal"], [encode(parse_value(text))]
+        return ["literal"], [encode(parse_value(text, printed=printed))]
     except NotLiteral:
         source = f"({text}\n)"
         _check_compiler(source)
@@ -224,12 +229,15 @@ def _guarded(parse: Callable[[str], Answer], text: str) -> Answer:
         return ["malformed", "too complex to parse"], []
 
 
+_PARSERS = {"arguments": _arguments, "value": _value, "expression": _expression}
+
+
 def answer(item: tuple[str, str, tuple[object, ...] | None]) -> Answer:
     """Answer one item of a request."""
     kind, text, rules = item
     if kind == "program":
         return _program(text, rules)
-    return _guarded(_arguments if kind == "arguments" else _value, text)
+    return _guarded(_PARSERS[kind], text)
 
 
 def reply(items: list[tuple[str, str, tuple[object, ...] | None]]) -> bytes:

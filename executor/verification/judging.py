@@ -129,7 +129,7 @@ class Judge:
         self, task: JudgeTask, answers: Sequence[str]
     ) -> tuple[list[Scored], Usage]:
         expected, usage = await self._expected(task)
-        parsed = await self._engine.parse(value_items(answers))
+        parsed = await self._engine.parse(value_items(answers, task.program))
         values = await self._values(task.imports, parsed)
         scored = [
             _with_signals(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,8 +61,19 @@ def argument_items(texts: Sequence[str]) -> list[ParseItem]:
     return [("arguments", text, None) for text in texts]
 
 
-def value_items(texts: Sequence[str]) -> list[ParseItem]:
-    """Ask for expressions to be parsed."""
+_SHADOW = re.compile(
+    r"(?<![\w.])(?:nan|inf|nanj|infj|math)\s*:?=(?!=)(?!\s*(?:float\(|math\.|np\.|numpy\.))"
+    r"|^[ \t]*(?:nan|inf|nanj|infj|math)\s*[:,]"
+    r"|\b(?:def|class|for|as)\s+(?:nan|inf|nanj|infj|math)\b",
+    re.MULTILINE,
+)
+
+
+def value_items(texts: Sequence[str], program: str | None = None) -> list[ParseItem]:
+    """Ask for expressions to be parsed. What Python prints for a value counts as well, unless the
+    program gives a name of it (``inf``) another meaning, as far as its text shows."""
+    if program is not None and _SHADOW.search(program):
+        return [("expression", text, None) for text in texts]
     return [("value", text, None) for text in texts]
 
 

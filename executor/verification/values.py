@@ -8,7 +8,6 @@ from executor.grammar.text import literal_text
 from executor.models import Signal, Status
 from executor.verification.engine import CallOutcome
 
-
 _KEPT_BYTES = 64
 """Values that are encoded as so few bytes are kept decoded: at most fifty times as much."""
 
