@@ -96,6 +96,9 @@ class NsjailBackend:
         self._limits = limits
         self._wanted = (settings or NsjailSettings()).process_reuse
         self.process_reuse: ProcessReuse = "fork"
+        self.options: tuple[str, ...] = ()
+        """More options of guests that reset their processes, for tests and benchmarks."""
+        self.preload: tuple[str, ...] = PRELOAD
         self._image: GuestImage | None = None
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
@@ -197,13 +200,15 @@ class NsjailBackend:
         config = (
             _warm_script_config(self._image, self._limits)
             if role.kind == "script"
-            else _verify_config(self._image, role, self._slot_options(role))
+            else _verify_config(self._image, role, self._slot_options(role), self.preload)
         )
         _limit_processes(config, _GUEST_PROCESSES)
         return config
 
     def _slot_options(self, role: Role) -> list[str]:
-        return _SLOTS if self.process_reuse == "reset" and role.kind != "parser" else []
+        if self.process_reuse == "fork" or role.kind == "parser":
+            return []
+        return [*_SLOTS, *self.options]
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script in a warm jail; in a new one if that fails."""
@@ -261,10 +266,12 @@ class NsjailBackend:
             self._image = None
 
 
-def _verify_config(image: GuestImage, role: Role, slots: Sequence[str]) -> NsJailConfig:
+def _verify_config(
+    image: GuestImage, role: Role, slots: Sequence[str], preload: Sequence[str] = ()
+) -> NsJailConfig:
     options = ["root=/guest", "locked=1", f"token=guest-{role.number}", *slots]
     if role.kind == "lib":
-        options.append("preload=" + ",".join(PRELOAD))
+        options.append("preload=" + ",".join(preload))
     entry = "parser" if role.kind == "parser" else "zygote"
     config = base_config(image.root)
     config.hostname = f"guest-{role.number}"

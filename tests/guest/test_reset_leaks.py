@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from reset_support import SlotGuest
+from reset_support import audited_guest
 
+from benchmarks.one_guest import OneGuest
 from executor.frames import Outcome
 
 PROBE = """
@@ -258,9 +259,9 @@ ENDS = {
 
 
 @pytest.fixture(scope="module")
-def audited() -> Iterator[SlotGuest]:
+def audited() -> Iterator[OneGuest]:
     """A guest that compares everything after every run."""
-    guest = SlotGuest("audit=1")
+    guest = audited_guest()
     for _ in range(60):  # until it has learnt which pages are hot
         guest.run(PROBE)
     yield guest
@@ -277,7 +278,7 @@ def test_there_are_many_kinds_of_state() -> None:
 
 
 @pytest.mark.parametrize("what", MEMORY)
-def test_no_byte_of_a_run_is_left(audited: SlotGuest, what: str) -> None:
+def test_no_byte_of_a_run_is_left(audited: OneGuest, what: str) -> None:
     before = audited.run(PROBE)
     run = audited.run(MEMORY[what])
     after = audited.run(PROBE)
@@ -287,7 +288,7 @@ def test_no_byte_of_a_run_is_left(audited: SlotGuest, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", KERNEL)
-def test_a_call_that_leaves_a_trace_is_not_made_in_a_slot(audited: SlotGuest, what: str) -> None:
+def test_a_call_that_leaves_a_trace_is_not_made_in_a_slot(audited: OneGuest, what: str) -> None:
     before = audited.run(PROBE)
     run = audited.run(body(KERNEL[what]))
     after = audited.run(PROBE)
@@ -297,7 +298,7 @@ def test_a_call_that_leaves_a_trace_is_not_made_in_a_slot(audited: SlotGuest, wh
 
 
 @pytest.mark.parametrize("what", ENDS)
-def test_a_slot_that_is_killed_is_replaced(audited: SlotGuest, what: str) -> None:
+def test_a_slot_that_is_killed_is_replaced(audited: OneGuest, what: str) -> None:
     before = audited.run(PROBE)
     run = audited.run(body(ENDS[what]))
     after = audited.run(PROBE)
