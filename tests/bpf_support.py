@@ -15,6 +15,8 @@ def interpret(program: bytes, data: bytes) -> int:
         at += 1
         if operation == 0x20:  # load a word
             (accumulator,) = struct.unpack_from("<I", data, k)
+        elif operation == 0x00:  # load a number
+            accumulator = k
         elif operation == 0x54:  # and
             accumulator &= k
         elif operation == 0x05:  # jump

@@ -24,12 +24,12 @@ class NsjailSettings(Model):
 
     name: Literal["nsjail"] = "nsjail"
     process_reuse: ProcessReuse = Field(
-        default_factory=lambda: os.environ.get("EXECUTOR_PROCESS_REUSE", "fork"),
+        default_factory=lambda: os.environ.get("EXECUTOR_PROCESS_REUSE", "auto"),
         validate_default=True,
     )
     """``reset``: a run's process is put back to what it was, byte for byte, and serves the next
     run; ``fork``: each run has a new one; ``auto``: reset where the kernel has what it takes.
-    Default: ``$EXECUTOR_PROCESS_REUSE``, else ``fork``."""
+    Default: ``$EXECUTOR_PROCESS_REUSE``, else ``auto``."""
 
 
 class ProcessSettings(Model):

@@ -8,12 +8,14 @@ extended state and its memory map with the snapshot, byte for byte, and ends if 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from reset_support import audited_guest
 
-from benchmarks.one_guest import OneGuest
+from benchmarks.one_guest import LIMITS, OneGuest
 from executor.frames import Outcome
 
 PROBE = """
@@ -304,3 +306,109 @@ def test_a_slot_that_is_killed_is_replaced(audited: OneGuest, what: str) -> None
     after = audited.run(PROBE)
     assert run.outcome is Outcome.NO_RESULT
     assert len({before.pid, run.pid, after.pid}) == 3
+
+
+# ---- around a slot --------------------------------------------------------------------------------
+
+
+def test_a_slot_holds_the_null_device_and_nothing_else(audited: OneGuest) -> None:
+    audited.run(PROBE)
+    held = [
+        os.readlink(descriptor)
+        for process in audited.zygote().children()
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir()
+    ]
+    assert set(held) == {"/dev/null"}
+
+
+def test_a_fork_has_neither_the_slots_descriptors_nor_their_blocked_signal(
+    audited: OneGuest,
+) -> None:
+    program = whole(
+        "import os, signal",
+        "held = []",
+        "for number in range(64):",
+        "  try: held.append(os.fstat(number).st_ino and number)",
+        "  except OSError: pass",
+        "return held, [*signal.pthread_sigmask(0, [])]",
+    )
+    expected = whole("return [0, 1, 2, 3], []")
+    assert audited.run(program).value == audited.run(expected).value
+
+
+def test_a_slot_that_has_grown_is_replaced(audited: OneGuest) -> None:
+    before = audited.run(PROBE)
+    for _ in range(3):
+        audited.run(
+            whole("x = [[i] for i in range(250_000)]", "y = [bytes(900_000) for _ in '12345678']")
+        )
+    after = audited.run(PROBE)
+    assert before.pid != after.pid
+    # Another slot of the same zygote is not promised to give the same addresses.
+    assert after.outcome is Outcome.RESULT
+
+
+LIMITED = {
+    "wall time": (whole("import time", "time.sleep(60)"), Outcome.WALL_LIMIT),
+    "CPU time": (whole("while True: pass"), Outcome.NO_RESULT),
+    "output": (
+        whole(
+            "import sys",
+            "f = sys._getframe()",
+            "while f:",
+            "  if '_record' in f.f_globals: f.f_globals['_record'] = lambda *a: bytes(3_000_000)",
+            "  f = f.f_back",
+        ),
+        Outcome.OUTPUT_LIMIT,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIMITED)
+def test_the_limits_of_a_run_hold_in_a_slot(audited: OneGuest, what: str) -> None:
+    program, outcome = LIMITED[what]
+    limits = LIMITS.model_copy(update={"wall_s": 1.0 if what == "wall time" else 60, "cpu_s": 1})
+    before = audited.run(PROBE)
+    run = audited.run(program, limits=limits)
+    assert run.outcome is outcome
+    assert run.pid == before.pid
+    if what == "CPU time":
+        assert run.reply.wait_status == 9
+        assert 0.9e6 < run.reply.cpu_us < 3e6
+    assert audited.run(PROBE).outcome is Outcome.RESULT
+
+
+def test_used_processor_time_does_not_count_against_the_next_run(audited: OneGuest) -> None:
+    limits = LIMITS.model_copy(update={"cpu_s": 1, "wall_s": 60})
+    program = whole(
+        "import time", "end = time.monotonic() + 0.2", "while time.monotonic() < end: pass"
+    )
+    for _ in range(8):
+        run = audited.run(program, limits=limits)
+        assert run.outcome is Outcome.RESULT
+        assert run.reply.cpu_us < 1e6
+
+
+def test_little_memory_is_for_a_fork(audited: OneGuest) -> None:
+    limits = LIMITS.model_copy(update={"memory_mib": 32})
+    before = audited.run(PROBE)
+    program = whole("try: return len(bytearray(48 << 20))", "except MemoryError: return 'no'")
+    run = audited.run(program, limits=limits)
+    assert run.pid != before.pid
+    assert run.value == audited.run(whole("return 'no'")).value
+
+
+def test_few_pages_are_written_back() -> None:
+    guest = OneGuest("reset", ["costs=1"])
+    try:
+        for _ in range(60):
+            guest.run(whole("return 1"))
+        guest.run(whole("x = bytearray(6 << 20)", "return 1"))
+        for _ in range(200):
+            guest.run(whole("return 1"))
+        told = guest.finish()
+    finally:
+        guest.close()
+    assert told["runs"] == 261
+    assert told["escaped"] == told["lost"] == 0
+    assert told["pages"] / told["runs"] < 300

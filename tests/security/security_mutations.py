@@ -39,6 +39,8 @@ CHANCE = "guest/test_nondeterminism.py"
 SCRIPT_WALLS = "guest/test_script_walls.py"
 SCRIPT_GUEST = "backends/test_script_guest.py"
 FRAMES = "guest/test_guest_frames.py"
+LEAKS = "guest/test_reset_leaks.py"
+SLOT_FILTERS = "guest/test_slot_filters.py"
 WAIVERS = "service/test_service_waivers.py"
 
 NSJAIL = "backends/nsjail.py"
@@ -46,6 +48,9 @@ FORKS = "guest/core/forks.c"
 FRAMES_C = "guest/core/frames.c"
 SCRIPTS = "guest/core/scripts.c"
 CLOCK = "guest/core/clock.c"
+SLOTS = "guest/core/slots.c"
+MEMORY = "guest/core/memory.c"
+SECCOMP = "guest/seccomp.py"
 SCRIPT = "guest/script.py"
 JAIL = "guest/jail.py"
 PROGRAM = "guest/program.py"
@@ -299,4 +304,51 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("weaknesses in results", "not told",
              (Change("service/gateway.py", "        weaknesses = self._waivers.weaknesses", "        weaknesses = ()"),),
              (f"{WAIVERS}::test_every_result_names_what_is_waived_and_fails",)),
+    # ---- processes that are reset ----------------------------------------------------------------
+    Mutation("reset of memory", "nothing is written back",
+             (Change(MEMORY, "            if (add(&t, at, a->copy + (at - a->start), stop - at) != 0)",
+                     "            if (0 && add(&t, at, a->copy + (at - a->start), stop - at) != 0)"),),
+             (LEAKS,)),
+    Mutation("reset of new pages", "they keep what was written",
+             (Change(MEMORY, "            if (add(&t, at, a->copy + (at - a->start), stop - at) != 0)",
+                     "            if ((a->pages[(at - a->start) / PAGE] & WAS_PRESENT) && add(&t, at, a->copy + (at - a->start), stop - at) != 0)"),),
+             (LEAKS,)),
+    Mutation("reset of hot pages", "left as they are once they are known",
+             (Change(MEMORY, "            if (add(&t, at, a->copy + (at - a->start), stop - at) != 0)",
+                     "            if (!(a->pages[(at - a->start) / PAGE] & HOT) && add(&t, at, a->copy + (at - a->start), stop - at) != 0)"),),
+             (LEAKS,)),
+    Mutation("protection after a run", "pages are protected once only",
+             (Change(MEMORY, "    if (s->trained < TRAINING_RUNS || colds > FEW_RANGES)\n",
+                     "    return 0;\n    if (s->trained < TRAINING_RUNS || colds > FEW_RANGES)\n"),),
+             (f"{LEAKS}::test_few_pages_are_written_back",)),
+    Mutation("reset of registers", "the general ones are kept",
+             (Change(MEMORY, "    if (privileged(SYS_ptrace, PTRACE_SETREGS, s->pid, 0, (long)&s->registers, 0) != 0 ||\n",
+                     "    if ("),), (LEAKS,)),
+    Mutation("reset of extended state", "vectors, flags and rounding of floats are kept",
+             (Change(MEMORY, "        xstate(s, PTRACE_SETREGSET, s->xstate, &size) != 0)", "        size == 0)"),),
+             (LEAKS,)),
+    Mutation("filter of slots", "calls that leave a trace are made",
+             (Change(SECCOMP, '    program.label("stop")\n    program.add(_RETURN, _TRACE)',
+                     '    program.label("stop")\n    program.add(_RETURN, _ALLOW)'),), (LEAKS, SLOT_FILTERS)),
+    Mutation("clocks of slots", "used time of earlier runs can be read",
+             (Change(SECCOMP, "_SHARED_CLOCKS = (0, 1,", "_SHARED_CLOCKS = (0, 1, 2, 3,"),), (SLOT_FILTERS,)),
+    Mutation("descriptors of slots", "the zygote's stay open",
+             (Change(SLOTS, "    syscall(SYS_close_range, 3, ~0u, 0);\n    unblock", "    unblock"),),
+             (f"{LEAKS}::test_a_slot_holds_the_null_device_and_nothing_else",)),
+    Mutation("secrets of the zygote's moves", "any process may write to another's memory",
+             (Change(SECCOMP, '    return low, -_capability_check(program, "kill", argument=1)',
+                     '    place = -_capability_check(program, "allow", argument=1)\n    return low, place'),),
+             (SLOT_FILTERS,)),
+    Mutation("processor time in slots", "no limit",
+             (Change(SLOTS, "        if (s->cpu_us >= cpu_end)\n", "        if (0)\n"),), (LEAKS,)),
+    Mutation("wall time in slots", "no limit",
+             (Change(SLOTS, "        if (monotonic_us() >= deadline)\n", "        if (0)\n"),), (LEAKS,)),
+    Mutation("size of a slot's result", "no limit",
+             (Change(SLOTS, "    if (now.rsi > max_output)\n", "    if (0)\n"),), (LEAKS,)),
+    Mutation("procfs of the zygote", "stays mounted",
+             (Change(SLOTS, "umount2(name, MNT_DETACH) != 0", "0"),),
+             (f"{GAPS}::test_the_root_of_every_guest_is_read_only",)),
+    Mutation("capabilities of the zygote's start", "kept",
+             (Change(SLOTS, "|| drop_capabilities() != 0)", "|| (0 && drop_capabilities() != 0))"),),
+             (f"{GAPS}::test_every_guest_is_filtered_and_cannot_gain_privileges",)),
 )  # fmt: skip
