@@ -8,15 +8,12 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-_TRAINING_RUNS = tuple(
-    f"tests/trainer/test_trainer_verl_{name}.py"
-    for name in ("operations", "scripted", "vllm", "bad_input", "parts")
-)
-"""One by one, beside the other tests: each run takes gigabytes, and looks for what is left in
-/dev/shm."""
+TRAINING_RUNS = "tests/trainer/test_trainer_verl_"
+"""Files whose tests go one by one, beside those of other files: each run of the trainer takes
+gigabytes, and looks for what is left in /dev/shm."""
 
-_LONGEST_FIRST = (
-    *_TRAINING_RUNS,
+LONGEST_FIRST = (
+    TRAINING_RUNS,
     "tests/security/test_security_attacks",
     "tests/conformance",
     "tests/deployment",
@@ -28,8 +25,8 @@ _LONGEST_FIRST = (
 
 def rank(node_id: str) -> int:
     """Where a test comes: nothing that takes long comes last."""
-    found = [n for n, start in enumerate(_LONGEST_FIRST) if node_id.startswith(start)]
-    return found[0] if found else len(_LONGEST_FIRST)
+    found = [n for n, start in enumerate(LONGEST_FIRST) if node_id.startswith(start)]
+    return found[0] if found else len(LONGEST_FIRST)
 
 
 class Scheduler(LoadFileScheduling):
@@ -37,7 +34,7 @@ class Scheduler(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "training runs" if file in _TRAINING_RUNS else file
+        return "training runs" if file.startswith(TRAINING_RUNS) else file
 
 
 def scheduler(config: pytest.Config, log: object) -> Scheduler | None:
