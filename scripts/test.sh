@@ -2,7 +2,7 @@
 # Installs what is needed, then checks style, types and behaviour:
 #     sh scripts/test.sh [fast|docker|all] [pytest arguments]
 # Each size holds the one before it. What a test needs is said by its marks (pyproject.toml).
-#   fast    without Docker engine, browser, veRL and long tables of attacks; what to run while working
+#   fast    without Docker engine, browser, veRL and what takes minutes; what to run while working
 #   docker  all but what needs veRL, which is several GB
 #   all     everything; without a word for the size it is this one
 # For example: sh scripts/test.sh fast tests/grammar

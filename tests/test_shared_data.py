@@ -25,6 +25,7 @@ DATA = Path(__file__).parent.parent.parent / "shared/data"
 
 pytestmark = [
     pytest.mark.data,
+    pytest.mark.long,
     pytest.mark.skipif(
         not (DATA / "cruxeval.jsonl").exists(), reason="the shared data sets are not here"
     ),

@@ -21,6 +21,8 @@ from warm_script_support import facts
 from executor import Executor, InputError, Limits, Script, Status
 from executor.backends import nsjail, nsjail_jails
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits(cpu_s=8, wall_s=40, memory_mib=256, output_kib=8192, processes=16, files_mib=16)
 TIGHT = Limits(cpu_s=1, wall_s=20, memory_mib=128, output_kib=64, processes=16, files_mib=16)
 MIB = 1 << 20

@@ -9,6 +9,8 @@ import pytest
 from executor.cli.app import main
 from executor.probes import PROBES
 
+pytestmark = pytest.mark.long
+
 
 def test_what_nsjail_promises_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0

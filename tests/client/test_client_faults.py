@@ -16,6 +16,8 @@ from executor import Judgement, JudgeTask, Options, Rules, Script, Status, TaskT
 from executor.client import RemoteExecutor
 from executor.errors import ServiceUnavailable
 
+pytestmark = pytest.mark.long
+
 SMALL = ("--workers", "2", "--drain-s", "20")
 OPEN = Options(rules=Rules(banned_modules=()))
 

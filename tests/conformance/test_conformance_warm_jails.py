@@ -12,6 +12,8 @@ from warm_script_support import facts
 
 from executor.models import ScriptResult
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module", params=["grouped", "ungrouped"])
 def jails(request: pytest.FixtureRequest) -> Iterator[Jails]:

@@ -18,6 +18,8 @@ from sandbox_fusion import (
 )
 from service_server import Server
 
+pytestmark = pytest.mark.long
+
 SUMMARY = SummaryMapping(Success="yes", Failed="no", RunFailed="run failed", RunTimeout="late")
 
 
