@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
-from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
@@ -15,7 +14,7 @@ from executor.backends import open_backend
 from executor.backends.base import ProcessReuse, process_reuse_of
 from executor.backends.settings import BackendSettings
 from executor.batch import stream
-from executor.errors import ConfigurationError, ExecutorClosed
+from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
 from executor.models import (
     JUDGE_RULES,
     Judgement,
@@ -36,6 +35,7 @@ from executor.pool.runner import PoolEngine
 from executor.pool.scripts import WarmScripts
 from executor.pool.worker import arrival
 from executor.verification.context import Context
+from executor.verification.failures import failed_judgement, failed_verdict
 from executor.verification.judging import Judge
 from executor.verification.validation import Proven, ResultCache, Validator
 
@@ -281,8 +281,17 @@ class Executor:
 
         The source is read only as far as ``window`` items are in hand, so it may be endless.
         ``ordered=False`` yields verdicts as they finish. Closing the generator cancels the rest.
+        A triplet that the platform fails on is ``infra``, and the others go on.
         """
-        work = partial(self._validate, options=options)
+
+        async def work(index: int, triplet: Triplet) -> Verdict:
+            try:
+                return await self._validate(index, triplet, options)
+            except ExecutorError:
+                raise
+            except Exception as error:
+                return failed_verdict(index, triplet, error)
+
         return stream(triplets, work, window=window or self._window(), ordered=ordered)
 
     def judge_many(
@@ -294,7 +303,15 @@ class Executor:
         options: Options = Options(),  # noqa: B008
     ) -> AsyncGenerator[Judgement, None]:
         """Judge a stream of tasks; like :meth:`validate_many`."""
-        work = partial(self._judge_task, options=options)
+
+        async def work(index: int, task: JudgeTask) -> Judgement:
+            try:
+                return await self._judge_task(index, task, options)
+            except ExecutorError:
+                raise
+            except Exception as error:
+                return failed_judgement(index, task, error)
+
         return stream(tasks, work, window=window or self._window(), ordered=ordered)
 
     def _window(self) -> int:

@@ -44,6 +44,9 @@ class Status(StrEnum):
     """The process died (signal), or ended without a result."""
     MALFORMED = "malformed"
     """The row or the answer cannot be read; it never reached a sandbox."""
+    ROW_LIMIT = "row_limit"
+    """The row as a whole, or one answer, takes more of the platform than one may: time over all
+    runs, bytes of all values, a comparison that is too costly. The detail says which."""
     INFRA = "infra"
     """The platform failed, even after retries. Says nothing about the program: never a score."""
 
@@ -109,6 +112,14 @@ class Limits(Model):
     """Processes and threads alive at once; scripts only, a verified program has one."""
     files_mib: int = Field(64, ge=1, le=4096)
     """MiB of the writable file system; scripts only."""
+    row_texts: int = Field(10_000, ge=1, le=1_000_000)
+    """Inputs of a triplet, or pairs or answers of a task: more make the row ``malformed``."""
+    row_s: float = Field(600.0, gt=0, le=86_400)
+    """Seconds that all runs of a triplet may take together, or all runs of one answer
+    (``row_limit``)."""
+    row_mib: int = Field(8, ge=1, le=256)
+    """MiB that the outputs of a row may take as text; as values, over all runs that differ, four
+    times as much (``row_limit``)."""
 
 
 class Usage(Model):

@@ -46,7 +46,7 @@ _MODULES = {
     "parser": (
         "guest.packed", "guest.program", "guest.seccomp", "guest.wire", "guest.parser",
         "grammar.encode", "grammar.decode", "grammar.constructors", "grammar.literals",
-        "screening.rules", "screening.sharing",
+        "screening.cost", "screening.rules", "screening.sharing",
     ),
 }  # fmt: skip
 _REPLACED = {

@@ -29,6 +29,10 @@ _PART_OF_WINDOW = 4
 """A chunk is at most this part of what may be in hand: some are filled while others are away."""
 _LINGER_S = 0.003
 """How long a chunk that is not full waits for more items of a source that pauses."""
+_CUTS_TO_DIVIDE = 2
+"""Cuts in a row after which a chunk is sent in halves."""
+_CUTS_TO_GIVE_UP = 8
+"""Cuts in a row after which an item that is sent alone is not sent again."""
 _END = b'{"end"'
 
 
@@ -163,8 +167,13 @@ class Batches[Item: BaseModel, Result: BaseModel]:
         self._room.set()
 
     async def _serve(self, chunk: list[_Entry[Item]]) -> None:
-        """Have a chunk done, by as many requests as it takes."""
+        """Have a chunk done, by as many requests as it takes.
+
+        What is cut off again and again without a result is sent in halves, so that an item that
+        ends connections is found; alone, it is given up after some of them.
+        """
         left = dict(enumerate(chunk))
+        cuts = 0
         patience = Patience(self._retries)
         avoid: Endpoint | None = None
         try:
@@ -177,12 +186,23 @@ class Batches[Item: BaseModel, Result: BaseModel]:
                         avoid = endpoint
                         await self._ask(endpoint, left)
                 except Fault as fault:
+                    cut = fault.started and not fault.too_much and len(left) == before
+                    cuts = cuts + 1 if cut else 0
                     if len(left) < before:
                         patience.progress()
+                    if cuts >= _CUTS_TO_DIVIDE and len(left) > 1:
+                        await self._divide(list(left.values()))
+                        return
+                    if cuts >= _CUTS_TO_GIVE_UP:
+                        raise ServiceUnavailable(f"it ended {cuts} connections: {fault}") from None
                     await self._fleet.pause(patience.pause(fault))
         except ServiceUnavailable as error:
             for entry in left.values():
                 self._note(self._kind.infra(entry.place, entry.item, f"not done: {error}"), entry)
+
+    async def _divide(self, entries: list[_Entry[Item]]) -> None:
+        middle = len(entries) // 2
+        await asyncio.gather(self._serve(entries[:middle]), self._serve(entries[middle:]))
 
     async def _ask(self, endpoint: Endpoint, left: dict[int, _Entry[Item]]) -> None:
         """Send what is left; results are taken out of it as they arrive."""

@@ -21,6 +21,9 @@ from executor.grammar.text import literal_text
 MAX_STEPS = 2_000_000
 """What a comparison may cost; a step is about a microsecond, and a value has one for each part."""
 
+NO_DIFFERENCE = "no difference"
+TOO_LONG = "they take too long to compare to say where"
+
 _MAX_SHOWN = 80
 _NARROW_DIGITS = 500
 """Decimals of so many digits, before or after the point, are compared as they are."""
@@ -80,15 +83,16 @@ def equal(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS
 def first_difference(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS) -> str:
     """Return a short sentence on where two unequal values first differ, for people.
 
-    For example ``at [2]['k']: 3 against 4``; ``no difference`` if they are equal.
+    For example ``at [2]['k']: 3 against 4``; :data:`NO_DIFFERENCE` if they are equal, and
+    :data:`TOO_LONG` if it takes more than ``max_steps``.
     """
     try:
         _Descent(strict, max_steps, explain=True).compare(a, b)
     except _Difference as difference:
         return str(difference)
     except TooCostly:
-        return "they take too long to compare to say where"
-    return "no difference"
+        return TOO_LONG
+    return NO_DIFFERENCE
 
 
 class _Descent:

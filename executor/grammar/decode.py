@@ -121,6 +121,8 @@ class _Reader:
 
     def members(self, members: Sequence[Hashable], mark: tuple[int, int, int]) -> None:
         """Make sure that the members of a set, or keys, read since ``mark``, can be looked up."""
+        if len(members) <= 1:
+            return
         nodes, nans, before = mark
         if crowded(members, len(members)):
             raise Unsuitable("too many members with one hash")

@@ -17,6 +17,8 @@ MAX_BYTES = 16 << 20
 
 _FINAL = frozenset({"ok", "syntax_error", "screened"})
 _ENTRY_OVERHEAD = 500
+_LARGEST_PART = 16
+"""One program may take so small a part of the memory."""
 _QUICK_CHARACTERS = 4096
 
 
@@ -68,6 +70,8 @@ class Front:
         if parsed.outcome not in _FINAL:
             return
         self._forget(source)
+        if _size(source, parsed) > self._max_bytes // _LARGEST_PART:
+            return  # it would push out many others
         self._programs[source] = (rules, parsed)
         self._bytes += _size(source, parsed)
         while self._bytes > self._max_bytes:

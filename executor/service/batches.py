@@ -24,6 +24,7 @@ from executor.service.models import (
 from executor.service.reading import check_type
 from executor.service.state import service_of
 from executor.service.stream import MEDIA_TYPE, BatchResponse, Kind
+from executor.verification.failures import failed_judgement, failed_verdict
 
 router = APIRouter(tags=["batches"])
 
@@ -84,6 +85,11 @@ def _malformed_result(index: int, detail: str) -> dict[str, Any]:
     return {"index": index, "status": Status.MALFORMED, "exit_code": None, "detail": detail}
 
 
+def _failed_run(index: int, _item: RunRequest, error: Exception) -> RunLine:
+    detail = f"the platform failed on this line: {type(error).__name__}"
+    return RunLine(index=index, status=Status.INFRA, detail=detail)
+
+
 def _add[M: BaseModel](path: str, kind: Kind[M], gives: type[Model], summary: str) -> None:
     async def endpoint(request: Request) -> Response:
         service = service_of(request.scope)
@@ -139,9 +145,19 @@ def _ordered(request: Request) -> bool:
 
 _add(
     "/v1/validate/batch",
-    Kind(ValidateRequest, _validate, _malformed_verdict),
+    Kind(ValidateRequest, _validate, _malformed_verdict, failed_verdict),
     Verdict,
     "Validate many triplets",
 )
-_add("/v1/judge/batch", Kind(JudgeRequest, _judge, _malformed_judgement), Judgement, "Judge many")
-_add("/v1/run/batch", Kind(RunRequest, _run, _malformed_result), RunLine, "Run many scripts")
+_add(
+    "/v1/judge/batch",
+    Kind(JudgeRequest, _judge, _malformed_judgement, failed_judgement),
+    Judgement,
+    "Judge many",
+)
+_add(
+    "/v1/run/batch",
+    Kind(RunRequest, _run, _malformed_result, _failed_run),
+    RunLine,
+    "Run many scripts",
+)

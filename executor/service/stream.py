@@ -47,6 +47,8 @@ class Kind[M: BaseModel](NamedTuple):
     """Gets the line's item and index, returns the result with that index."""
     malformed: Callable[[int, str], dict[str, Any]]
     """The result of a line that cannot be read, or not be served."""
+    failed: Callable[[int, M, Exception], BaseModel]
+    """The result of a line that the platform failed on."""
 
 
 class BatchResponse[M: BaseModel]:
@@ -180,6 +182,9 @@ class _Batch[M: BaseModel]:
         except Unreadable as error:
             self._refuse(index, str(error))
             return
+        except Exception as error:
+            self._refuse(index, f"the line cannot be read: {type(error).__name__}")
+            return
         size = len(raw)
         task = asyncio.get_running_loop().create_task(self._work(index, item))
         self._running.add(task)
@@ -198,12 +203,15 @@ class _Batch[M: BaseModel]:
     async def _work(self, index: int, item: M) -> None:
         try:
             result = await self._kind.work(self._service.gateway, item, index)
+            line = to_json(result)
         except ApiError as error:
             if error.status != 422:
                 raise
             self._refuse(index, error.message)
+        except Exception as error:  # one line must never be the end of the others
+            self._finish(index, to_json(self._kind.failed(index, item, error)) + b"\n")
         else:
-            self._finish(index, to_json(result) + b"\n")
+            self._finish(index, line + b"\n")
 
     def _refuse(self, index: int, why: str) -> None:
         fields = self._kind.malformed(index, why)

@@ -12,6 +12,7 @@ class Context:
     """Limits, rules and backend of an executor."""
 
     def __init__(self, limits: Limits, rules: Rules, *, backend: str, interpreter: str) -> None:
+        self.limits = limits
         self.rules = rules
         self.backend = backend
         self.interpreter = interpreter

@@ -23,6 +23,11 @@ class CallOutcome(NamedTuple):
     signals: frozenset[Signal] = NO_SIGNALS
     """What looked like cheating in this call, or in the process that it shared."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded value."""
+        return len(self.value) if self.value is not None else 0
+
 
 class Run(NamedTuple):
     """One fresh process: an outcome for each call."""

@@ -36,6 +36,7 @@ _PROBLEMS = {
     "syntax_error": Status.SYNTAX_ERROR,
     "malformed": Status.MALFORMED,
     "crashed": Status.CRASHED,
+    "row_limit": Status.ROW_LIMIT,
     "infra": Status.INFRA,
 }
 

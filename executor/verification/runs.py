@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from executor.frames import Call, How, Order, Source
+from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
 from executor.models import Signal, Status, Usage
+from executor.verification.budget import TOO_COSTLY, gather_few, off_loop
 from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import Program
 from executor.verification.signals import signals_of
@@ -20,12 +22,15 @@ _LIMITS = frozenset(
         Status.MEMORY_LIMIT,
         Status.OUTPUT_LIMIT,
         Status.PROCESS_LIMIT,
+        Status.ROW_LIMIT,
     }
 )
 
 
 _SHARED_TYPES = (b"X\x07Decimal", b"X\x08Fraction")
 """How encoded values begin whose types have state in Python that a program can reach."""
+_TOGETHER = 256
+"""Calls that share a process, at most. A frame holds 65,535."""
 
 
 async def run_calls(
@@ -44,6 +49,12 @@ async def run_calls(
     process came to a regular end. ``backwards`` makes the calls of a shared process in reverse
     order.
     """
+    if len(calls) > _TOGETHER:
+        parts = [calls[at : at + _TOGETHER] for at in range(0, len(calls), _TOGETHER)]
+        same = partial(run_calls, colour=colour, backwards=backwards, order=order)
+        return _joined(
+            await gather_few((partial(same, engine, program, part) for part in parts), at_once=2)
+        )
     if len(calls) > 1 and program.may_share and all(map(_is_plain, calls)):
         ordered = list(reversed(calls)) if backwards else calls
         run = await engine.run(
@@ -98,12 +109,16 @@ async def run_apart(
 
     if len(calls) == 1:
         return await alone(calls[0])
-    runs = await asyncio.gather(*map(alone, calls))
+    return _joined(await gather_few(partial(alone, call) for call in calls))
+
+
+def _joined(runs: Sequence[Run]) -> Run:
+    """Runs of different calls as one."""
     sources = Source(0)
     for run in runs:
         sources |= run.sources
     usage = sum((run.usage for run in runs), Usage())
-    return Run(tuple(run.outcomes[0] for run in runs), usage, sources)
+    return Run(tuple(outcome for run in runs for outcome in run.outcomes), usage, sources)
 
 
 def agree(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
@@ -130,21 +145,29 @@ def agree(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
 
 
 def _agree_on_value(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
-    first = value_of(outcomes[0])
+    first = value_of(outcomes[0], keep=any(o.value != outcomes[0].value for o in outcomes))
     if not isinstance(first, Value):
         return first
     for outcome in outcomes[1:]:
         if outcome.value == first.data:
             continue
-        other = value_of(outcome)
-        if not isinstance(other, Value):
-            return other
-        if first.text == other.text:  # sets are sorted in it; the order of a dict's keys counts
-            continue
-        if first.equals(other, strict=True):
-            return _differs("independent runs returned a dict with its keys in different order")
-        return _differs(f"independent runs returned different values: {first.difference(other)}")
+        other = value_of(outcome, keep=True)
+        problem = _disagreement(first, other) if isinstance(other, Value) else other
+        if problem is not None:
+            return problem
+    first.release()
     return first
+
+
+def _disagreement(first: Value, other: Value) -> CallOutcome | None:
+    difference = first.difference(other, strict=True)
+    if difference == TOO_LONG:
+        return TOO_COSTLY
+    if difference != NO_DIFFERENCE:
+        return _differs(f"independent runs returned different values: {difference}")
+    if first.text == other.text:  # sets are sorted in it; the order of a dict's keys counts
+        return None
+    return _differs("independent runs returned a dict with its keys in different order")
 
 
 def _short(outcome: CallOutcome) -> str:
@@ -169,5 +192,5 @@ async def evaluate_alone(
     """Evaluate an expression in a process that holds nothing but the imports of its task."""
     run = await engine.run(imports.code, [expression], colour=colour, imports=True)
     outcome = run.outcomes[0]
-    value = value_of(outcome)
+    value = await off_loop(outcome.size, value_of, outcome)
     return Evaluated(value, run.usage, signals_of(outcome, value))

@@ -16,7 +16,9 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from executor.frames import Call, Order, Source
+from executor.grammar.compare import TooCostly
 from executor.models import Signal, Status, Triplet, Usage, Verdict
+from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
 from executor.verification.context import Context
 from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.error_names import MAX_NAME, NO_ERROR, error_name, is_answerable
@@ -39,6 +41,8 @@ _CACHE_BYTES = 32 << 20
 _PROVEN_PROGRAMS = 100_000
 _RUNS_FOR_ENTROPY = 6
 _RUNS_FOR_CLOCK = 4
+_BREATH = 64
+"""Inputs after which others get their turn on the event loop."""
 
 
 class Computed(NamedTuple):
@@ -84,7 +88,7 @@ class ResultCache:
         if not computed.sound or key in self._entries:
             return
         size = 512 + sum(
-            8 * len(result.data) if isinstance(result, Value) else 64 for result in computed.results
+            result.memory if isinstance(result, Value) else 200 for result in computed.results
         )
         if size > self._max_bytes:
             return
@@ -146,14 +150,36 @@ class Validator:
     async def validate(self, triplet: Triplet, index: int) -> Verdict:
         """Decide whether a triplet is a sound task; ``index`` is its place in a batch."""
         key = self.key(triplet)
+        refused = too_many(
+            self.context.limits, triplet.inputs, triplet.imports, triplet.outputs or ()
+        )
+        if refused is not None:
+            computed = Computed((refused,), Usage())
+            return self._verdict(triplet, index, key, computed, ((), (None, "")))
         given = _given_texts(triplet)
         computed, outputs = await self._remembered(key, triplet, given)
+        computed, texts = await self._with_texts(computed)
+        engine = RowEngine(self._engine, self.context.limits)
         if outputs is None:
-            outputs = [
-                read_value(answer) for answer in await self._engine.parse(value_items(given))
-            ]
-        matched = await self._match(triplet, computed, outputs)
-        return self._verdict(triplet, index, key, computed, matched)
+            outputs = [read_value(answer) for answer in await engine.parse(value_items(given))]
+        matched = await self._match(engine, triplet, computed, outputs)
+        return self._verdict(triplet, index, key, computed, (texts, matched))
+
+    async def _with_texts(self, computed: Computed) -> tuple[Computed, tuple[str | None, ...]]:
+        """The results, and their texts as far as there is room for them."""
+        budget = TextBudget(self.context.limits)
+        results: list[Value | str | CallOutcome] = []
+        texts: list[str | None] = []
+        for number, result in enumerate(computed.results, 1):
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+            text = result if isinstance(result, str) else None
+            if isinstance(result, Value):
+                text = await off_loop(len(result.data), _text, result)
+            problem = budget.take(text) if text is not None else None
+            results.append(problem or result)
+            texts.append(None if problem else text)
+        return computed._replace(results=tuple(results)), tuple(texts)
 
     async def compute(self, triplet: Triplet) -> Computed:
         """What the program gives for each input, whatever outputs were stated."""
@@ -176,7 +202,8 @@ class Validator:
         self, triplet: Triplet, given: Sequence[str]
     ) -> tuple[Computed, list[object]]:
         source = with_imports(triplet.program, triplet.imports)
-        parsed = await self._engine.parse(
+        engine = RowEngine(self._engine, self.context.limits)
+        parsed = await engine.parse(
             [
                 program_item(source, self.context.rules),
                 *argument_items(triplet.inputs),
@@ -189,19 +216,30 @@ class Validator:
         if isinstance(program, CallOutcome):
             return Computed((program,) * count, Usage()), outputs
         arguments = [read_arguments(answer) for answer in parsed[1 : 1 + count]]
-        return await self._run(triplet, program, arguments), outputs
+        return await self._run(engine, triplet, program, arguments), outputs
 
     async def _run(
-        self, triplet: Triplet, program: Program, arguments: Sequence[Arguments | CallOutcome]
+        self,
+        engine: Engine,
+        triplet: Triplet,
+        program: Program,
+        arguments: Sequence[Arguments | CallOutcome],
     ) -> Computed:
         calls = [entry.call for entry in arguments if isinstance(entry, Arguments)]
-        runs = await self._independent_runs(program, calls) if calls else []
+        runs = await self._independent_runs(engine, program, calls) if calls else []
         by_call = zip(*(run.outcomes for run in runs), strict=True)
         results: list[Value | str | CallOutcome] = []
         signals = []
-        for entry in arguments:
+        for number, entry in enumerate(arguments, 1):
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
             outcomes = next(by_call) if isinstance(entry, Arguments) else ()
-            result = self._result(triplet, outcomes) if isinstance(entry, Arguments) else entry
+            result: Value | str | CallOutcome
+            if isinstance(entry, Arguments):
+                size = sum(outcome.size for outcome in outcomes)
+                result = await off_loop(size, self._result, triplet, outcomes)
+            else:
+                result = entry
             results.append(result)
             signals.append(signals_of(*outcomes, result))
         usage = sum((run.usage for run in runs), Usage())
@@ -210,7 +248,9 @@ class Validator:
             self._proven.add(program.source)
         return computed
 
-    async def _independent_runs(self, program: Program, calls: Sequence[Call]) -> list[Run]:
+    async def _independent_runs(
+        self, engine: Engine, program: Program, calls: Sequence[Call]
+    ) -> list[Run]:
         """Runs that differ in all that a program should not depend on.
 
         Where two runs can agree by chance, there are more. One that used something that differs
@@ -222,7 +262,7 @@ class Validator:
 
         def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
             return run_calls(
-                self._engine,
+                engine,
                 program,
                 calls,
                 colour=number & 1,
@@ -256,9 +296,9 @@ class Validator:
         index: int,
         key: str,
         computed: Computed,
-        matched: tuple[bool | None, str],
+        told: tuple[tuple[str | None, ...], tuple[bool | None, str]],
     ) -> Verdict:
-        matches, mismatch = matched
+        outputs, (matches, mismatch) = told
         status, detail = _first_problem(computed.results)
         if status is Status.OK and mismatch:
             status, detail = Status.MISMATCH, mismatch
@@ -269,7 +309,7 @@ class Validator:
             id=triplet.id,
             status=status,
             valid=status is Status.OK,
-            outputs=tuple(map(_text, computed.results)),
+            outputs=outputs,
             matches=matches,
             detail=detail,
             signals=count_signals(computed.signals),
@@ -280,7 +320,7 @@ class Validator:
         )
 
     async def _match(
-        self, triplet: Triplet, computed: Computed, outputs: Sequence[object]
+        self, engine: Engine, triplet: Triplet, computed: Computed, outputs: Sequence[object]
     ) -> tuple[bool | None, str]:
         """Whether the given outputs are equal to the computed ones; a sentence about one that is
         not."""
@@ -297,36 +337,38 @@ class Validator:
             if isinstance(result, CallOutcome):
                 continue
             compared = True
-            wrong = await self._mismatch(triplet, given, parsed, result)
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+            wrong = await self._mismatch(engine, triplet, given, parsed, result)
             if wrong:
                 where = f"input {number}: " if len(computed.results) > 1 else ""
                 return False, where + wrong
         return (True, "") if compared else (None, "")
 
     async def _mismatch(
-        self, triplet: Triplet, given: str, parsed: object, result: Value | str
+        self, engine: Engine, triplet: Triplet, given: str, parsed: object, result: Value | str
     ) -> str:
         """Why the given output is not the computed one; empty if it is."""
         if isinstance(result, str):
             right = error_name(given) == error_name(result)
             return "" if right else f"the outcome is {result}"
         if isinstance(parsed, bytes):
-            expected = decoded(parsed)
+            expected = await off_loop(len(parsed), decoded, parsed)
         elif isinstance(parsed, CallOutcome):
             expected = parsed
         else:
-            expected = await self._evaluate(triplet.imports, parsed)
+            expected = await self._evaluate(engine, triplet.imports, parsed)
         if isinstance(expected, CallOutcome):
             return f"the given output is not a plain value: {expected.detail}"
-        if result.equals(expected):
-            return ""
-        return f"the program returns another value than given: {result.difference(expected)}"
+        return await off_loop(len(result.data) + len(expected.data), _compared, result, expected)
 
-    async def _evaluate(self, imports: Sequence[str], expression: object) -> Value | CallOutcome:
-        context = await import_context(self._engine, imports)
+    async def _evaluate(
+        self, engine: Engine, imports: Sequence[str], expression: object
+    ) -> Value | CallOutcome:
+        context = await import_context(engine, imports)
         if isinstance(context, CallOutcome):
             return context
-        evaluated = await evaluate_alone(self._engine, context, expression)  # type: ignore[arg-type]
+        evaluated = await evaluate_alone(engine, context, expression)  # type: ignore[arg-type]
         return evaluated.value
 
 
@@ -378,10 +420,22 @@ def _first_problem(results: Sequence[Value | str | CallOutcome]) -> tuple[Status
     return result.status, result.detail if alone else f"input {number}: {result.detail}"
 
 
-def _text(result: Value | str | CallOutcome) -> str | None:
-    if isinstance(result, Value):
-        return result.text
-    return result if isinstance(result, str) else None
+def _text(result: Value) -> str:
+    return result.text
+
+
+def _compared(result: Value, expected: Value) -> str:
+    """Why a result is not the value that was given; empty if it is."""
+    if result.data == expected.data:
+        return ""
+    with result.kept(), expected.kept():
+        try:
+            same = result.equals(expected)
+        except TooCostly:
+            return "the given output takes too long to compare with the value that is returned"
+        if same:
+            return ""
+        return f"the program returns another value than given: {result.difference(expected)}"
 
 
 def _praise(triplet: Triplet, computed: Computed, *, given: bool) -> str:

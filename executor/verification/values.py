@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from executor.grammar.compare import equal, first_difference
 from executor.grammar.decode import DecodeError, Unsuitable, decode
 from executor.grammar.text import literal_text
@@ -20,16 +23,39 @@ class Value:
 
     __slots__ = ("_decoded", "data")
 
-    def __init__(self, data: bytes) -> None:
-        """Raises :class:`executor.grammar.decode.DecodeError` if the bytes are not a value."""
+    def __init__(self, data: bytes, *, keep: bool = False) -> None:
+        """Raises :class:`executor.grammar.decode.DecodeError` if the bytes are not a value.
+
+        ``keep``: a large one is kept decoded too, until it is released.
+        """
         self.data = data
         value = decode(data)
-        self._decoded = (value,) if len(data) <= _KEPT_BYTES else None
+        self._decoded = (value,) if keep or len(data) <= _KEPT_BYTES else None
+
+    def release(self) -> None:
+        """Forget what was kept decoded, if it is large."""
+        if len(self.data) > _KEPT_BYTES:
+            self._decoded = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep it decoded meanwhile, for several uses."""
+        before, self._decoded = self._decoded, self._decoded or (decode(self.data),)
+        try:
+            yield
+        finally:
+            self._decoded = before
 
     @property
     def decoded(self) -> object:
         """The value itself, read again each time unless it is small."""
         return self._decoded[0] if self._decoded is not None else decode(self.data)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it takes, about."""
+        size = len(self.data)
+        return 200 + (50 * size if self._decoded is not None else size)
 
     @property
     def text(self) -> str:
@@ -43,9 +69,9 @@ class Value:
         """
         return self.data == other.data or equal(self.decoded, other.decoded, strict=strict)
 
-    def difference(self, other: Value) -> str:
+    def difference(self, other: Value, *, strict: bool = False) -> str:
         """Where two values first differ, for people."""
-        return first_difference(self.decoded, other.decoded)
+        return first_difference(self.decoded, other.decoded, strict)
 
 
 FORGED = CallOutcome(
@@ -55,15 +81,15 @@ FORGED = CallOutcome(
 )
 
 
-def value_of(outcome: CallOutcome) -> Value | CallOutcome:
+def value_of(outcome: CallOutcome, *, keep: bool = False) -> Value | CallOutcome:
     """The value of a successful call, or the outcome of one that has none."""
-    return outcome if outcome.value is None else decoded(outcome.value)
+    return outcome if outcome.value is None else decoded(outcome.value, keep=keep)
 
 
-def decoded(data: bytes) -> Value | CallOutcome:
-    """The value that some bytes encode, or :data:`FORGED`."""
+def decoded(data: bytes, *, keep: bool = False) -> Value | CallOutcome:
+    """The value that some bytes encode, or why they are none; see :class:`Value`."""
     try:
-        return Value(data)
+        return Value(data, keep=keep)
     except Unsuitable as problem:
         detail = f"returned no plain value: {problem}"
         return CallOutcome(Status.UNSERIALIZABLE, detail=detail)
