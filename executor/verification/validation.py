@@ -40,7 +40,7 @@ from executor.verification.values import Value, decoded
 _CACHE_BYTES = 32 << 20
 _PROVEN_PROGRAMS = 100_000
 _RUNS_FOR_ENTROPY = 6
-_RUNS_FOR_CLOCK = 4
+_RUNS_SHUFFLED = 6
 _BREATH = 64
 """Inputs after which others get their turn on the event loop."""
 
@@ -254,10 +254,10 @@ class Validator:
         """Runs that differ in all that a program should not depend on.
 
         Where two runs can agree by chance, there are more. One that used something that differs
-        between processes is shown it in other ways: made so that no order of two elements, bit or
-        remainder is the same in all of them, and one at random, for programs that were made to
-        agree in these. One that asked for randomness or a clock, where chance has a part in each
-        run, runs more often.
+        between processes is shown it in two other ways, made so that no order of two elements, bit
+        or remainder is the same in all runs; and, unless that was the order of a set, also at
+        random, for programs that were made to agree in these. One that asked for randomness runs
+        more often.
         """
 
         def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
@@ -275,10 +275,8 @@ class Validator:
         more = []
         if sources & (Source.HASH_ORDER | Source.IDENTITY | Source.CLOCK):
             more += [run(0, Order.ROTATED), run(1, Order.REVERSED)]
-        if Source.CLOCK in sources:
-            more += [run(number, Order.SHUFFLED) for number in range(_RUNS_FOR_CLOCK)]
-        elif Source.IDENTITY in sources:
-            more.append(run(0, Order.SHUFFLED))
+        if sources & (Source.IDENTITY | Source.CLOCK):
+            more += [run(number, Order.SHUFFLED) for number in range(_RUNS_SHUFFLED)]
         if Source.ENTROPY in sources:
             more += map(run, range(_RUNS_FOR_ENTROPY))
         return [*runs, *await asyncio.gather(*more)]

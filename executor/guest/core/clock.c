@@ -74,13 +74,14 @@ static pid_t shown_number(pid_t number)
     if (!watching)
         return number;
     seen |= SAW_IDENTITY;
+    number += pid_shift;
     if (order_shown == ROTATED)
         number += 1;
     if (order_shown == REVERSED)
         number ^= 0x7FFFF;
     if (order_shown == SHUFFLED)
         number ^= (pid_t)(mixed(shuffle_key + 6) & 0x7FFFF);
-    return number + pid_shift;
+    return number;
 }
 
 pid_t getpid(void) { return shown_number((pid_t)syscall(SYS_getpid)); }
