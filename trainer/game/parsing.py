@@ -109,7 +109,22 @@ _LABEL = re.compile(r"[ \t]*([A-Za-z_][\w+#.-]*)?[ \t]*(?:\r?\n|\Z)")
 _INLINE_LABEL = re.compile(
     r"[ \t]*(python3?|py3?|input|output|message|error)\b(?!\s*=)[ \t]*", re.IGNORECASE
 )
-_FENCE = re.compile(r"`{3,}|~{3,}")
+_OPENING = re.compile(
+    r"(?P<line>^[ \t]*)(?P<fence>`{3,}|~{3,})"
+    r"|(?P<late>`{3,})(?=[ \t]*(?:python3?|py3?|input|output|message|error)[ \t]*\r?\n)"
+    r"|(?<=[\s:])(?P<inline>`{3,})(?=[^`\n]+(?P=inline)(?:[\s.,;!]|\Z))",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A fence begins a line of its own. Beside other text only one with a label that we ask for, and
+one that ends on its line."""
+_QUOTED = re.compile(
+    r"#[^\n]*+"
+    r'|(?P<double>"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z))'
+    r"|(?P<single>'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\Z))"
+    r'|"(?:[^"\\\n]|\\.)*+"?'
+    r"|'(?:[^'\\\n]|\\.)*+'?",
+    re.DOTALL,
+)
 
 
 class Block(NamedTuple):
@@ -121,36 +136,117 @@ class Block(NamedTuple):
 
 
 def blocks(text: str) -> list[Block]:
-    """All fenced blocks; one that is never closed reaches to the end.
+    """All fenced blocks; one that is never closed reaches to the next that we ask for, or the end.
 
-    A fence is three or more backticks or tildes, and the same kind, as many, closes it. Text may
-    stand on the same line.
+    A fence is three or more backticks or tildes at the beginning of a line; as many of the same
+    kind, alone on a line, close it. What stands in a string over several lines is no fence. A block
+    may also be closed at the end of a line, if that is the only place.
     """
     found = []
     at = 0
-    while opening := _FENCE.search(text, at):
+    while opening := _OPENING.search(text, at):
+        fence = opening["fence"] or opening["late"] or opening["inline"]
         start = opening.end()
         label = _LABEL.match(text, start) or _INLINE_LABEL.match(text, start)
         if label:
             start = label.end()
         name = (label[1] or "").lower() if label else ""
-        end = text.find(opening[0], start)
-        stop = end if end >= 0 else len(text)
-        body = text[start:stop]
+        indent = len(opening["line"] or "")
+        stop, at = _end_of_block(text, start, fence, indent)
+        body = _dedented(text[start:stop], indent)
         if label and name not in _KNOWN_LABELS and not body.strip():
             name, body = "", label[1] or ""  # a single word that stands beside the fence
         found.append(Block(name, body))
-        if end < 0:
-            break
-        at = end + len(opening[0])
     return found
 
 
+class _Strings:
+    """The strings of several lines in a text that is read as Python from somewhere on."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text = text
+        self._read_to = start
+
+    def end_around(self, place: int) -> int | None:
+        """Where the string ends that a place is in; places come in their order, at line starts."""
+        if place < self._read_to:
+            return self._read_to
+        last = None
+        for string in _QUOTED.finditer(self._text, self._read_to, place):
+            last = string
+        self._read_to = place
+        if last is None or last.end() < place or not (last["double"] or last["single"]):
+            return None
+        whole = _QUOTED.match(self._text, last.start())
+        if whole is None or whole.end() in (place, len(self._text)):  # perhaps never closed
+            return None
+        self._read_to = whole.end()
+        return whole.end()
+
+
+def _end_of_block(text: str, start: int, fence: str, indent: int) -> tuple[int, int]:
+    """Where a block's text ends, and where to look for the next one."""
+    line_end = text.find("\n", start)
+    line_end = line_end if line_end >= 0 else len(text)
+    beside = text.find(fence, start, line_end)
+    if beside >= 0 and text[start:beside].strip() and text.rfind("\n", 0, start) != start - 1:
+        return beside, beside + len(fence)  # it began and ends on this line
+    mark = re.escape(fence[0])
+    lines = re.compile(
+        rf"^[ \t]{{0,{indent + 3}}}{mark}{{{len(fence)},}}(?P<rest>[^\n]*)$", re.MULTILINE
+    )
+    strings = _Strings(text, start)
+    limit = len(text)
+    inner = False
+    for line in lines.finditer(text, start):
+        rest = line["rest"].strip().lower()
+        string_end = strings.end_around(line.start())
+        if string_end is not None:
+            after = lines.search(text, line.end(), string_end)
+            if rest or inner or after is None or not _is_asked_for(after["rest"]):
+                inner = bool(rest)  # of a pair in a string
+                continue
+            # The string was never closed: another block begins before it would be.
+        if not rest:
+            return line.start(), line.end()
+        if _is_asked_for(rest):
+            limit = line.start()
+            break
+    late = re.compile(rf"(?<![{mark}'\"]){mark}{{{len(fence)}}}[ \t]*$", re.MULTILINE)
+    closed = late.search(text, start, limit)
+    return (closed.start(), closed.end()) if closed else (limit, limit)
+
+
+def _is_asked_for(rest: str) -> bool:
+    """Whether the rest of a fence's line begins with a label that we ask for."""
+    return bool(rest.strip()) and rest.split(maxsplit=1)[0].lower() in _KNOWN_LABELS
+
+
+def _dedented(body: str, indent: int) -> str:
+    """Without the columns that the fence is indented by."""
+    return re.sub(rf"^[ \t]{{1,{indent}}}", "", body, flags=re.MULTILINE) if indent else body
+
+
+_DEFINES_F = re.compile(
+    r"^[ \t]*def[ \t]+f[ \t]*[(\[](?:[^\n]*:|[^\n]*[,\\][ \t]*$|[ \t]*$)|^class[ \t]+f\b"
+    r"|^f[ \t]*(?::[^=\n]*)?=(?!=)|^[ \t]*(?:from|import)[ \t][^\n]*\bas[ \t]+f[ \t]*$",
+    re.MULTILINE,
+)
+"""What binds ``f``, to judge by the text: parsing hostile text is not for this process."""
+
+
+def defines_f(code: str) -> bool:
+    """Whether a text looks like a program that defines ``f``."""
+    return _DEFINES_F.search(code) is not None
+
+
 def python_blocks(text: str) -> list[str]:
-    """The blocks that hold Python: those labelled so; without any, those without a label."""
+    """The blocks that hold Python: those labelled so; without any, those without a label that
+    define ``f``, else all without a label."""
     fenced = blocks(text)
     labelled = [block.text for block in fenced if block.label in _PYTHON_LABELS]
-    return labelled or [block.text for block in fenced if not block.label]
+    plain = [block.text for block in fenced if not block.label]
+    return labelled or list(filter(defines_f, plain)) or plain
 
 
 def _labelled(text: str, label: str) -> list[str]:
@@ -222,10 +318,16 @@ def parse_solution(
 
 
 def _solution_program(answer: str) -> str | Malformed:
-    fenced = [block.text.strip("\n").rstrip() for block in blocks(answer)]
-    if not fenced or not fenced[-1].strip():
+    """The last block labelled as Python that defines ``f``, else the last with that label; without
+    any, the last block that defines ``f``, else the last one."""
+    fenced = [Block(block.label, block.text.strip("\n").rstrip()) for block in blocks(answer)]
+    filled = [block for block in fenced if block.text.strip()]
+    if not filled:
         return Malformed("there is no fenced program")
-    return fenced[-1]
+    labelled = [block.text for block in filled if block.label in _PYTHON_LABELS]
+    others = [block.text for block in filled if block.label not in _KNOWN_LABELS]
+    candidates = labelled or others or [block.text for block in filled]
+    return next(filter(defines_f, reversed(candidates)), candidates[-1])
 
 
 def _solution_value(answer: str, label: Literal["input", "output"]) -> str:
