@@ -72,7 +72,7 @@ class Signal(StrEnum):
     """
 
     FORBIDDEN_CALL = "forbidden_call"
-    """Made a system call that the policy denies."""
+    """Made a system call that the policy denies and that ordinary code does not make."""
     FORGED_FRAME = "forged_frame"
     """Wrote to the channel of results, or closed it, or sent what no encoder writes."""
     EARLY_EXIT = "early_exit"
@@ -150,11 +150,11 @@ class Rules(Model):
     banned_keywords: tuple[Literal["raise", "assert", "try"], ...] = ()
     """Statements that a program may not contain."""
     min_parameters: int = Field(1, ge=0)
-    """Parameters that ``f`` must at least have (``*args`` counts as one)."""
+    """Parameters that ``f`` must at least have, where it can be seen (``*args`` counts as one)."""
     max_source_bytes: int = Field(65536, ge=1, le=1 << 20)
     """UTF-8 bytes of a program, its imports included."""
     max_depth: int = Field(100, ge=1, le=200)
-    """Nesting of the program's syntax tree."""
+    """Levels that statements and expressions are nested, as a reader counts them."""
 
 
 JUDGE_RULES = Rules(banned_modules=(), min_parameters=0)
