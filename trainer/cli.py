@@ -71,12 +71,31 @@ def _run(config: DictConfig, console: Console) -> int:
         _write_config(config)
         from trainer.verl_adapter.runner import train  # noqa: PLC0415
 
-        train(config, console)
+        try:
+            train(config, console)
+        finally:
+            _report(config, console)
     except RunError as error:
         console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         return error.exit_code
     console.print(f"everything is in {run_directory(config)}", soft_wrap=True)
     return 0
+
+
+def _report(config: DictConfig, console: Console) -> None:
+    """The report of what was trained, however the training ended."""
+    from trainer.report.page import write_report  # noqa: PLC0415 - matplotlib is heavy
+    from trainer.report.run_files import read_run  # noqa: PLC0415
+
+    try:
+        if not read_run(run_directory(config)).steps:
+            return
+        path, _ = write_report(run_directory(config))
+    except Exception as error:
+        # Of any kind: the run itself must not be lost for its report.
+        console.print(f"no report: {error}", markup=False, highlight=False, soft_wrap=True)
+        return
+    console.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _write_config(config: DictConfig) -> None:

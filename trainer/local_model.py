@@ -17,6 +17,37 @@ class ModelError(ValueError):
     """A model that cannot be loaded, or not be prompted; the text says why."""
 
 
+def load_tokenizer(config: DictConfig) -> tuple[Any, str]:
+    """The model's tokenizer, padding on the left, and its chat template.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no chat template.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+
+    path, settings = wiring.model_path(config), config.actor_rollout_ref.model
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            settings.tokenizer_path or path, padding_side="left"
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} cannot be loaded: {_first_line(error)}") from error
+    template = settings.custom_chat_template or tokenizer.chat_template
+    if not template:
+        raise ModelError(
+            f"the tokenizer of {path} has no chat template; set "
+            "actor_rollout_ref.model.custom_chat_template"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, str(template)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class LocalModel:
     """A :class:`~trainer.game.policy.Policy`; samples as training rollouts do.
 
@@ -34,31 +65,17 @@ class LocalModel:
 
     def __init__(self, config: DictConfig, batch: int = 16) -> None:
         import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
-        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+        from transformers import AutoModelForCausalLM  # noqa: PLC0415
 
         path = wiring.model_path(config)
-        model_settings = config.actor_rollout_ref.model
         on_gpu = torch.cuda.is_available() and not wiring.on_cpu(config)
+        self._tokenizer, self._template = load_tokenizer(config)
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                model_settings.tokenizer_path or path, padding_side="left"
-            )
             self._model: Any = AutoModelForCausalLM.from_pretrained(
                 path, dtype=torch.bfloat16 if on_gpu else torch.float32
             )
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()
-            raise ModelError(
-                f"{path} cannot be loaded: {reason[0] if reason else type(error).__name__}"
-            ) from error
-        self._template = model_settings.custom_chat_template or self._tokenizer.chat_template
-        if not self._template:
-            raise ModelError(
-                f"the tokenizer of {path} has no chat template; set "
-                "actor_rollout_ref.model.custom_chat_template"
-            )
-        if self._tokenizer.pad_token_id is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+            raise ModelError(f"{path} cannot be loaded: {_first_line(error)}") from error
         self._model.to("cuda" if on_gpu else "cpu").eval()
         self._temperature = float(config.actor_rollout_ref.rollout.temperature)
         self._longest = int(config.data.max_response_length)

@@ -85,6 +85,8 @@ KNOWN: Mapping[str, ModelShape] = {
     "Qwen/Qwen3-4B-Base": ModelShape(2560, 36, 32, 8, 128, 9728, 151936, True, head_norms=True),
     # trainer/tiny_model.py; its vocabulary is at most this large.
     "tiny": ModelShape(64, 2, 2, 1, 32, 128, 1024, True, True),
+    # trainer/warmstart/settings.py; likewise.
+    "warm": ModelShape(128, 4, 4, 4, 32, 384, 512, True, True),
 }
 """Models of the presets, for where their files are not at hand."""
 

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
+from rich.console import Console
 
 from executor import ExecutorError
 from trainer.executors import make_executor
@@ -50,6 +52,10 @@ SETS: Mapping[TaskType, SeedSet] = {
     ),
 }
 REFUSED = "refused.jsonl"
+
+_CLEANING = "azr.reward.generation_reward_config"
+_AS_THE_ORIGINAL = (f"{_CLEANING}.remove_comments=true", f"{_CLEANING}.remove_after_return=true")
+"""What the original's seeding scripts set; the command line wins."""
 
 
 @dataclass(slots=True)
@@ -200,27 +206,33 @@ def wanted_sets(settings: GameSettings) -> tuple[TaskType, ...]:
 
 def _generate(options: argparse.Namespace) -> int:
     # Here, since `import` needs neither hydra nor torch.
-    from trainer import tiny_model  # noqa: PLC0415
     from trainer.configs import compose, game_settings  # noqa: PLC0415
-    from trainer.local_model import LocalModel  # noqa: PLC0415
-    from trainer.verl_adapter import wiring  # noqa: PLC0415
+    from trainer.verl_adapter import own_models, wiring  # noqa: PLC0415
 
-    config = compose(options.overrides)
+    config = compose([*_AS_THE_ORIGINAL, *options.overrides])
     wiring.wire(config)
     settings = game_settings(config)
     wanted_sets(settings)
-    if config.actor_rollout_ref.model.path == wiring.TINY_MODEL:
-        length = config.data.max_prompt_length + config.data.max_response_length
-        tiny_model.make(
-            Path(wiring.model_path(config)), seed=settings.azr.seed, max_positions=int(length)
-        )
-    model = LocalModel(config, options.batch)
+    own_models.provide(config, Console(stderr=True))
+    model = _model(config, options.batch)
     with _open_judge(settings.azr) as judge:
         made = generate(
             settings, options.out, judge, model, count_tokens=model.count_tokens, say=_say
         )
     _summary(options.out, made)
     return 0
+
+
+def _model(config: Any, batch: int) -> Any:
+    """vLLM where the configuration generates with it and it is there, else transformers."""
+    from trainer import vllm_model  # noqa: PLC0415 - torch is heavy
+    from trainer.local_model import LocalModel  # noqa: PLC0415
+    from trainer.verl_adapter import environment  # noqa: PLC0415
+
+    if vllm_model.is_there(config):
+        environment.prepare(config)
+        return vllm_model.VllmModel(config)
+    return LocalModel(config, batch)
 
 
 # -- Both -----------------------------------------------------------------------------------------
@@ -285,7 +297,9 @@ def _parser() -> argparse.ArgumentParser:
         "read.",
     )
     make.add_argument("overrides", nargs="+", metavar="key=value", help="preset=NAME and others")
-    make.add_argument("--batch", type=int, default=16, help="prompts at a time (default: 16)")
+    make.add_argument(
+        "--batch", type=int, default=16, help="prompts at a time with transformers (default: 16)"
+    )
     for command in (read, make):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
     return parser

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from executor import ExecutorError
-from trainer import tiny_model
 from trainer.configs import game_settings
 from trainer.game.errors import GameError
 from trainer.game.judging import TaskJudge
@@ -25,7 +24,15 @@ from trainer.game.prompts import PromptBook
 from trainer.game.seeding import identity_task, load_seeds, read_rows
 from trainer.game.settings import GameSettings
 from trainer.game.tasks import TaskType
-from trainer.verl_adapter import checkpoints, contract, dataset, gpu_needs, validation, wiring
+from trainer.verl_adapter import (
+    checkpoints,
+    contract,
+    dataset,
+    gpu_needs,
+    own_models,
+    validation,
+    wiring,
+)
 from trainer.verl_adapter.absolute_zero import open_judge
 from trainer.verl_adapter.failures import ConfigurationProblem
 
@@ -42,7 +49,7 @@ def prepare(config: DictConfig, console: Console) -> None:
     """
     _interpreter()
     _run_directory(config)
-    _model(config)
+    _model(config, console)
     _rollout_engine(config)
     if not wiring.on_cpu(config):
         gpu_needs.check(config)
@@ -79,13 +86,11 @@ def _run_directory(config: DictConfig) -> None:
         ) from error
 
 
-def _model(config: DictConfig) -> None:
+def _model(config: DictConfig, console: Console) -> None:
     path = wiring.model_path(config)
     if not path:
         raise ConfigurationProblem("actor_rollout_ref.model.path names no model")
-    if config.actor_rollout_ref.model.path == wiring.TINY_MODEL:
-        length = config.data.max_prompt_length + config.data.max_response_length
-        tiny_model.make(Path(path), seed=int(config.azr.seed), max_positions=int(length))
+    own_models.provide(config, console)
     with open_dict(config):
         config.actor_rollout_ref.model.path = path
     _check_model(path)
@@ -161,7 +166,7 @@ def _rollout_engine(config: DictConfig) -> None:
         raise ConfigurationProblem(
             "rollout.name=vllm, but vLLM is not installed; on processors rollout.name=hf needs none"
         )
-    if not wiring.on_cpu(config) and not os.environ.get("RAY_ADDRESS"):
+    if not wiring.on_cpu(config) and not wiring.joins_cluster(config):
         _gpus(config)
 
 

@@ -14,6 +14,10 @@ TRAINER_MODE: Final = "selfplay"
 TINY_MODEL: Final = "tiny"
 """Value of ``actor_rollout_ref.model.path``: a tiny model that the run makes itself."""
 
+WARM_MODEL: Final = "warm"
+"""Likewise: a small model that has learned to propose and to solve a little. The run takes its
+prompts, seeds and held-out tasks from beside it, unless the configuration names others."""
+
 BUILT_IN: Final = "builtin"
 """Value of ``azr.seed_dataset`` and its like: the few seeds that come with the project."""
 
@@ -57,18 +61,33 @@ def train_file(config: DictConfig) -> Path:
 
 
 def model_path(config: DictConfig) -> str:
-    """Path or name of the model, with ``~`` and ``tiny`` resolved."""
+    """Path or name of the model, with ``~``, ``tiny`` and ``warm`` resolved."""
     path = str(config.actor_rollout_ref.model.path or "")
     if path == TINY_MODEL:
         return str(run_directory(config) / "model")
+    if path == WARM_MODEL:
+        return str(_warm_model(config))
     expanded = os.path.expanduser(path)
     return os.path.abspath(expanded) if os.path.exists(expanded) else path
+
+
+def _warm_model(config: DictConfig) -> Path:
+    """Beside the run directory, so that several runs share it."""
+    from trainer.warmstart.settings import brief, model_key  # noqa: PLC0415 - of this model only
+
+    return run_directory(config).parent / "warmstart" / f"model-{model_key(brief())}"
 
 
 def sequences_per_step(config: DictConfig) -> int:
     """Sequences that a step trains on when no rollout fails."""
     roles = 2 if config.azr.train_propose else 1
     return int(config.data.train_batch_size) * len(config.azr.problem_types) * roles
+
+
+def joins_cluster(config: DictConfig) -> bool:
+    """Whether the run joins a Ray cluster that runs already, rather than starting one."""
+    address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
+    return str(address) != "local"
 
 
 def overlaps(config: DictConfig) -> bool:
@@ -83,6 +102,8 @@ def overlaps(config: DictConfig) -> bool:
 def wire(config: DictConfig) -> None:
     """Complete a composed configuration in place. Calling it again changes nothing."""
     with open_dict(config):
+        if config.actor_rollout_ref.model.path == WARM_MODEL:
+            _beside_warm_model(config, _warm_model(config))
         _game(config)
         _data(config)
         _lengths(config)
@@ -90,6 +111,14 @@ def wire(config: DictConfig) -> None:
             _own_ray(config)
         if on_cpu(config):
             _processors(config)
+
+
+def _beside_warm_model(config: DictConfig, folder: Path) -> None:
+    _default(config.azr, "prompts_dir", str(folder / "prompts"))
+    _default(config.azr, "seed_dataset", str(folder / "programs.jsonl"))
+    _default(config.azr, "code_f_seed_dataset", str(folder / "inductions.jsonl"))
+    _default(config.azr, "held_out_tasks", str(folder / "held_out.jsonl"))
+    _default(config.data, "val_files", str(folder / "held_out.jsonl"))
 
 
 def _game(config: DictConfig) -> None:
@@ -208,12 +237,10 @@ def _float32_engine(engine: DictConfig) -> None:
 
 def _rollout(config: DictConfig) -> None:
     rollout = config.actor_rollout_ref.rollout
-    rollout.tensor_model_parallel_size = 1
     rollout.dtype = "float32"
     rollout.enforce_eager = True
     rollout.free_cache_engine = False
     rollout.enable_sleep_mode = False
-    rollout.agent.num_workers = 1
     rollout.checkpoint_engine.update_weights_bucket_megabytes = 16
     vllm: dict[str, Any] = {"compilation_config": {"cudagraph_mode": "NONE"}}
     rollout.engine_kwargs.vllm = OmegaConf.merge(vllm, rollout.engine_kwargs.vllm)

@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -89,14 +89,16 @@ def _make(settings: WarmStart, corpus: Corpus, folder: Path, backend: str, say: 
     started = time.monotonic()
     learning.train(corpus, settings, folder, _teller(say))
     trained_s = time.monotonic() - started
-    metrics = measuring.measure(
-        folder,
-        corpus=corpus,
-        problems=validation.read(folder / HELD_OUT),
-        settings=settings,
-        backend=backend,
-        say=say,
-    )
+    metrics: Mapping[str, float] = {}
+    if settings.training.measured:
+        metrics = measuring.measure(
+            folder,
+            corpus=corpus,
+            problems=validation.read(folder / HELD_OUT),
+            settings=settings,
+            backend=backend,
+            say=say,
+        )
     measured = {"metrics": metrics, "training_s": trained_s, "versions": _versions()}
     (folder / MEASURED).write_text(json.dumps(measured, indent=1), encoding="utf-8")
     (folder / SETTINGS).write_text(json.dumps(asdict(settings), indent=1), encoding="utf-8")

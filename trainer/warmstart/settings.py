@@ -91,7 +91,7 @@ class TrainingSettings:
     num_inputs: int = 4
     """Inputs of an induction task."""
     measured: int = 48
-    """Proposals, and answers, of each type that the finished model is measured on."""
+    """Proposals, and answers, of each type that the finished model is measured on; 0: it is not."""
     max_response: int = 96
     """Tokens of the longest response."""
 
@@ -103,6 +103,20 @@ class WarmStart:
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+def brief() -> WarmStart:
+    """A minute or two on two cores: enough to propose and to solve a little (``first_run``)."""
+    return WarmStart(
+        corpus=CorpusSettings(programs=1200, levels=2, held_out=15),
+        training=TrainingSettings(
+            copied_tokens=150_000,
+            deduced_tokens=150_000,
+            tokens=500_000,
+            mixed_tokens=100_000,
+            measured=0,
+        ),
+    )
 
 
 def careful(settings: WarmStart) -> WarmStart:
