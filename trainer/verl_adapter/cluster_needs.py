@@ -25,14 +25,12 @@ class Seen(NamedTuple):
 
 
 def check(config: DictConfig) -> None:
-    """Look at the Ray that this process has joined; one of its own is known to be right.
+    """Look at the Ray that this process has joined.
 
     Raises:
         ConfigurationProblem: too few processors, or a node that does not see the run directory or
             the model.
     """
-    if not wiring.joins_cluster(config):
-        return
     for problem in resource_problems(config, ray.cluster_resources()):
         raise ConfigurationProblem(problem)
     nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -30,6 +30,27 @@ _ON_CPU = {
     # Compiling vLLM's sampler takes half a minute; a tiny model does not earn it back.
     "TORCHDYNAMO_DISABLE": "1",
 }
+
+
+CARRIED = (
+    *_ALWAYS,
+    *_ON_CPU,
+    *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTHONPATH", "LD_LIBRARY_PATH"),
+    *("TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH", "EXECUTOR_TOKEN"),
+    *("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT"),
+    *("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_ENTITY", "WANDB_MODE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("NCCL_SOCKET_IFNAME", "NCCL_IB_HCA", "NCCL_IB_DISABLE", "NCCL_DEBUG", "GLOO_SOCKET_IFNAME"),
+)
+"""Variables that a run takes along to a cluster that it joins. What Ray starts itself inherits all
+of the environment; processes of a cluster have that of `ray start`."""
+
+
+def carried(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What :data:`CARRIED` names, as far as it is set. Those of Ray itself would have no effect."""
+    return {
+        name: environ[name] for name in CARRIED if name in environ and not name.startswith("RAY_")
+    }
 
 
 def prepare(config: DictConfig, environ: MutableMapping[str, str] = os.environ) -> None:

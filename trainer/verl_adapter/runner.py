@@ -17,12 +17,13 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.verl_adapter import cluster_needs, shared_memory, wandb_extras, wiring
+from trainer.verl_adapter import cluster, cluster_needs, shared_memory, wandb_extras, wiring
 from trainer.verl_adapter.desk import Desk, DeskActor
-from trainer.verl_adapter.environment import WANDB_ID_FILE, wandb_run_id
+from trainer.verl_adapter.environment import WANDB_ID_FILE, carried, wandb_run_id
 from trainer.verl_adapter.failures import FAILURES, Interrupted, TrainingFailed
 
 _LOOK_EVERY_S = 0.25
+_RAY_TRIES = 4
 _GRACE_S = 30.0
 """Time that a run has to end after the user stopped it."""
 
@@ -111,11 +112,13 @@ def train(config: DictConfig, console: Console) -> None:
     try:
         with _signals_interrupt():
             _start_ray(config)
-            cluster_needs.check(config)
             # Again: Ray has put a handler in front that aborts this process 3 s after a SIGTERM.
             with _signals_interrupt():
+                if wiring.joins_cluster(config):
+                    cluster.check(config)
+                    cluster_needs.check(config)
                 desk = DeskActor.remote()  # type: ignore[attr-defined]
-                actor = TrainingActor.remote()  # type: ignore[attr-defined]
+                actor = TrainingActor.options(**cluster.here()).remote()  # type: ignore[attr-defined]
                 outcome = _attend(actor.run.remote(config, desk), desk, console)
     except KeyboardInterrupt:
         raise Interrupted from None
@@ -150,14 +153,19 @@ def _start_ray(config: DictConfig) -> None:
     environment = OmegaConf.to_container(runtime_env)
     assert isinstance(environment, dict)
     environment.setdefault("env_vars", {})["TRANSFER_QUEUE_ENABLE"] = "1"
+    if wiring.joins_cluster(config):
+        environment["env_vars"] = carried() | environment["env_vars"]
+    else:
+        # By itself Ray would join whatever cluster was started on this machine.
+        options["address"] = "local"
     options.setdefault("log_to_driver", False)
     options.setdefault("logging_level", "ERROR")
-    for is_last in (False, True):
+    for left in reversed(range(_RAY_TRIES)):
         try:
             ray.init(**options, runtime_env=environment)
         except Exception as error:
             # Of no class of its own: a busy machine does not bring Ray up within its 30 s.
-            if is_last:
+            if not left:
                 raise TrainingFailed(f"Ray does not start on this machine: {error}") from error
             ray.shutdown()
         else:

@@ -177,12 +177,6 @@ def _own_ray(config: DictConfig) -> None:
     _default(ray_init, "num_cpus", max(_PROCESSORS, os.cpu_count() or 1, ray_processors(config)))
 
 
-def joins_cluster(config: DictConfig) -> bool:
-    """Whether the run joins a Ray cluster that runs already, rather than starting one."""
-    address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS") or "local"
-    return str(address) != "local"
-
-
 def ray_processors(config: DictConfig) -> int:
     """Processors that Ray reserves on all nodes for a run's actors: one for the trainer, one for
     the queue's controller, one for each of its storage units, three for each GPU, and one that is
