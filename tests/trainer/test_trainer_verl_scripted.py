@@ -88,6 +88,35 @@ def test_rollout_and_trainer_agree_after_updates(whole: Path) -> None:
         assert metrics(whole)[step]["training/rollout_probs_diff_max"] < 1e-5
 
 
+def test_overlapping_rollouts_of_eight_workers_give_the_same_steps(
+    whole: Path, settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are small and slow, so that attempts can come before the last proposals."""
+    monkeypatch.setenv("SCRIPTED_BATCH_S", "0.5")
+    train(
+        tmp_path,
+        *settings,
+        "azr.overlap_estimates=true",
+        "actor_rollout_ref.rollout.max_num_seqs=4",
+        "actor_rollout_ref.rollout.agent.num_workers=8",
+        "trainer.total_training_steps=2",
+    )
+    assert any(overlaps(noted(tmp_path, "came", step)) for step in (1, 2))
+    for step in (1, 2):
+        assert not overlaps(noted(whole, "came", step))
+        one, two = comparable(metrics(whole)[step]), comparable(metrics(tmp_path)[step])
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-6), step
+    assert game_state(tmp_path, 2) == game_state(whole, 2)
+
+
+def overlaps(came: list[str]) -> bool:
+    """Whether an attempt at a proposal came before a response of the first round."""
+    attempts = [at for at, name in enumerate(came) if "-estimate-" in name]
+    first_round = [at for at, name in enumerate(came) if "-estimate-" not in name]
+    assert attempts
+    return min(attempts) < max(first_round)
+
+
 def test_killed_run_goes_on_exactly(whole: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
     run = tmp_path / "killed"
     with started(run, *settings) as process:

@@ -7,14 +7,16 @@ update, with the model's real log-probabilities.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from trainer_scripted_texts import reply
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
-from trainer.game.policy import Policy
+from trainer.game.policy import Further, Policy, Request, Response, StreamingPolicy
 from trainer.game.selfplay import StepResult
 from trainer.verl_adapter import advantage, queue, wiring
 from trainer.verl_adapter.absolute_zero import AbsoluteZero
@@ -31,6 +33,7 @@ class ScriptedModel(TransformersGenerator):
         self._tokenizer = AutoTokenizer.from_pretrained(model_path)
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
+        time.sleep(float(os.environ.get("SCRIPTED_BATCH_S", "0")))
         return [self._write(prompt) for prompt in prompts]
 
     def _write(self, prompt: Prompt) -> Completion:
@@ -47,6 +50,22 @@ class ScriptedModel(TransformersGenerator):
         return [float(value) for value in chosen.squeeze(1)]
 
 
+class NotingPolicy:
+    """Notes in which order responses come."""
+
+    def __init__(self, policy: StreamingPolicy) -> None:
+        self._policy = policy
+        self.came: list[str] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        return self._policy.generate(requests)
+
+    def stream(self, requests: Sequence[Request], further: Further) -> Iterator[Response]:
+        for response in self._policy.stream(requests, further):
+            self.came.append(response.request_id)
+            yield response
+
+
 class NotingGame(AbsoluteZero):
     """Absolute Zero's game; writes what it gave to veRL, and what veRL's update was made of."""
 
@@ -57,7 +76,10 @@ class NotingGame(AbsoluteZero):
         ADV_ESTIMATOR_REGISTRY[advantage.NAME] = self._estimate
 
     def step(self, policy: Policy, step: int) -> StepResult:
-        result = super().step(policy, step)
+        assert isinstance(policy, StreamingPolicy)
+        noting = NotingPolicy(policy)
+        result = super().step(noting, step)
+        (self._folder / f"came_{step}.json").write_text(json.dumps(noting.came))
         self._step = step
         rows = {}
         for sample in result.samples:
