@@ -101,7 +101,6 @@ class OneGuest:
             cpu_s=limits.cpu_s,
             memory_bytes=limits.memory_mib << 20,
             output_bytes=limits.output_kib << 10,
-            fresh_namespace=False,
             order=Order.NATURAL,
             code=code,
             calls=[call],

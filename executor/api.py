@@ -37,7 +37,7 @@ from executor.pool.worker import arrival
 from executor.verification.context import Context
 from executor.verification.failures import failed_judgement, failed_verdict
 from executor.verification.judging import Judge
-from executor.verification.validation import Proven, ResultCache, Validator
+from executor.verification.validation import ResultCache, Validator
 
 _ITEMS_PER_WORKER = 24
 """Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
@@ -123,7 +123,6 @@ class Executor:
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
         self._engine = PoolEngine(self._pool, limits)
-        self._proven = Proven()
         self._cache = ResultCache() if cache else None
         self._verifications: OrderedDict[Options, _Verification] = OrderedDict()
         self._script_places = asyncio.Semaphore(size)
@@ -357,9 +356,7 @@ class Executor:
             context = Context(
                 limits, rules, backend=self._backend.name, interpreter=self._backend.interpreter
             )
-            return Validator(
-                engine, context, runs=chosen.runs, cache=self._cache, proven=self._proven
-            )
+            return Validator(engine, context, runs=chosen.runs, cache=self._cache)
 
         return _Verification(validator(chosen.rules), Judge(engine, validator(chosen.judge_rules)))
 

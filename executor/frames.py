@@ -26,7 +26,6 @@ MAX_FRAME = 256 << 20
 _JOB = struct.Struct("<IIIQIB")
 _SCRIPT = struct.Struct("<II")
 _REPLY = struct.Struct("<IBiIQQQI")
-_FRESH_NAMESPACE = 1
 _ORDER_SHIFT = 1
 
 
@@ -114,13 +113,12 @@ def encode_job(
     cpu_s: int,
     memory_bytes: int,
     output_bytes: int,
-    fresh_namespace: bool,
     order: Order,
     code: bytes,
     calls: Sequence[Call],
 ) -> bytes:
     """Return the frame of one job. ``output_bytes`` bounds each value."""
-    flags = _FRESH_NAMESPACE * fresh_namespace | order << _ORDER_SHIFT
+    flags = order << _ORDER_SHIFT
     parts = [
         _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, flags),
         len(code).to_bytes(4, "little"),

@@ -15,11 +15,9 @@ from support import OPEN_RULES
 
 from benchmarks.throughput import ANSWERS, variants
 from executor import Executor, JudgeTask, Limits, Status, SyncExecutor, TaskType, Triplet, Verdict
+from executor.backends.base import ProcessReuse
+from executor.backends.settings import NsjailSettings
 from executor.grammar.literals import Malformed, NotLiteral
-from executor.pool.runner import PoolEngine
-from executor.verification import judging, validation
-from executor.verification.engine import CallOutcome, Run
-from executor.verification.prepare import Program, read_program
 
 DATA = Path(__file__).parent.parent.parent / "shared/data"
 
@@ -323,35 +321,9 @@ def test_the_stored_outputs_match_exactly_where_they_are_right(
     assert len(asked) > 4000
 
 
-# ---- sharing a process must not change anything --------------------------------------------------
+# ---- a reset process and a fork ------------------------------------------------------------------
 
-
-class Forks:
-    """Counts runs with several calls; can keep any program from sharing a process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.shared = 0
-        self._monkeypatch = monkeypatch
-        run = PoolEngine.run
-
-        async def counted(engine: PoolEngine, code: bytes, calls: Any, **options: Any) -> Run:
-            self.shared += len(calls) > 1
-            return await run(engine, code, calls, **options)
-
-        monkeypatch.setattr(PoolEngine, "run", counted)
-
-    def forbid_sharing(self) -> None:
-        def alone(*arguments: Any) -> Program | CallOutcome:
-            program = read_program(*arguments)
-            return program._replace(may_share=False) if isinstance(program, Program) else program
-
-        self._monkeypatch.setattr(judging, "read_program", alone)
-        self._monkeypatch.setattr(validation, "read_program", alone)
-
-
-@pytest.fixture
-def forks(monkeypatch: pytest.MonkeyPatch) -> Forks:
-    return Forks(monkeypatch)
+REUSES: tuple[ProcessReuse, ...] = ("reset", "fork")
 
 
 def abduction_tasks(judged: list[tuple[Case, Verdict]]) -> list[JudgeTask]:
@@ -379,41 +351,35 @@ def abduction_tasks(judged: list[tuple[Case, Verdict]]) -> list[JudgeTask]:
     return list(tasks.values())
 
 
-async def scores(tasks: list[JudgeTask]) -> list[tuple[object, object]]:
-    async with Executor(rules=OPEN_RULES, limits=Limits(cpu_s=1, wall_s=20)) as executor:
+async def scores(tasks: list[JudgeTask], reuse: ProcessReuse) -> list[tuple[object, object]]:
+    limits = Limits(cpu_s=1, wall_s=20)
+    backend = NsjailSettings(process_reuse=reuse)
+    async with Executor(backend, rules=OPEN_RULES, limits=limits) as executor:
         return [(each.scores, each.statuses) async for each in executor.judge_many(tasks)]
 
 
-async def test_sharing_a_process_changes_no_score(
-    judged: list[tuple[Case, Verdict]], forks: Forks
-) -> None:
+async def test_a_reset_process_changes_no_score(judged: list[tuple[Case, Verdict]]) -> None:
     """All programs, eight answers each, against one fork for each answer."""
     tasks = abduction_tasks(judged)
     assert sum(len(task.answers) == ANSWERS for task in tasks) > 1000
-    shared = await scores(tasks)
-    assert forks.shared > 1000
-    forks.shared = 0
-    forks.forbid_sharing()
-    alone = await scores(tasks)
-    assert forks.shared == 0
+    reset, forked = [await scores(tasks, reuse) for reuse in REUSES]
     differing = [
         (task.program, task.answers, one, other)
-        for task, one, other in zip(tasks, shared, alone, strict=True)
+        for task, one, other in zip(tasks, reset, forked, strict=True)
         if one != other
     ]
     assert differing == []
 
 
-async def verdicts(triplets: list[Triplet]) -> list[tuple[Status, bool, tuple[str | None, ...]]]:
-    async with Executor(rules=OPEN_RULES, limits=LIMITS) as executor:
+async def verdicts(
+    triplets: list[Triplet], reuse: ProcessReuse
+) -> list[tuple[Status, bool, tuple[str | None, ...]]]:
+    backend = NsjailSettings(process_reuse=reuse)
+    async with Executor(backend, rules=OPEN_RULES, limits=LIMITS) as executor:
         return [facts(each) async for each in executor.validate_many(triplets)]
 
 
-async def test_sharing_a_process_changes_no_verdict_on_many_inputs(forks: Forks) -> None:
+async def test_a_reset_process_changes_no_verdict_on_many_inputs() -> None:
     triplets = [whole(row) for file in AZR if "code_f" in file for row in rows(file)]
-    shared = await verdicts(triplets)
-    assert forks.shared > 100
-    forks.shared = 0
-    forks.forbid_sharing()
-    assert await verdicts(triplets) == shared
-    assert forks.shared == 0
+    reset, forked = [await verdicts(triplets, reuse) for reuse in REUSES]
+    assert reset == forked

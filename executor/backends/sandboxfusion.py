@@ -53,10 +53,8 @@ class SandboxFusionBackend:
         """
         self._server = Server(self._settings.url, self._settings.token)
         try:
-            facts, blobs = await self._probe(None)
+            facts, blobs = await self._probe()
             version = tuple(facts["version"])
-            if version[:2] == (3, 12):  # only that version may share processes
-                facts, blobs = await self._probe(version)
             found = Interpreter(
                 facts["name"], facts["build"], version, bool(facts["filter"]), blobs
             )
@@ -67,13 +65,11 @@ class SandboxFusionBackend:
         self.isolated, self.warnings = _what_it_promises(self._server.url, facts)
         self._packer = Packer(self._server, found, self._settings.concurrency)
 
-    async def _probe(
-        self, version: tuple[int, ...] | None
-    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+    async def _probe(self) -> tuple[dict[str, Any], dict[str, bytes]]:
         assert self._server is not None
         failure = "its output was lost every time"
         for _ in range(_PROBES):
-            request = probe_request(version)
+            request = probe_request()
             fields = {
                 "language": "python",
                 "code": request.code,

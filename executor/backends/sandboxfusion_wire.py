@@ -46,19 +46,13 @@ _MODULES = {
     "parser": (
         "guest.packed", "guest.program", "guest.seccomp", "guest.wire", "guest.parser",
         "grammar.encode", "grammar.decode", "grammar.constructors", "grammar.literals",
-        "screening.cost", "screening.rules", "screening.sharing",
+        "screening.cost", "screening.rules",
     ),
 }  # fmt: skip
 _REPLACED = {
     # The fork loop is packed.py's.
     "executor.guest.core": "core = None\n",
 }
-_NO_SHARING = (
-    "def may_share_process(code, source):\n"
-    '    """The proof holds for one version of CPython, and this is another."""\n'
-    "    return False\n"
-)
-
 _LAUNCH = """\
 import os, sys
 kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
@@ -166,9 +160,8 @@ class Request(NamedTuple):
     key: bytes
 
 
-def guest_sources(version: Sequence[int] | None) -> dict[Entry, dict[str, str | None]]:
-    """The guest's modules by role; packages are ``None``. ``version``: of the interpreter that is
-    to run them; ``None`` if it is not known."""
+def guest_sources() -> dict[Entry, dict[str, str | None]]:
+    """The guest's modules by role; packages are ``None``."""
     root = Path(executor.__file__).parent
     sources: dict[Entry, dict[str, str | None]] = {}
     for entry, names in _MODULES.items():
@@ -177,15 +170,13 @@ def guest_sources(version: Sequence[int] | None) -> dict[Entry, dict[str, str | 
         for name in (*names, "guest.probe"):
             path = root.joinpath(*name.split(".")).with_suffix(".py")
             modules[f"executor.{name}"] = path.read_text("utf-8")
-        if tuple(version or ())[:2] != (3, 12) and "screening.sharing" in names:
-            modules["executor.screening.sharing"] = _NO_SHARING
         sources[entry] = modules
     return sources
 
 
-def probe_request(version: Sequence[int] | None) -> Request:
+def probe_request() -> Request:
     """Asks what interpreter is there, and to compile the guest's code."""
-    shipped = _packed(json.dumps(guest_sources(version)).encode())
+    shipped = _packed(json.dumps(guest_sources()).encode())
     return _request(_LAUNCH % (0, _PROBE), [shipped])
 
 

@@ -13,7 +13,7 @@ A request is a u32 size and a marshalled list of items (from the host: trusted):
 The reply is a u32 size, a u32 size of a JSON array with one array for each item, and the blobs that
 these announce: ``[outcome, facts..., [sizes of the blobs]]``:
 
-    ["ok", [modules imported], may calls share a process?, [code]]       program
+    ["ok", [modules imported], [code]]                                   program
     ["syntax_error" | "screened", detail, []]                            program
     ["literal", how, [arguments]]                                        arguments
     ["expression", [code of f(TEXT), code of ((args), {kwargs})]]        arguments
@@ -45,14 +45,7 @@ from executor.guest.core import core
 from executor.guest.program import ENCODED, VALUES
 from executor.guest.wire import READY, Input, write, write_frame
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
-from executor.screening.rules import (
-    RuleSet,
-    check_text,
-    has_visible_entry,
-    imported_modules,
-    screen,
-)
-from executor.screening.sharing import may_share_process
+from executor.screening.rules import RuleSet, check_text, imported_modules, screen
 
 Facts = list[object]
 Answer = tuple[Facts, list[bytes]]
@@ -154,8 +147,7 @@ def _program(source: str, rules: tuple[object, ...] | None) -> Answer:
     except _TooLarge as problem:
         return ["screened", _COMPILER_STRAIN + str(problem)], []
     modules = sorted(imported_modules(code))
-    may_share = has_visible_entry(code) and may_share_process(code, source)
-    return ["ok", modules, may_share], [data]
+    return ["ok", modules], [data]
 
 
 def _program_code(source: str, rules: RuleSet | None) -> CodeType:

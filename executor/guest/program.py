@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 VALUES, ENCODED, EXPRESSION = range(3)
 VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7)
 
-FRESH_NAMESPACE = 1
-"""Flag of a job: execute the program anew, in a new namespace, before each call."""
 _REFUSAL = 32
 ORDER_SHIFT = 1
 """Bits 1 and 2 of a job's flags: how the sources of nondeterminism are shown; 0 as they are, else
@@ -163,7 +161,6 @@ class _Job:
     def __init__(self, core: Core, flags: int, max_bytes: int) -> None:
         self.core = core
         self.order = flags >> ORDER_SHIFT & 3
-        self.fresh = bool(flags & FRESH_NAMESPACE)
         self.max_bytes = max_bytes
         self.sources = 0
 
@@ -173,17 +170,14 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     code, calls = split_job(body)
     del body
     job = _Job(core, flags, max_bytes)
-    namespace: dict[str, object] | None = None
     records = []
     core.show_order(job.order)
     for how, data in calls:
-        if namespace is None or job.fresh:
-            try:
-                namespace = _load(code, core)
-            except BaseException as error:
-                records.append(_failure(LOAD_ERROR, error))
-                namespace = None
-                continue
+        try:
+            namespace = _load(code, core)
+        except BaseException as error:
+            records.append(_failure(LOAD_ERROR, error))
+            continue
         records.append(_outcome(namespace, how, data, job))
     sources = job.sources | core.sources_seen()
     refused = core.refused() if sources & _REFUSAL else b""

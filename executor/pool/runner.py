@@ -132,7 +132,6 @@ class PoolEngine:
         *,
         colour: int | None,
         imports: bool,
-        fresh_namespace: bool = False,
         order: Order = Order.NATURAL,
     ) -> Run:
         """See :class:`executor.verification.engine.Engine`."""
@@ -145,7 +144,6 @@ class PoolEngine:
             cpu_s=limits.cpu_s,
             memory_bytes=limits.memory_mib << 20,
             output_bytes=limits.output_kib << 10,
-            fresh_namespace=fresh_namespace,
             order=order,
             code=code,
             calls=calls,
@@ -265,7 +263,7 @@ def _fits(item: ParseItem, parsed: Parsed) -> bool:
         return len(facts) == 1 and type(facts[0]) is str and not blobs
     if item[0] == "program":
         types = [type(fact) for fact in facts]
-        return outcome == "ok" and types == [list, bool] and len(blobs) == 1
+        return outcome == "ok" and types == [list] and len(blobs) == 1
     if item[0] == "arguments" and outcome == "literal":
         return len(facts) == 1 and facts[0] in (How.VALUES, How.ENCODED) and len(blobs) == 1
     wanted = 2 if item[0] == "arguments" else 1

@@ -117,15 +117,6 @@ def _first_finding(source: str, code: CodeType, rules: RuleSet) -> Finding | Non
     )
 
 
-def has_visible_entry(code: CodeType) -> bool:
-    """Whether the code shows which function ``f`` is."""
-    if _only_entry(code) is not None:
-        return True
-    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    last = max((at for at, step in enumerate(steps) if _binds_f(step)), default=None)
-    return last is not None and _function(steps, last) is not None
-
-
 def imported_modules(code: CodeType) -> frozenset[str]:
     """Top-level names of the modules that the program imports anywhere by an import statement."""
     imports = _imports(tuple(_code_objects(code)))

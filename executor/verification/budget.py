@@ -120,7 +120,6 @@ class RowEngine:
         *,
         colour: int | None,
         imports: bool,
-        fresh_namespace: bool = False,
         order: Order = Order.NATURAL,
     ) -> Run:
         """See :class:`executor.verification.engine.Engine`."""
@@ -134,7 +133,6 @@ class RowEngine:
             calls,
             colour=colour,
             imports=imports,
-            fresh_namespace=fresh_namespace,
             order=order,
         )
         self._left_s -= run.usage.wall_ms / 1000

@@ -21,7 +21,7 @@ class CallOutcome(NamedTuple):
     error_type: str = ""
     """Name of the exception's type if the status is ``error``."""
     signals: frozenset[Signal] = NO_SIGNALS
-    """What looked like cheating in this call, or in the process that it shared."""
+    """What looked like cheating in this call."""
 
     @property
     def size(self) -> int:
@@ -54,12 +54,10 @@ class Engine(Protocol):
         *,
         colour: int | None,
         imports: bool,
-        fresh_namespace: bool = False,
         order: Order = Order.NATURAL,
     ) -> Run:
         """Run in a fresh process of the given colour (0 or 1: hash seed, clock; ``None``: any).
 
-        ``imports`` says whether the program imports modules; ``fresh_namespace`` executes the
-        program anew before each call; ``order`` shows it sets of randomly hashed elements in
-        another order than a run of the same colour sees in natural order.
+        ``imports`` says whether the program imports modules; ``order`` shows it sets of randomly
+        hashed elements in another order than a run of the same colour sees in natural order.
         """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import batched
@@ -27,10 +26,9 @@ from executor.models import (
     Usage,
 )
 from executor.verification.budget import TOO_COSTLY, RowEngine, gather_few, off_loop, too_many
-from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
+from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine
 from executor.verification.error_names import error_name
 from executor.verification.prepare import (
-    Arguments,
     Program,
     argument_items,
     program_item,
@@ -39,18 +37,12 @@ from executor.verification.prepare import (
     read_value,
     value_items,
 )
-from executor.verification.runs import Evaluated, evaluate_alone, run_apart, run_calls
+from executor.verification.runs import Evaluated, evaluate_alone, run_calls
 from executor.verification.signals import count_signals, signals_in_answer, signals_of
 from executor.verification.source import with_imports
 from executor.verification.validation import Validator, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
 
-RECHECK_SHARE = 1 / 64
-"""Share of the answers judged in a shared process that are judged again in one of their own."""
-
-
-_SHARED_BYTES = 4096
-"""Longer arguments have a process of their own, so that not all are in memory at once."""
 _ANSWERS_AT_ONCE = 64
 """Answers whose code and values may be in memory at a time."""
 _PROGRAMS_AT_ONCE = 4
@@ -75,12 +67,6 @@ class _Judged(NamedTuple):
     """Seen when its expression was evaluated."""
 
 
-class _Shared(dict[int, CallOutcome]):
-    """Outcomes by the number of the answer."""
-
-    usage: Usage
-
-
 class _Broken(Exception):
     """The task itself cannot be used; every answer gets this outcome."""
 
@@ -97,7 +83,6 @@ class Judge:
         self._engine = RowEngine(engine, validator.context.limits)
         self._validator = validator
         self._context = validator.context
-        self._random = random.Random()
 
     async def judge(self, task: JudgeTask, index: int) -> Judgement:
         """Score all answers of a task; ``index`` is its place in a batch."""
@@ -228,17 +213,14 @@ class Judge:
     ) -> tuple[list[Scored], Usage]:
         program, parsed = await self._program_and(task, argument_items(answers))
         expected, usage = await self._expected(task)
-        shared = await self._shared_outcomes(task, program, parsed)
 
         async def score(number: int) -> tuple[Scored, Usage]:
             text, answer = answers[number], parsed[number]
             judged = await self._call(task, program, answer)
             judged = await self._with_gold_input(task, text, judged)
             outcome, used = judged.entry, judged.usage
-            if number in shared:
-                outcome = shared[number]
-            elif isinstance(outcome, Call):
-                run = await run_apart(self._engine.fresh(), program, [outcome], colour=None)
+            if isinstance(outcome, Call):
+                run = await run_calls(self._engine.fresh(), program, [outcome], colour=None)
                 outcome, used = run.outcomes[0], used + run.usage
             value: Value | CallOutcome = FORGED
             if isinstance(outcome, CallOutcome):
@@ -250,24 +232,8 @@ class Judge:
             return _with_signals(scored, seen), used
 
         results = await gather_few(partial(score, number) for number in range(len(answers)))
-        usage = sum((used for _, used in results), usage + shared.usage)
+        usage = sum((used for _, used in results), usage)
         return [scored for scored, _ in results], usage
-
-    async def _shared_outcomes(
-        self, task: JudgeTask, program: Program, parsed: Sequence[Parsed]
-    ) -> _Shared:
-        """What answers that are short literals come to where they may share a process."""
-        calls = {}
-        for number, answer in enumerate(parsed):
-            read = read_arguments(answer)
-            if not isinstance(read, Arguments) or read.collect is not None:
-                continue
-            if len(read.call.data) <= _SHARED_BYTES:
-                calls[number] = read.call
-        run = await self._run_answers(task, program, list(calls.values()))
-        found = _Shared(zip(calls, run.outcomes, strict=True) if run.outcomes else ())
-        found.usage = run.usage
-        return found
 
     async def _with_gold_input(self, task: JudgeTask, answer: str, judged: _Judged) -> _Judged:
         """Let an answer that repeats the gold input word for word have the gold input's outcome.
@@ -324,38 +290,6 @@ class Judge:
         value = await off_loop(outcome.size, _arguments_of, outcome)
         entry = Call(How.ENCODED, value.data) if isinstance(value, Value) else value
         return _Judged(entry, usage, signals_of(outcome, value))
-
-    async def _run_answers(self, task: JudgeTask, program: Program, calls: Sequence[Call]) -> Run:
-        """Run the program on answers that share a process; no outcomes where they must not.
-
-        They may share it only if the program is proven deterministic and cannot carry anything
-        from one call to the next; their order is random, a random share is run again in a process
-        of its own, and any disagreement sends all of them there.
-        """
-        if len(calls) < 2 or not program.may_share or not await self._is_proven(task, program):
-            return Run((), Usage())
-        order = list(range(len(calls)))
-        self._random.shuffle(order)
-        engine = self._engine.fresh()
-        shared = await run_calls(engine, program, [calls[i] for i in order], colour=None)
-        outcomes = [shared.outcomes[order.index(i)] for i in range(len(calls))]
-        checked = [i for i in order if self._random.random() < RECHECK_SHARE]
-        if not checked:
-            return Run(tuple(outcomes), shared.usage)
-        again = await run_apart(engine, program, [calls[i] for i in checked], colour=None)
-        usage = shared.usage + again.usage
-        for i, other in zip(checked, again.outcomes, strict=True):
-            if not await off_loop(outcomes[i].size + other.size, _same, outcomes[i], other):
-                return Run((), usage)
-        return Run(tuple(outcomes), usage)
-
-    async def _is_proven(self, task: JudgeTask, program: Program) -> bool:
-        if self._validator.is_proven(program):
-            return True
-        if not task.inputs:
-            return False
-        computed = await self._validator.compute(_gold(task, "value"))
-        return computed.sound
 
     # ---- induction -----------------------------------------------------------------------------
 
@@ -470,20 +404,6 @@ def _are_arguments(value: object) -> bool:
         return False
     args, kwargs = value
     return type(args) is tuple and type(kwargs) is dict and all(type(k) is str for k in kwargs)
-
-
-def _same(one: CallOutcome, other: CallOutcome) -> bool:
-    if one.status is not other.status or one.error_type != other.error_type:
-        return False
-    if one.value == other.value:
-        return True
-    first, second = value_of(one), value_of(other)
-    if not isinstance(first, Value) or not isinstance(second, Value):
-        return False
-    try:
-        return first.equals(second)
-    except TooCostly:
-        return False
 
 
 def _failed(outcome: CallOutcome) -> Scored:

@@ -17,7 +17,6 @@ class Program(NamedTuple):
     code: bytes
     imports: bool
     """Whether it imports any module."""
-    may_share: bool
     """Whether several calls may run in one process without influencing each other."""
     source: str = ""
 
@@ -89,8 +88,8 @@ def read_program(parsed: Parsed, source: str = "") -> Program | CallOutcome:
     refused = problem(parsed)
     if refused is not None:
         return refused
-    modules, may_share = parsed.facts
-    return Program(parsed.blobs[0], bool(modules), bool(may_share), source)
+    (modules,) = parsed.facts
+    return Program(parsed.blobs[0], bool(modules), source)
 
 
 def read_arguments(parsed: Parsed) -> Arguments | CallOutcome:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from executor.frames import Call, How, Order, Source
+from executor.frames import Call, Order, Source
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
 from executor.models import Signal, Status, Usage
 from executor.verification.budget import TOO_COSTLY, gather_few, off_loop
@@ -27,68 +27,7 @@ _LIMITS = frozenset(
 )
 
 
-_SHARED_TYPES = (b"X\x07Decimal", b"X\x08Fraction")
-"""How encoded values begin whose types have state in Python that a program can reach."""
-_TOGETHER = 256
-"""Calls that share a process, at most. A frame holds 65,535."""
-
-
 async def run_calls(
-    engine: Engine,
-    program: Program,
-    calls: Sequence[Call],
-    *,
-    colour: int | None,
-    backwards: bool = False,
-    order: Order = Order.NATURAL,
-) -> Run:
-    """Run calls of a program, each as if in a fresh process, in the order of ``calls``.
-
-    They share one process where that cannot be told from one each: the program may share (see
-    ``executor/screening/sharing.py``), the arguments are plain, no address was looked at, and the
-    process came to a regular end. ``backwards`` makes the calls of a shared process in reverse
-    order.
-    """
-    if len(calls) > _TOGETHER:
-        parts = [calls[at : at + _TOGETHER] for at in range(0, len(calls), _TOGETHER)]
-        same = partial(run_calls, colour=colour, backwards=backwards, order=order)
-        return _joined(
-            await gather_few((partial(same, engine, program, part) for part in parts), at_once=2)
-        )
-    if len(calls) > 1 and program.may_share and all(map(_is_plain, calls)):
-        ordered = list(reversed(calls)) if backwards else calls
-        run = await engine.run(
-            program.code,
-            ordered,
-            colour=colour,
-            imports=program.imports,
-            fresh_namespace=True,
-            order=order,
-        )
-        alike = run.whole and Source.IDENTITY not in run.sources
-        if alike and not any(map(_depends_on_company, run.outcomes)):
-            outcomes = tuple(reversed(run.outcomes)) if backwards else run.outcomes
-            return run._replace(outcomes=outcomes)
-    return await run_apart(engine, program, calls, colour=colour, order=order)
-
-
-def _is_plain(call: Call) -> bool:
-    """Whether the arguments bring nothing of the library along that calls could share."""
-    return call.how is How.VALUES or (
-        call.how is How.ENCODED and not any(name in call.data for name in _SHARED_TYPES)
-    )
-
-
-def _depends_on_company(outcome: CallOutcome) -> bool:
-    """Whether earlier calls in the same process may have had a part in an outcome."""
-    return (
-        outcome.status in _LIMITS
-        or outcome.error_type in ("RecursionError", "MemoryError")
-        or Signal.TAMPERING in outcome.signals
-    )
-
-
-async def run_apart(
     engine: Engine,
     program: Program,
     calls: Sequence[Call],

@@ -8,7 +8,6 @@ closed grammar, equal each time, and equal to the given output when there is one
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from functools import reduce
@@ -38,7 +37,6 @@ from executor.verification.source import with_imports
 from executor.verification.values import Value, decoded
 
 _CACHE_BYTES = 32 << 20
-_PROVEN_PROGRAMS = 100_000
 _RUNS_FOR_ENTROPY = 6
 _RUNS_SHUFFLED = 6
 _BREATH = 64
@@ -99,26 +97,6 @@ class ResultCache:
             self._bytes -= dropped
 
 
-class Proven:
-    """Programs that are proven deterministic on some input, newest kept."""
-
-    def __init__(self) -> None:
-        self._keys: OrderedDict[bytes, None] = OrderedDict()
-
-    def add(self, source: str) -> None:
-        """Remember a program."""
-        self._keys[_digest(source)] = None
-        while len(self._keys) > _PROVEN_PROGRAMS:
-            self._keys.popitem(last=False)
-
-    def __contains__(self, source: str) -> bool:
-        return _digest(source) in self._keys
-
-
-def _digest(source: str) -> bytes:
-    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest()
-
-
 class Validator:
     """Validates triplets on an engine."""
 
@@ -129,17 +107,11 @@ class Validator:
         *,
         runs: int,
         cache: ResultCache | None,
-        proven: Proven,
     ) -> None:
         self._engine = engine
         self.context = context
         self._runs = runs
         self._cache = cache
-        self._proven = proven
-
-    def is_proven(self, program: Program) -> bool:
-        """Whether a program has been proven deterministic on some input."""
-        return program.source in self._proven
 
     def key(self, triplet: Triplet) -> str:
         """Content hash of what is run for a triplet."""
@@ -244,8 +216,6 @@ class Validator:
             signals.append(signals_of(*outcomes, result))
         usage = sum((run.usage for run in runs), Usage())
         computed = Computed(tuple(results), usage, len(runs), tuple(signals))
-        if computed.sound:
-            self._proven.add(program.source)
         return computed
 
     async def _independent_runs(
@@ -266,7 +236,6 @@ class Validator:
                 program,
                 calls,
                 colour=number & 1,
-                backwards=bool(number & 1),
                 order=order,
             )
 

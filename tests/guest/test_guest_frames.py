@@ -69,7 +69,6 @@ def test_records_and_calls_have_the_same_numbers(numbers: type[IntEnum]) -> None
 
 
 def test_flags_and_sources_have_the_same_bits() -> None:
-    assert frames._FRESH_NAMESPACE == program.FRESH_NAMESPACE
     assert frames._ORDER_SHIFT == program.ORDER_SHIFT
     assert "enum { NATURAL, ROTATED, REVERSED, SHUFFLED };" in CORE
     assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED", "SHUFFLED"]
@@ -88,11 +87,10 @@ def test_both_sides_know_the_same_first_word() -> None:
 @given(
     code=st.binary(max_size=40),
     calls=st.lists(st.tuples(st.sampled_from(How), st.binary(max_size=20)), max_size=5),
-    fresh=st.booleans(),
     order=st.sampled_from(Order),
 )
 def test_a_job_arrives_as_it_was_sent(
-    code: bytes, calls: list[tuple[How, bytes]], fresh: bool, order: Order
+    code: bytes, calls: list[tuple[How, bytes]], order: Order
 ) -> None:
     job = encode_job(
         7,
@@ -100,7 +98,6 @@ def test_a_job_arrives_as_it_was_sent(
         cpu_s=2,
         memory_bytes=1 << 40,
         output_bytes=4,
-        fresh_namespace=fresh,
         order=order,
         code=code,
         calls=[Call(how, data) for how, data in calls],
@@ -108,7 +105,7 @@ def test_a_job_arrives_as_it_was_sent(
     assert int.from_bytes(job[:4], "little") == len(job) - 4
     *numbers, flags = spawn._JOB.unpack_from(job, 4)
     assert numbers == [7, 1, 2, 1 << 40, 4]
-    assert flags == program.FRESH_NAMESPACE * fresh | order << program.ORDER_SHIFT
+    assert flags == order << program.ORDER_SHIFT
     rest = job[4 + spawn._JOB.size :]
     size = int.from_bytes(rest[:4], "little")
     assert rest[4 : 4 + size] == code

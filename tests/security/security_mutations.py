@@ -267,10 +267,6 @@ MUTATIONS: tuple[Mutation, ...] = (
              (Change("guest/zygote.py", "    core.watch_sources(surroundings.quiet_code())\n", ""),), (CHANCE,)),
     Mutation("entropy", "not noted",
              (Change(CLOCK, "    seen |= SAW_ENTROPY;\n", ""),), (CHANCE,)),
-    Mutation("fresh process for each call", "all programs may share one",
-             (Change("screening/sharing.py", "    operations: set[int] = set()\n    names: set[str] = set()\n",
-                     "    return True\n"),),
-             ("screening/test_sharing.py", WALLS)),
     # ---- texts ---------------------------------------------------------------------------------
     Mutation("answer grammar: one call", "text may close the call",
              (Change(LITERALS, "if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or not _is_whole(text):",
