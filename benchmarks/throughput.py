@@ -8,7 +8,8 @@ Without data the rows are the example triplets that ship with the package. Two m
 * *the job*: validate one triplet and judge 8 distinct abduction answers. A pool without isolation
   executes the program ten times for it (twice to validate, once for each answer).
 
-Rounds are interleaved and medians are printed: trust the ratios. The executor's cache is off.
+The executor runs twice: as it chooses, and with a fork for each run. Rounds are interleaved and
+medians are printed: trust the ratios. The executor's cache is off.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rich.table import Table
 
 from benchmarks.baselines import BarePool, ColdJail, PebblePool, Work
 from executor import Executor, JudgeTask, Limits, Rules, Status, TaskType, Triplet
+from executor.backends.settings import NsjailSettings
 from executor.frames import Call
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments
 from executor.grammar.text import literal_text
@@ -46,6 +48,7 @@ from executor.verification.prepare import (
 ANSWERS = 8
 _NO_PROGRAM = marshal.dumps(compile("", "<nothing>", "exec"))
 _IN_HAND = 64
+_FORKS = "this executor, a fork for each run"
 _EXAMPLES = Path(__file__).parent.parent / "executor/examples/triplets.jsonl"
 
 
@@ -287,6 +290,8 @@ def print_memory(console: Console) -> None:
         if any(part.endswith("guest/main.py") for part in command):
             kind = "parser" if "parser" in command else "zygote"
             kind += " with modules" if any(part.startswith("preload=") for part in command) else ""
+            above = child.parent()
+            kind += ", its slot" if above is not None and above.cmdline() == command else ""
             by_kind.setdefault(kind, []).append(child.memory_full_info().uss / 2**20)
     for kind, sizes in sorted(by_kind.items()):
         console.print(f"memory: {len(sizes)} x {kind}: {statistics.median(sizes):.1f} MiB unshared")
@@ -301,8 +306,14 @@ async def compare(
     cold = ColdJail(processes)
     few = rows[: options.cold_runs]
     try:
-        async with Executor(cache=False, rules=Rules(banned_modules=())) as executor:
-            warm = WarmPool(executor)
+        rules = Rules(banned_modules=())
+        forking = NsjailSettings(process_reuse="fork")
+        async with (
+            Executor(cache=False, rules=rules) as executor,
+            Executor(forking, cache=False, rules=rules) as forks,
+        ):
+            warm, forked = WarmPool(executor), WarmPool(forks)
+            console.print(f"process of a run: {executor.info.process_reuse}")
             single = [(row.program, row.triplet.inputs[0]) for row in rows]
             runs = {pool.name: (_threaded(pool.run, single), len(single)) for pool in pools}
             runs[ColdJail.name] = (
@@ -311,10 +322,12 @@ async def compare(
             runs["this executor, a process that runs nothing"] = (
                 lambda: warm.empties(rows), len(rows),
             )  # fmt: skip
+            runs[_FORKS] = (lambda: forked.runs(rows), len(rows))
             runs[WarmPool.name] = (lambda: warm.runs(rows), len(rows))
             print_contest(console, f"{title}: runs", await contest(runs, options.rounds))
             ten = [work for row in rows for work in row.works()]
             jobs = {pool.name: (_threaded(pool.run, ten), len(rows)) for pool in pools}
+            jobs[_FORKS] = (lambda: forked.jobs(rows), len(rows))
             jobs[WarmPool.name] = (lambda: warm.jobs(rows), len(rows))
             print_contest(
                 console,

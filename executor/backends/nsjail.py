@@ -80,8 +80,9 @@ take away what is left. Scripts have none. Guests that reset their processes beg
 they unmount the procfs that they alone keep, and give all up before they are ready."""
 
 _PROC = "/tmp"
-_SLOTS = [f"proc={_PROC}"]
-"""Options of a zygote that resets its processes."""
+_SLOTS = [f"proc={_PROC}", "audit=4096"]
+"""Options of a zygote that resets its processes, and compares all of one after so many resets: a
+fault of the kernel that left something behind would end the guest."""
 _PROVEN: set[Path] = set()
 """Images whose guests were seen to do so: not tried again by this process."""
 
