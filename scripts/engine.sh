@@ -120,7 +120,7 @@ end_process() {
 # Containers outlive a killed dockerd, below shims that name this engine's directory.
 end_containers() {
     for proc in /proc/[0-9]*; do
-        if tr '\0' ' ' <"$proc/cmdline" 2>/dev/null | grep -qF "$run/exec"; then
+        if { tr '\0' ' ' <"$proc/cmdline"; } 2>/dev/null | grep -qF "$run/exec"; then
             kill -KILL "${proc#/proc/}" 2>/dev/null || true
         fi
     done
