@@ -78,6 +78,7 @@ def test_a_result_with_any_bytes_can_be_written_as_json(data: bytes) -> None:
     assert ScriptResult.model_validate_json(result.model_dump_json()) == result
 
 
+@pytest.mark.long
 def test_a_guided_search_of_half_a_minute_finds_nothing() -> None:
     command = [sys.executable, str(Path(fuzz.__file__)), "--seconds", "20", "--no-save"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
@@ -98,6 +99,7 @@ def planted(data):
 """
 
 
+@pytest.mark.long
 def test_the_search_finds_a_planted_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
