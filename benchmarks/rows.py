@@ -23,12 +23,14 @@ from typing import NamedTuple, Self
 
 from rich.console import Console
 
-from executor import Executor, JudgeTask, Rules, Status, TaskType, Triplet
+from executor import Executor, JudgeTask, Limits, Rules, Status, TaskType, Triplet
 from executor.cli.rows import read_judge_task, read_triplet
 from executor.cli.source import Line
 
 MAX_HOST_MIB = 200
 MAX_HOLD_S = 0.05
+LIMITS = Limits(cpu_s=30, wall_s=120)
+"""Of runs: rows must meet their own budgets, on a machine that does other work too."""
 _TICK_S = 0.004
 _SETS = "[set() for _ in range({})]"
 _LITERAL = "def f(x):\n    return x"
@@ -225,7 +227,8 @@ async def measure(executor: Executor, name: str, item: Item) -> Measured:
 @asynccontextmanager
 async def opened() -> AsyncIterator[Executor]:
     """An executor that judges everything anew."""
-    async with Executor(workers=2, rules=Rules(banned_modules=()), cache=False) as executor:
+    rules = Rules(banned_modules=())
+    async with Executor(workers=2, rules=rules, limits=LIMITS, cache=False) as executor:
         yield executor
 
 

@@ -151,15 +151,18 @@ class _Descent:
         if len(a) != len(b) and not self._explain:
             raise _Difference("")
         if set(map(type, a)) | set(map(type, b)) <= _HASHED:
-            if a == b:
-                return
-            left, right = _by_itself(a), _by_itself(b)
+            ours, theirs = set(a).difference(b), set(b).difference(a)
         else:
             left, right = self._by_form(a), self._by_form(b)
-        if left.keys() == right.keys() and len(a) == len(b):
+            ours = {key for form, key in left.items() if form not in right}
+            theirs = {key for form, key in right.items() if form not in left}
+        if not ours and not theirs and len(a) == len(b):
             return
         if self._explain and type(a) is type(b):
-            _missing(left, right)
+            for where, missing in (("first", ours), ("second", theirs)):
+                if missing:
+                    text = _cut(min(map(literal_text, missing)))
+                    raise _Difference(f"member {text} is only in the {where}")
         self._differ(a, b)
 
     def _mappings(self, a: dict[object, object], b: dict[object, object]) -> None:
@@ -275,17 +278,6 @@ def _is_zero(value: object, strict: bool) -> bool:
     if type(value) is Decimal:
         return value.is_zero()
     return type(value) in (bool, int, float, complex, Fraction) and value == 0
-
-
-def _by_itself(members: Iterable[object]) -> dict[object, object]:
-    return dict(zip(members, members, strict=True))
-
-
-def _missing(left: dict[object, object], right: dict[object, object]) -> None:
-    for where, ours, theirs in (("first", left, right), ("second", right, left)):
-        missing = [literal_text(item) for form, item in ours.items() if form not in theirs]
-        if missing:
-            raise _Difference(f"member {_cut(min(missing))} is only in the {where}")
 
 
 def _against(a: object, b: object) -> str:

@@ -100,6 +100,19 @@ def collisions(members: Collection[Hashable]) -> int:
     return sum(count * (count - 1) // 2 for count in Counter(hashes).values())
 
 
+def _pairs_inside(members: Iterable[object]) -> int:
+    """How many pairs with one hash the sets inside some members hold."""
+    pairs = 0
+    waiting = list(members)
+    while waiting:
+        item = waiting.pop()
+        if type(item) is frozenset:
+            pairs += sum(count * (count - 1) // 2 for count in Counter(map(hash, item)).values())
+        if type(item) is frozenset or type(item) is tuple:
+            waiting += item
+    return pairs
+
+
 class _Reader:
     """A position in the data, and what has been used up."""
 
@@ -119,23 +132,25 @@ class _Reader:
         """What has been used up so far."""
         return self.nodes, self.nans, self.collisions
 
-    def members(self, members: Sequence[Hashable], mark: tuple[int, int, int]) -> None:
-        """Make sure that the members of a set, or keys, read since ``mark``, can be looked up."""
+    def members(self, members: Sequence[object], mark: tuple[int, int, int]) -> set[object]:
+        """The members of a set, or keys, read since ``mark``: they differ, and are soon found."""
         if len(members) <= 1:
-            return
+            return set(members)
         nodes, nans, before = mark
         if crowded(members, len(members)):
             raise Unsuitable("too many members with one hash")
         pairs = collisions(members)
         if pairs:
-            size = 1 + (nodes - self.nodes) // len(members)
+            size = 1 + (nodes - self.nodes + _pairs_inside(members)) // len(members)
             self.collisions += pairs * size * (1 + self.collisions - before)
             if self.collisions > _MAX_COLLISIONS:
                 raise Unsuitable("too many members with one hash")
-        if len(set(members)) != len(members):
+        found = set(members)
+        if len(found) != len(members):
             if self.nans > nans:
                 raise Unsuitable("a set or dict with more than one NaN")
             raise DecodeError("a member or a key twice")
+        return found
 
     def items(self, count: int) -> list[object]:
         """Read ``count`` values; -1 for keys and values up to a dict's end mark."""
@@ -235,8 +250,7 @@ def _read_tuple(reader: _Reader) -> tuple[object, ...]:
 def _read_set(reader: _Reader) -> set[object]:
     mark = reader.mark()
     members = _read_list(reader)
-    reader.members(members, mark)
-    return set(members)
+    return reader.members(members, mark)
 
 
 def _read_frozenset(reader: _Reader) -> frozenset[object]:

@@ -53,4 +53,13 @@ ABOUT: dict[str, About] = {
          ":=", "lambda", "a=", "1)(2", "if"),
     ),
     "compare": About(("grammar.compare",), 120),
+    "differ": About(("grammar.compare", "grammar.text"), 12),
+    "counts": About(("verification.runs", "verification.budget", "cli.rows", "frames"), 16),
+    "growth": About(
+        ("screening.rules", "screening.cost", "verification.source", "verification.signals",
+         "grammar.literals"),
+        60,
+        ("\'\'\'", '"""', "\\", "f'", "rb'", "{", "#", "\n", "lambda", "not", "await", "__", "from",
+         "__future__", "import", "(", "|", ":", "=", "-~"),
+    ),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from security_fuzz_literals import Choices, evaluated, pair, strictly_equal
+from security_fuzz_rows import counts, differ, growth
 
 from executor.backends import sandboxfusion_wire, script_frames
 from executor.backends.docker_streams import AttachStream
@@ -356,5 +357,6 @@ def _check_refused(text: str) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "frames": frames, "values": values, "answers": answers, "compare": compare,
+    "frames": frames, "values": values, "answers": answers, "compare": compare, "differ": differ,
+    "counts": counts, "growth": growth,
 }  # fmt: skip

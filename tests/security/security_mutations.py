@@ -57,6 +57,8 @@ PROGRAM = "guest/program.py"
 ENCODE = "grammar/encode.py"
 DECODE = "grammar/decode.py"
 LITERALS = "grammar/literals.py"
+BUDGET = "verification/budget.py"
+PARSER = "guest/parser.py"
 BASE = "backends/base.py"
 
 
@@ -80,6 +82,14 @@ def inner(name: str) -> Mutation:
     return Mutation(f"{name} namespace of each script", "not made anew",
                     (Change(JAIL, f"_NAMESPACES = {full}", f"_NAMESPACES = {left}"),),
                     (test,))  # fmt: skip
+
+
+def budget(name: str, what: str, change: Change, test: str) -> Mutation:
+    return Mutation(name, what, (change,), (f"security/test_holes_budgets.py::{test}",))
+
+
+def small(name: str, what: str, change: Change, test: str) -> Mutation:
+    return Mutation(name, what, (change,), (f"security/test_holes_small.py::{test}",))
 
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -282,11 +292,92 @@ MUTATIONS: tuple[Mutation, ...] = (
                      "        if self._left < -2_000_000:"),),
              ("grammar/test_grammar_literals.py",)),
     Mutation("strict comparison", "types do not count",
-             (Change("grammar/compare.py", "    return (kind, value) if strict and kind in _TAGGED else value",
-                     "    return value"),
-              Change("grammar/compare.py", "    return (float, value) if strict else value",
-                     "    return value")),
+             (Change("grammar/compare.py", "        return (kind, number) if self._strict else number",
+                     "        return number"),),
              ("grammar/test_grammar_compare.py", "security/test_security_fuzz.py")),
+    # ---- what one row may take ----------------------------------------------------------------
+    budget("texts of a row", "as many as there are",
+           Change(BUDGET, "    if count > limits.row_texts:", "    if False:"),
+           "test_a_row_with_too_many_texts_says_how_many_there_may_be"),
+    budget("calls in a frame", "as many as there are",
+           Change("verification/runs.py", "    if len(calls) > _TOGETHER:", "    if False:"),
+           "test_many_calls_are_made_in_groups_and_come_back_in_order"),
+    budget("time of a row", "without an end",
+           Change(BUDGET, "        if self._left_s <= 0:", "        if False:"),
+           "test_runs_of_a_row_end_when_its_time_is_used_up"),
+    budget("bytes of a row", "not counted",
+           Change(BUDGET, "            self._left_bytes -= len(outcome.value)", "            pass"),
+           "test_equal_values_of_a_row_count_once"),
+    budget("text of a row", "not counted",
+           Change(BUDGET, "        self._left -= len(text)", "        pass"),
+           "test_a_row_whose_outputs_are_too_large_is_over_its_limit"),
+    budget("code of a row", "not counted",
+           Change(BUDGET, "            if self._left_code < 0:", "            if False:"),
+           "test_texts_of_a_row_are_parsed_some_at_a_time_up_to_a_budget"),
+    budget("values of a row", "kept decoded",
+           Change("verification/values.py", "if keep or len(data) <= _KEPT_BYTES else None", ""),
+           "test_a_large_value_is_kept_as_bytes"),
+    budget("steps of a comparison", "without an end",
+           Change("grammar/compare.py", "        if self._left < 0:", "        if False:"),
+           "test_what_is_dear_to_compare_is_paid_for"),
+    budget("members with one hash", "not counted",
+           Change("grammar/decode.py", "            if self.collisions > _MAX_COLLISIONS:",
+                  "            if False:"),
+           "test_members_with_one_hash_are_bounded_whatever_they_hold"),
+    budget("NaNs in sets", "taken for forgery",
+           Change("grammar/decode.py", "            if self.nans > nans:", "            if False:"),
+           "test_two_nans_in_a_set_are_no_plain_value_and_no_sign_of_cheating"),
+    budget("size of code", "not looked at",
+           Change(PARSER, "    if len(code) > limit:", "    if False:"),
+           "test_code_that_is_too_large_is_refused_after_it_was_compiled"),
+    budget("memory of parsers", "no RLIMIT_AS",
+           Change(PARSER, "    setrlimit(RLIMIT_AS, (memory, memory))", "    pass"),
+           "test_a_parser_has_a_limit_of_memory"),
+    budget("time of a text", "no timer",
+           Change(PARSER, "        setitimer(ITIMER_PROF, _ITEM_CPU_S)", "        pass"),
+           "test_each_text_has_its_own_time"),
+    budget("time of a request", "all of it at once",
+           Change(PARSER, "        if facts and monotonic() > end:", "        if False:"),
+           "test_a_request_that_takes_long_is_answered_in_part"),
+    budget("texts that grow when compiled", "tried",
+           Change("screening/cost.py", "    if not (copies or folds or keywords or patterns):",
+                  "    if True:"),
+           "test_what_grows_when_it_is_compiled_is_refused_before"),
+    budget("fields of f-strings", "tried",
+           Change("screening/cost.py", "    if fields * len(text) <= _MAX_FIELD_COST:", "    if True:"),
+           "test_a_text_with_too_many_fields_is_not_parsed"),
+    budget("one attempt", "four of them",
+           Change("pool/worker.py", "            if slow_s is not None and not head.done",
+                  "            if False and slow_s is not None and not head.done"),
+           "test_a_text_that_ran_out_of_time_is_tried_once"),
+    budget("memory of parsed programs", "one may push out all",
+           Change("pool/front.py", "        if _size(source, parsed) > self._max_bytes // _LARGEST_PART:",
+                  "        if False:"),
+           "test_one_large_program_does_not_push_out_the_others"),
+    budget("exceptions of a row", "end the batch",
+           Change("api.py", "                return failed_verdict(index, triplet, error)",
+                  "                raise"),
+           "test_an_exception_in_one_row_is_that_rows_infra"),
+    budget("items that end connections", "not looked for",
+           Change("client/batches.py", "                    if cuts >= _CUTS_TO_DIVIDE and len(left) > 1:",
+                  "                    if False:"),
+           "test_a_client_finds_the_item_that_ends_connections"),
+    # ---- small holes --------------------------------------------------------------------------
+    small("names of errors", "any will do",
+          Change("verification/validation.py", "    if not is_answerable(outcome.error_type):", "    if False:"),
+          "test_an_error_that_no_answer_can_name_is_no_sound_task"),
+    small("other names of an error", "are others",
+          Change("verification/error_names.py", "    return _ALIASES.get(name, name)\n", "    return name\n"),
+          "test_all_names_of_one_class_are_right"),
+    small("keys of characters and surrogates", "are one",
+          Change("verification/context.py", ", ensure_ascii=False)", ")"),
+          "test_keys_of_different_parts_differ"),
+    small("repeated keys of rows", "the last counts",
+          Change("cli/rows.py", "            object_pairs_hook=_unique,\n", ""),
+          "test_a_row_with_a_repeated_key_is_malformed"),
+    small("files of a script", "any number",
+          Change("backends/script_frames.py", "    if len(taken) + len(folders) > _MAX_FILES:", "    if False:"),
+          "test_more_files_than_a_jail_holds_are_refused_before_it_is_asked"),
     Mutation("token of the service", "any will do",
              (Change("service/auth.py", "hmac.compare_digest(_digest(token), self._digest)", "True"),),
              ("service/test_service_access.py",)),
