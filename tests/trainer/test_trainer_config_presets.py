@@ -169,7 +169,7 @@ def test_every_key_of_the_game_has_a_comment(file: str) -> None:
         (["+azr.reward.n_sample=3"], "unknown key azr.reward.n_sample"),
         (["trainer.nodes=2"], "unknown key trainer.nodes"),
         (["+azr.seed=2"], "without the plus sign"),
-        (["azr.executor=qwq"], "azr.executor: "),
+        (["azr.executor=podman"], "azr.executor: "),
         (["azr.problem_types=[code_x]"], "code_x"),
         (["azr.executor=http"], "executor=http needs executor_url"),
         (["azr.reward.n_samples=0"], "azr.reward.n_samples: "),
