@@ -62,9 +62,9 @@ _type_name = type.__dict__["__name__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
 _modules = sys.modules
 _Module = type(sys)
-_builtins = builtins
+_builtins = builtins.__dict__
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
-__builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
+__builtins__ = dict(_builtins)  # type: ignore[assignment]
 
 
 def _record(kind: int, payload: bytes) -> bytes:

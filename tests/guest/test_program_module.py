@@ -62,7 +62,6 @@ CLASSES = {
         + body("import __main__", "return __main__.f is f is sys.modules[__name__].f"),
         "True",
     ),
-    "builtins": (body("return __builtins__.len([x])"), "1"),
 }  # fmt: skip
 
 
