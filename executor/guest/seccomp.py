@@ -98,7 +98,7 @@ SCRIPT_PRIVILEGED = {"ftruncate": 77}
 REFUSED = {
     _EPERM: {
         "pipe": 22, "pause": 34, "socketpair": 53, "flock": 73, "fsync": 74, "fdatasync": 75,
-        "chdir": 80, "fchdir": 81, "umask": 95, "setrlimit": 160, "sync": 162, "inotify_init": 253,
+        "chdir": 80, "fchdir": 81, "setrlimit": 160, "sync": 162, "inotify_init": 253,
         "statfs": 137, "fstatfs": 138, "getpriority": 140, "setpriority": 141, "setsid": 112,
         "setpgid": 109, "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203,
         "mlock": 149, "mlockall": 151, "sendfile": 40, "splice": 275, "copy_file_range": 326,

@@ -151,6 +151,7 @@ DENIED = {
     "execv": "__import__('os').execv('/no/such/file', ['x'])",
     "kill": "__import__('os').kill(1 << 30, 0)", "kill-self": "__import__('os').kill(0, 0)",
     "setuid": "__import__('os').setuid(__import__('os').getuid())",
+    "umask": "__import__('os').umask(0o22)",
     "setgroups": "__import__('os').setgroups([])", "chroot": "__import__('os').chroot('/no/such')",
 }  # fmt: skip
 
@@ -168,7 +169,7 @@ REFUSED = {
     "chdir": "__import__('os').chdir('/no/such')", "nice": "__import__('os').nice(0)",
     "setrlimit": "__import__('resource').setrlimit(4, (0, 0))",
     "sched-setaffinity": "__import__('os').sched_setaffinity(0, __import__('os').sched_getaffinity(0))",
-    "memfd": "__import__('os').memfd_create('x')", "umask": "__import__('os').umask(0o22)",
+    "memfd": "__import__('os').memfd_create('x')",
     "getsid": "__import__('os').getsid(0)",
     "socketpair": "__import__('socket').socketpair()",
     "asyncio": "__import__('asyncio').new_event_loop()",
