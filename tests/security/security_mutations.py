@@ -36,6 +36,7 @@ WALLS = "guest/test_walls.py"
 REFUSALS = "guest/test_refused_calls.py"
 GAPS = "security/test_security_gaps.py"
 CHANCE = "guest/test_nondeterminism.py"
+SOURCES = "guest/test_sources.py"
 SCRIPT_WALLS = "guest/test_script_walls.py"
 SCRIPT_GUEST = "backends/test_script_guest.py"
 FRAMES = "guest/test_guest_frames.py"
@@ -275,6 +276,26 @@ MUTATIONS: tuple[Mutation, ...] = (
              (Change(BASE, "PID_SHIFTS = (0, 1_000_001)", "PID_SHIFTS = (0, 0)"),), (CHANCE,)),
     Mutation("order of sets", "not watched",
              (Change("guest/zygote.py", "    core.watch_sources(surroundings.quiet_code())\n", ""),), (CHANCE,)),
+    Mutation("order of sets", "wrappers keep the old function",
+             (Change("guest/core/order.c", "        iters[i]->d_wrapped = (void *)set_iter;\n", "        ;\n"),),
+             (SOURCES,)),
+    Mutation("hashes and addresses", "not noted",
+             (Change("guest/core/hashes.c", "    seen |= SAW_IDENTITY;\n    return shown(hash);", "    return shown(hash);"),
+              Change("guest/core/addresses.c", "    seen |= SAW_IDENTITY;\n    if (order_shown == ROTATED)",
+                     "    if (order_shown == ROTATED)")),
+             (SOURCES,)),
+    Mutation("clocks", "not noted",
+             (Change("guest/core/clock.c",
+                     "    seen |= SAW_CLOCK;\n    long result = syscall(SYS_clock_gettime, clock, now);",
+                     "    long result = syscall(SYS_clock_gettime, clock, now);"),),
+             (SOURCES,)),
+    Mutation("state of the host", "shown as it is",
+             (Change("guest/core/host.c", "    if (result == 0 && watching)\n        make_constant(status);\n", ""),),
+             (SOURCES,)),
+    Mutation("answers that shared a process", "believed though they score differently",
+             (Change("verification/judging.py", ".score for one in outcomes}", ".score for one in outcomes[:1]}"),
+              Change("screening/sharing.py", "    if node.attr == \"__new__\":\n        return isinstance(parent, ast.Call) and parent.func is node\n", ""),),
+             ("security/test_holes_sharing.py",)),
     Mutation("entropy", "not noted",
              (Change(CLOCK, "    seen |= SAW_ENTROPY;\n", ""),), (CHANCE,)),
     # ---- texts ---------------------------------------------------------------------------------

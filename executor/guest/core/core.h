@@ -184,6 +184,7 @@ int next_entry(PyObject *set, Py_ssize_t *position, PyObject **value, Py_hash_t 
 /* hashes.c */
 int watch_hashes(PyObject *quiet);
 int hash_is_fixed(PyObject *value);
+int hash_is_seeded(PyObject *value);
 Py_hash_t noted_hash(PyObject *value);
 
 /* addresses.c */

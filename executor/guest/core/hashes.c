@@ -9,6 +9,7 @@ static ternaryfunc original_descriptor_call, original_wrapper_call;
 static wrapperfunc hash_wrapper;
 static hashfunc hash_in_python;
 static PyObject *quiet_code;
+static int seeds_count_as_fixed;
 
 /* What a method-wrapper consists of (Objects/descrobject.c). */
 typedef struct {
@@ -71,6 +72,8 @@ static int part_is_fixed(hashfunc function, PyObject *value, int depth, int *par
         return parts_are_fixed(value, depth, parts);
     if (function == hash_in_python)
         return !(seen & SAW_IDENTITY);
+    if (function == PyUnicode_Type.tp_hash || function == PyBytes_Type.tp_hash)
+        return seeds_count_as_fixed;
     return function == Py_TYPE(value)->tp_hash &&
            ((is_static(Py_TYPE(value), "decimal.Decimal") && is_number(value)) ||
             is_static(Py_TYPE(value), "datetime.timedelta"));
@@ -81,6 +84,15 @@ int hash_is_fixed(PyObject *value)
 {
     int parts = 0;
     return part_is_fixed(Py_TYPE(value)->tp_hash, value, 0, &parts);
+}
+
+/* Whether a value has the same hash in every process with the same hash seed. */
+int hash_is_seeded(PyObject *value)
+{
+    seeds_count_as_fixed = 1;
+    int fixed = hash_is_fixed(value);
+    seeds_count_as_fixed = 0;
+    return fixed;
 }
 
 static Py_hash_t shown(Py_hash_t hash)

@@ -8,7 +8,10 @@ static PyCFunction original_referents;
 static getiterfunc original_context_iter;
 static PyCFunction original_context_views[3];
 
-/* Whether the order of a set depends on the process: two elements, one with a random hash. */
+#define MANY_SEEDED 64 /* more are not looked at: of these alone no two seeds have the same order */
+
+/* Whether the order of a set depends on the process: two elements, one with a random hash. If it is
+ * sorted by addresses, it differs between two guests of a colour too: that is for more runs. */
 static int order_is_random(PyObject *set)
 {
     PyObject *value;
@@ -16,10 +19,19 @@ static int order_is_random(PyObject *set)
     Py_ssize_t position = 0;
     if (PySet_GET_SIZE(set) < 2)
         return 0;
-    while (_PySet_NextEntry(set, &position, &value, &hash))
-        if (!hash_is_fixed(value))
-            return 1;
-    return 0;
+    int random = 0;
+    while (_PySet_NextEntry(set, &position, &value, &hash)) {
+        if (hash_is_fixed(value))
+            continue;
+        if (hash_is_seeded(value) && random++ < MANY_SEEDED)
+            continue;
+        if (random > MANY_SEEDED)
+            break;
+        random = 1;
+        seen |= SAW_IDENTITY;
+        break;
+    }
+    return random;
 }
 
 static uint64_t common_divisor(uint64_t a, uint64_t b)
