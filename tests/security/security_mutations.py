@@ -276,7 +276,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (Change(BASE, "PID_SHIFTS = (0, 1_000_001)", "PID_SHIFTS = (0, 0)"),), (CHANCE,)),
     Mutation("order of sets", "not watched",
              (Change("guest/zygote.py", "    core.watch_sources(surroundings.quiet_code())\n", ""),), (CHANCE,)),
-    Mutation("order of sets", "wrappers keep the old function",
+    Mutation("order of sets by wrappers", "the old function is kept",
              (Change("guest/core/order.c", "        iters[i]->d_wrapped = (void *)set_iter;\n", "        ;\n"),),
              (SOURCES,)),
     Mutation("hashes and addresses", "not noted",
