@@ -147,7 +147,7 @@ class NsjailBackend:
         try:
             guest = await self._start(config, group)
         except BackendUnavailable as error:
-            return str(error)
+            return _why(str(error))
         await guest.close()
         _PROVEN.add(self._image.root)
         return ""
@@ -270,6 +270,14 @@ class NsjailBackend:
         if self._image is not None:
             self._image.close()
             self._image = None
+
+
+def _why(log: str) -> str:
+    """What a guest that could not be put back, or its jail, said of it."""
+    if "Failed to mount" in log:
+        return "no procfs can be mounted in a jail (a container hides parts of /proc)"
+    _, found, told = log.rpartition("OSError: ")
+    return told if found else log
 
 
 def _verify_config(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
+
 from benchmarks.one_guest import OneGuest
+from executor.errors import BackendUnavailable
 
 MODULES = (
     "atexit", "codecs", "contextvars", "decimal", "gc", "linecache", "locale", "mmap", "random",
@@ -13,4 +18,12 @@ MODULES = (
 
 def audited_guest() -> OneGuest:
     """The guest; it ends if a reset leaves anything different."""
-    return OneGuest("reset", ["audit=1"], preload=MODULES)
+    return reset_guest("audit=1", preload=MODULES)
+
+
+def reset_guest(*options: str, preload: Sequence[str] = ()) -> OneGuest:
+    """A guest with these options. Skips the test where none can be had."""
+    try:
+        return OneGuest("reset", options, preload=preload)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reset_support import audited_guest
+from reset_support import audited_guest, reset_guest
 
 from benchmarks.one_guest import LIMITS, OneGuest
 from executor.frames import Outcome
@@ -399,7 +399,7 @@ def test_little_memory_is_for_a_fork(audited: OneGuest) -> None:
 
 
 def test_few_pages_are_written_back() -> None:
-    guest = OneGuest("reset", ["costs=1"])
+    guest = reset_guest("costs=1")
     try:
         for _ in range(60):
             guest.run(whole("return 1"))
