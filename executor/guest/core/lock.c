@@ -53,9 +53,18 @@ int prepare_vectors(void)
     return -1;
 }
 
+/* Ended functions may have left the place of `vectors` in what was their part of the stack. */
+static __attribute__((noinline)) void wipe_dead_stack(void)
+{
+    unsigned char dead[8192];
+    explicit_bzero(dead, sizeof dead);
+}
+
 void wipe_capability(void)
 {
     capability = 0;
+    if (vectors)
+        wipe_dead_stack();
     vectors = NULL;
     privileged(SYS_getpid, 0, 0, 0, 0, 0); /* leaves 0 in the register that carried it */
 }
