@@ -119,4 +119,6 @@ def both() -> Iterator[dict[ProcessReuse, SyncExecutor]]:
         with opened("reset") as reset, opened("fork") as forked:
             yield {"reset": reset, "fork": forked}
     except BackendUnavailable as error:
+        if "a run: " in str(error):  # a slot was made, and could not be put back
+            raise
         pytest.skip(str(error))
