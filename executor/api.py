@@ -25,7 +25,6 @@ from executor.models import (
     Script,
     ScriptResult,
     Signal,
-    Signals,
     Status,
     Triplet,
     Verdict,
@@ -247,11 +246,10 @@ class Executor:
         result = await self._run_warm(script, limits)
         if result is None:
             result = await self._run_in_jail(script, limits)
-        if result.status is not Status.FORBIDDEN:
-            return result
-        signals: Signals = {Signal.FORBIDDEN_CALL: 1}
-        self._signals.update(signals)
-        return result.model_copy(update={"signals": signals})
+        if result.status is Status.FORBIDDEN and not result.signals:
+            result = result.model_copy(update={"signals": {Signal.FORBIDDEN_CALL: 1}})
+        self._signals.update(result.signals)
+        return result
 
     async def _run_warm(self, script: Script, limits: Limits) -> ScriptResult | None:
         self._scripts_running += 1

@@ -108,7 +108,7 @@ class Limits(Model):
     """MiB of address space beyond the bare interpreter (``memory_limit``)."""
     output_kib: int = Field(4096, ge=1, le=65536)
     """KiB of the encoded value; for scripts of stdout and of stderr each (``output_limit``)."""
-    processes: int = Field(32, ge=1, le=4096)
+    processes: int = Field(64, ge=1, le=4096)
     """Processes and threads alive at once; scripts only, a verified program has one."""
     files_mib: int = Field(64, ge=1, le=4096)
     """MiB of the writable file system; scripts only."""

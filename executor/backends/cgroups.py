@@ -27,6 +27,7 @@ from executor.errors import BackendUnavailable
 PARENT = "absolute-zero"
 """Name of the directory that holds the groups of all executors of a host."""
 
+_SOCKET_BYTES = 32 << 20
 _EMPTYING_S = 5.0
 _CREATE_ATTEMPTS = 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -145,6 +146,8 @@ class CgroupV1(Cgroup):
             _write(both, memory_bytes)
         _write(self._memory / "memory.limit_in_bytes", memory_bytes)
         _write_if_present(both, memory_bytes)
+        # What sockets hold is not in the sum.
+        _write_if_present(self._memory / "memory.kmem.tcp.limit_in_bytes", _SOCKET_BYTES)
         _write(self._pids / "pids.max", processes)
 
     def memory_kills(self) -> int:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from executor.backends.docker_streams import (
     read_exactly,
 )
 from executor.backends.image import GUEST_MAIN, PYTHON, SCRIPT_MAIN
+from executor.backends.reached import Watched, may_use_network
 from executor.backends.script_frames import (
     check_language,
     decode_reply,
@@ -94,6 +96,8 @@ class _Container:
         self._engine = engine
         self.id = name
         self.stream = stream
+        self.pid = pid or 0
+        """Of its first process on this machine; 0 if that is not known."""
         self._group = _group_of(pid) if pid else None
         self._removal: asyncio.Task[None] | None = None
 
@@ -382,15 +386,21 @@ class DockerBackend:
             container = await self._script_container(script, limits)
         except BackendUnavailable as error:
             return ScriptResult(status=Status.INFRA, detail=str(error), backend=self.name)
+        watched = Watched() if container.pid and may_use_network(script) else None
         try:
+            if watched is not None:
+                await watched.begin(container.pid)
             reply = await exchange(
                 container.stream,
                 request,
                 max_reply=max_reply_bytes(script, limits),
                 deadline_s=limits.wall_s + _SCRIPT_GRACE_S,
             )
-            return await self._script_result(reply, script, limits, container)
+            attempts = watched.attempts() if watched is not None else 0
+            return await self._script_result(reply, script, limits, container, attempts)
         finally:
+            if watched is not None:
+                watched.close()
             container.kill()
             self._in_background(container.remove(), "removal")
             if limits.files_mib == self._limits.files_mib:
@@ -440,13 +450,18 @@ class DockerBackend:
         task.add_done_callback(self._tasks.discard)
 
     async def _script_result(
-        self, reply: bytes, script: Script, limits: Limits, container: _Container
+        self,
+        reply: bytes,
+        script: Script,
+        limits: Limits,
+        container: _Container,
+        attempts: int,
     ) -> ScriptResult:
         # At once: the engine removes the group soon after the last process.
         kills = container.memory_kills()
         hits = 0 if self._is_gvisor else container.process_limit_hits()
         try:
-            decoded = decode_reply(reply, script, limits)
+            decoded = replace(decode_reply(reply, script, limits), attempts=attempts)
         except ProtocolError:
             decoded = None
         if not kills and (decoded is None or decoded.signal == signal.SIGKILL):

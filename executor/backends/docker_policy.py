@@ -89,9 +89,15 @@ _ARGUMENTS = {
     "mknod": {"mode": 1}, "mknodat": {"mode": 2}, "ioctl": {"cmd": 1}, "clone": {"clone_flags": 0},
     "prlimit64": {"pid": 0}, "sched_setaffinity": {"pid": 0},
     "setpriority": {"which": 0, "who": 1}, "prctl": {"option": 0, "arg2": 1},
-    "socket": {"family": 0},
+    "socket": {"family": 0, "type": 1, "protocol": 2}, "fcntl": {"cmd": 1},
+    "fadvise64": {"advice": 3},
     "socketpair": {"family": 0}, "setsockopt": {"level": 1, "optname": 2},
 }  # fmt: skip
+_AF_UNIX, _AF_INET, _AF_NETLINK = 1, (2, 10), 16
+_FAMILIES = 64
+"""More than there are."""
+_SOCK_STREAM, _SOCK_DGRAM = 1, 2
+_SOCKET_KINDS = 16
 _ALLOW, _ERRNO, _KILL = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"
 _ENOSYS = 38
 
@@ -120,8 +126,17 @@ def script_profile() -> str:
             args = [_comparison(name, comparison) for comparison in comparisons]
             rules.append(_rule(_ALLOW, name, args=args))
     rules.append(_rule(_KILL, *sorted(set(_KILLED) - set(plain))))
+    # Families one by one: two conditions on one argument would be alternatives.
+    # Netlink is refused: for a name of several addresses the C library tries it, and goes on.
+    other = set(range(_FAMILIES)) - {_AF_UNIX, *_AF_INET, _AF_NETLINK}
+    rules += [_rule(_KILL, "socket", args=[_equal(0, family)]) for family in sorted(other)]
+    kinds = set(range(_SOCKET_KINDS)) - {_SOCK_STREAM, _SOCK_DGRAM}
     rules += [
-        _rule(_KILL, "socket", args=[_differs(0, 1)]),
+        _rule(_KILL, "socket", args=[_equal(0, family), _masked(1, _SOCKET_KINDS - 1, kind)])
+        for family in _AF_INET
+        for kind in sorted(kinds)
+    ]
+    rules += [
         _rule(_KILL, "socketpair", args=[_differs(0, 1)]),
         _rule(_KILL, "prlimit64", args=[_differs(0, 0)]),
         _rule(_KILL, "sched_setaffinity", args=[_differs(0, 0)]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 _READ_SIZE = 1 << 16
 
@@ -17,11 +17,13 @@ async def exchange(
     deadline_s: float,
     environment: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    before_the_last_byte: Callable[[int], Awaitable[None]] | None = None,
 ) -> bytes:
     """Start a process, write the request to it, and read what it writes until it ends.
 
     Returns what was read: nothing more than ``max_reply`` bytes and one, and what there was when
     the deadline passed. The process has ended when this returns, also when it is cancelled.
+    ``before_the_last_byte`` of the request is written is awaited, with the process's number.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -34,7 +36,7 @@ async def exchange(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    sending = asyncio.create_task(_send(process.stdin, request))
+    sending = asyncio.create_task(_send(process, request, before_the_last_byte))
     reply = bytearray()
     try:
         async with asyncio.timeout(deadline_s):
@@ -52,8 +54,19 @@ async def exchange(
     return bytes(reply[: max_reply + 1])
 
 
-async def _send(pipe: asyncio.StreamWriter, data: bytes) -> None:
+async def _send(
+    process: asyncio.subprocess.Process,
+    data: bytes,
+    before_the_last_byte: Callable[[int], Awaitable[None]] | None,
+) -> None:
+    pipe = process.stdin
+    assert pipe is not None
     with contextlib.suppress(ConnectionError):
+        if before_the_last_byte is not None:
+            pipe.write(data[:-1])
+            await pipe.drain()
+            await before_the_last_byte(process.pid)
+            data = data[-1:]
         pipe.write(data)
         await pipe.drain()
     pipe.close()

@@ -6,6 +6,7 @@ the guest's own modules; nothing else of the host:
     /py/bin/python3.12, /py/lib/python3.12/    interpreter and standard library
     /lib/..., /lib64/...                       shared libraries
     /guest/executor/{guest,grammar,screening}  the guest's code
+    /usr/share/zoneinfo                        time zones, of the tzdata package
     /dev/null, /dev/shm, /box, /tmp            mount points
 
 The script image is the same with tools and packages for general scripts (``script_image.py``); the
@@ -24,6 +25,7 @@ import compileall
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -35,6 +37,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from executor.backends.script_image import add_tools, languages, tools_key
@@ -59,6 +62,7 @@ _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "_test*.so", "_ctypes_test*.so", "_tkinter*.so", "readline*.so", "_gdbm*.so",
     "_dbm*.so", "nis*.so", "ossaudiodev*.so", "xx*.so", "spwd*.so",
 )  # fmt: skip
+_log = logging.getLogger(__name__)
 _UNUSED_FOR_S = 7 * 24 * 3600
 
 
@@ -174,12 +178,14 @@ def _content_key() -> str:
         status = path.stat()
         # Layers of container images keep whole seconds.
         digest.update(f"{path} {status.st_size} {int(status.st_mtime)}".encode())
+    digest.update(_zones_version().encode())
     for path in _guest_files():
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:24]
 
 
 def _build(cache: Path, root: Path, fill: Callable[[Path], None]) -> None:
+    _log.warning("building an image for sandboxes in %s: once, it takes some seconds", cache)
     building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:
         fill(building)
@@ -197,6 +203,7 @@ def _fill(image: Path) -> None:
     _copy_interpreter(image)
     _copy_guest(image)
     _trust_bytecode(image)
+    _copy_zones(image)
     _copy_shared_libraries(image, [_interpreter(), *image.glob("**/*.so")])
     for name in ("box", "tmp", "dev/shm"):
         (image / name).mkdir(parents=True)
@@ -249,6 +256,21 @@ def _trust_bytecode(image: Path) -> None:
             if head[4:] == bytes(4):
                 file.seek(4)
                 file.write(b"\1\0\0\0" + bytes(8))
+
+
+def _zones_version() -> str:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version("tzdata")
+    return ""
+
+
+def _copy_zones(image: Path) -> None:
+    """Put time zones where CPython and the C library look for them: the same on every host."""
+    if not _zones_version():
+        return
+    source = metadata.distribution("tzdata").locate_file("tzdata/zoneinfo")
+    ignored = shutil.ignore_patterns("*.py", "__pycache__")
+    shutil.copytree(str(source), image / "usr/share/zoneinfo", ignore=ignored)
 
 
 def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:

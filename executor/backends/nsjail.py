@@ -8,11 +8,13 @@ process is started here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nsjail import Exe, IdMap, MountPt, NsJailConfig
@@ -41,6 +43,15 @@ from executor.backends.image import (
     open_image_in_thread,
 )
 from executor.backends.nsjail_jails import GRACE_S, WarmJail, WarmJails
+from executor.backends.nsjail_root import (
+    TRIAL_COMMAND,
+    can_have_own_root,
+    device_mounts,
+    own_devices,
+    own_root,
+    reap_devices,
+)
+from executor.backends.reached import Watched, may_use_network
 from executor.backends.run_filter import compile_policy
 from executor.backends.run_policy import RUN_POLICY
 from executor.backends.script_frames import (
@@ -74,10 +85,13 @@ _SCRIPT_ENVIRONMENT = (
 )  # fmt: skip
 """As ``executor/guest/script.py`` sets it for scripts in jails of their own."""
 
-_JAIL_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
-"""Of warm jails, in their own user namespace: to make namespaces and mounts for each script, and to
-take away what is left. Scripts have none. Guests that reset their processes begin with them, too:
-they unmount the procfs that they alone keep, and give all up before they are ready."""
+_SLOT_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
+"""Of guests that reset their processes, in their own user namespace: they unmount the procfs that
+they alone keep, and give all up before they are ready."""
+_JAIL_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_NET_ADMIN"]
+"""Of warm jails, in their own user namespace: to make namespaces and mounts for each script, to
+take away what is left, and to switch on its loopback device. Scripts have none."""
+_SCRIPT_DEVICES = ("null", *DEVICES)
 
 _PROC = "/tmp"
 _SLOTS = [f"proc={_PROC}", "audit=4096"]
@@ -105,6 +119,7 @@ class NsjailBackend:
         self._image: GuestImage | None = None
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
+        self._script_root: MountPt | None = None
         self.warnings: tuple[str, ...] = ()
         self.kinds: frozenset[Kind] = VERIFY_KINDS
         self._jails = WarmJails(self._start_jail, self._warn)
@@ -116,6 +131,11 @@ class NsjailBackend:
         self._cgroups = await asyncio.to_thread(find_cgroups)
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.reap_stale)
+        await asyncio.to_thread(reap_devices, self._image)
+        if await asyncio.to_thread(can_have_own_root, self._image, self._trial):
+            self._script_root = own_root(self._image)
+        else:
+            self._script_root = base_config(self._image.script_root).mount[0]
         if self._image.accelerated:
             self.kinds = VERIFY_KINDS | {"script"}
         self.warnings = tuple(self._weaknesses())
@@ -160,7 +180,9 @@ class NsjailBackend:
                 "process (RLIMIT_*), not for a jail as a whole"
             )
         if self._image is not None and not self._image.accelerated:
-            told.append("the compiled core is missing (no C compiler at install): slower")
+            told.append(
+                "the compiled core is missing (it is built at install, by a C compiler): slower"
+            )
         return told
 
     @property
@@ -174,14 +196,34 @@ class NsjailBackend:
     async def launch(self, role: Role) -> GuestProcess:
         """Start a warm guest and return when it is ready."""
         group = self._make_group(f"{role.kind}-{role.number}")
-        return await self._start(self._guest_config(role), group, role.core)
+        with self._place() as place:
+            return await self._start(self._guest_config(role, place), group, role.core)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[list[MountPt]]:
+        """The root and the devices of one jail for scripts, for as long as it starts."""
+        assert self._image is not None
+        assert self._script_root is not None
+        with own_devices(self._image, _SCRIPT_DEVICES) as sources:
+            yield [self._script_root, *device_mounts(sources)]
+
+    def _trial(self, root: MountPt) -> tuple[list[str], int]:
+        assert self._image is not None
+        config = base_config(self._image.script_root)
+        config.mount[0] = root
+        config.exec_bin = Exe(path=TRIAL_COMMAND[0], arg=list(TRIAL_COMMAND[1:]))
+        descriptor = _config_file(config)
+        return self._command(descriptor), descriptor
+
+    def _command(self, config: int) -> list[str]:
+        return [self._binary, "--config", f"/proc/self/fd/{config}"]
 
     async def _start(
         self, configuration: NsJailConfig, group: Cgroup | None, core: int | None = None
     ) -> GuestProcess:
         config = _config_file(configuration)
         try:
-            command = [self._binary, "--config", f"/proc/self/fd/{config}"]
+            command = self._command(config)
             return await GuestProcess.start(
                 group.wrap(command) if group is not None else command,
                 core=core,
@@ -201,10 +243,10 @@ class NsjailBackend:
             processes=_GUEST_PROCESSES,
         )
 
-    def _guest_config(self, role: Role) -> NsJailConfig:
+    def _guest_config(self, role: Role, place: list[MountPt]) -> NsJailConfig:
         assert self._image is not None
         config = (
-            _warm_script_config(self._image, self._limits)
+            _warm_script_config(place, self._limits)
             if role.kind == "script"
             else _verify_config(self._image, role, self._slot_options(role), self.preload)
         )
@@ -227,9 +269,9 @@ class NsjailBackend:
         return _understood(reply, limits, process_limit_hits=refused)
 
     async def _start_jail(self) -> WarmJail:
-        assert self._image is not None
         group = self._script_group(Script(source=""), self._limits)
-        guest = await self._start(_jail_config(self._image, self._limits), group)
+        with self._place() as place:
+            guest = await self._start(_jail_config(place, self._limits), group)
         return WarmJail(guest, group)
 
     def _script_group(self, script: Script, limits: Limits) -> Cgroup | None:
@@ -246,21 +288,39 @@ class NsjailBackend:
         assert self._image is not None
         check_language(script, self._image.languages)
         group = self._script_group(script, limits)
-        config = _config_file(_script_config(self._image, limits))
+        watched = Watched(1) if may_use_network(script) else None
         try:
-            command = [self._binary, "--config", f"/proc/self/fd/{config}"]
-            reply = await exchange(
+            with self._place() as place:
+                reply = await self._exchange(script, limits, place, group, watched)
+            attempts = watched.attempts() if watched is not None else 0
+            return _script_result(reply, script, limits, group, attempts)
+        finally:
+            if watched is not None:
+                watched.close()
+            if group is not None:
+                await asyncio.shield(asyncio.to_thread(group.remove))
+
+    async def _exchange(
+        self,
+        script: Script,
+        limits: Limits,
+        place: list[MountPt],
+        group: Cgroup | None,
+        watched: Watched | None,
+    ) -> bytes:
+        config = _config_file(_script_config(place, limits))
+        try:
+            command = self._command(config)
+            return await exchange(
                 group.wrap(command) if group is not None else command,
                 encode_request(script, limits, grouped=group is not None),
                 pass_fds=(config,),
                 max_reply=max_reply_bytes(script, limits),
                 deadline_s=limits.wall_s + GRACE_S,
+                before_the_last_byte=watched.begin if watched is not None else None,
             )
-            return _script_result(reply, script, limits, group)
         finally:
             os.close(config)
-            if group is not None:
-                await asyncio.shield(asyncio.to_thread(group.remove))
 
     async def close(self) -> None:
         """End the warm jails; let the image and the parent group go."""
@@ -294,16 +354,16 @@ def _verify_config(
     config.mount += _hidden_modules(image)
     if slots:
         config.mount.append(MountPt(dst=_PROC, fstype="proc", rw=False, nosuid=True, nodev=True))
-        config.cap = _JAIL_CAPABILITIES
+        config.cap = _SLOT_CAPABILITIES
         # Else the kernel writes into the memory of a process when it moves to another core.
         config.envar.append("GLIBC_TUNABLES=glibc.pthread.rseq=0")
     config.exec_bin = Exe(path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options])
     return config
 
 
-def _warm_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+def _warm_script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
     options = ["root=/guest", "preload=" + ",".join(SCRIPT_PRELOAD)]
-    config = _any_script_config(image, limits)
+    config = _any_script_config(place, limits)
     config.mount += _writable(limits)
     config.cwd = "/box"
     config.envar = [*_SCRIPT_ENVIRONMENT, "LD_BIND_NOW=1"]
@@ -311,10 +371,13 @@ def _warm_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     return config
 
 
-def _any_script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+def _any_script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
     """What a script sees is the same in a warm guest and in a jail of its own."""
-    config = base_config(image.script_root, ("null", *DEVICES))
+    config = base_config(Path("/"))
+    config.mount = list(place)  # in place of those of guests
     config.hostname = "script"
+    # What is soft is set inside: a script may raise its own.
+    config.rlimit_stack_type = RLimitType.HARD
     config.rlimit_nofile = _SCRIPT_OPEN_FILES
     config.rlimit_fsize = limits.files_mib
     return config
@@ -338,9 +401,9 @@ def _limit_processes(config: NsJailConfig, processes: int) -> None:
     config.rlimit_nproc_type = RLimitType.VALUE
 
 
-def _jail_config(image: GuestImage, limits: Limits) -> NsJailConfig:
+def _jail_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
     """Of a warm jail: what a script's own has, as far as it does not make it for each script."""
-    config = _any_script_config(image, limits)
+    config = _any_script_config(place, limits)
     _limit_processes(config, limits.processes + 3)
     config.cap = _JAIL_CAPABILITIES
     policy = compile_policy(RUN_POLICY).hex()
@@ -350,21 +413,22 @@ def _jail_config(image: GuestImage, limits: Limits) -> NsJailConfig:
     return config
 
 
-def _script_config(image: GuestImage, limits: Limits) -> NsJailConfig:
-    config = _any_script_config(image, limits)
+def _script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
+    config = _any_script_config(place, limits)
     config.mount += _writable(limits)
     _limit_processes(config, limits.processes + 2)
+    config.iface_no_lo = False
     config.seccomp_string = RUN_POLICY.splitlines()
     config.exec_bin = Exe(path=PYTHON, arg=["-I", "-S", "-B", SCRIPT_MAIN])
     return config
 
 
 def _script_result(
-    reply: bytes, script: Script, limits: Limits, group: Cgroup | None
+    reply: bytes, script: Script, limits: Limits, group: Cgroup | None, attempts: int
 ) -> ScriptResult:
     kills = group.memory_kills() if group is not None else 0
     try:
-        decoded = decode_reply(reply, script, limits)
+        decoded = replace(decode_reply(reply, script, limits), attempts=attempts)
     except ProtocolError:
         return no_reply(limits, memory_kills=kills, backend=NsjailBackend.name)
     hits = group.process_limit_hits() if group is not None else 0
@@ -403,7 +467,7 @@ def base_config(root: Path, devices: Sequence[str] = ("null",)) -> NsJailConfig:
         mount=[
             MountPt(src=str(root), dst="/", is_bind=True, rw=False, nosuid=True, nodev=True),
             *(
-                MountPt(src=path, dst=path, is_bind=True, rw=True, nosuid=True, noexec=True)
+                MountPt(src=path, dst=path, is_bind=True, rw=False, nosuid=True, noexec=True)
                 for path in (f"/dev/{name}" for name in devices)
             ),
         ],

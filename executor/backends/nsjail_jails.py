@@ -13,10 +13,12 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Never
 
 from executor.backends.cgroups import Cgroup
 from executor.backends.guest_process import GuestProcess, readable, writable
+from executor.backends.reached import Watched, may_use_network
 from executor.backends.script_frames import (
     ScriptReply,
     decode_reply,
@@ -42,6 +44,8 @@ _READ_SIZE = 1 << 18
 _IN_EVERY_JAIL_BYTES = 4864 << 10
 """Of the memory of a warm jail at rest, what a script's own jail needs as well (measured): the
 rest is added to the ceiling, so that the script has as much in either."""
+_BELOW = 2
+"""Generations from nsjail to a script's first process: the warm jail's is between them."""
 _EARLIER_PROCESSES = 1
 """A warm jail has one process more than a script's own: the one that lives on."""
 
@@ -66,15 +70,23 @@ class WarmJail:
             ProtocolError: the jail has failed, or a process in it was killed for memory.
         """
         request = encode_request(script, limits, grouped=self._group is not None)
+        watched = Watched(_BELOW) if may_use_network(script) else None
         try:
             self._limit(script, limits)
             kills, refused = self._counters()
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                data = await self._exchange(request, max_reply_bytes(script, limits), kills)
+                data = await self._exchange(
+                    request, max_reply_bytes(script, limits), kills, watched
+                )
             kills_after, refused_after = self._counters()
+            reply = decode_reply(data, script, limits)
+            if watched is not None:
+                reply = replace(reply, attempts=watched.attempts())
         except (OSError, TimeoutError) as error:
             raise ProtocolError(f"a warm jail failed: {error!r}") from error
-        reply = decode_reply(data, script, limits)
+        finally:
+            if watched is not None:
+                watched.close()
         if kills_after != kills:
             raise ProtocolError("a process in a warm jail was killed for memory")
         self.served += 1
@@ -93,8 +105,10 @@ class WarmJail:
         group = self._group
         return (group.memory_kills(), group.process_limit_hits()) if group is not None else (0, 0)
 
-    async def _exchange(self, request: bytes, most: int, kills: int) -> bytes:
-        sending = asyncio.create_task(self._send(request))
+    async def _exchange(
+        self, request: bytes, most: int, kills: int, watched: Watched | None
+    ) -> bytes:
+        sending = asyncio.create_task(self._send_all(request, watched))
         receiving = asyncio.create_task(self._receive(most))
         watching = asyncio.create_task(self._killed_for_memory(kills))
         try:
@@ -111,6 +125,13 @@ class WarmJail:
             await asyncio.sleep(_LOOK_EVERY_S)
             if self._counters()[0] != before:
                 raise ProtocolError("a process in a warm jail was killed for memory")
+
+    async def _send_all(self, request: bytes, watched: Watched | None) -> None:
+        if watched is not None:  # a script begins when the last byte is there
+            await self._send(request[:-1])
+            await watched.begin(self._guest.pid)
+            request = request[-1:]
+        await self._send(request)
 
     async def _send(self, request: bytes) -> None:
         rest = memoryview(request)

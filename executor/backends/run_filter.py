@@ -67,6 +67,8 @@ NUMBERS = {
 
 _ARGUMENTS = {
     ("clone", "clone_flags"): (0, 8),
+    ("fadvise64", "advice"): (3, 4),
+    ("fcntl", "cmd"): (1, 4),
     ("ioctl", "cmd"): (1, 4),
     ("mknod", "mode"): (1, 4),
     ("mknodat", "mode"): (2, 4),
@@ -79,6 +81,8 @@ _ARGUMENTS = {
     ("setsockopt", "level"): (1, 4),
     ("setsockopt", "optname"): (2, 4),
     ("socket", "family"): (0, 4),
+    ("socket", "type"): (1, 4),
+    ("socket", "protocol"): (2, 4),
     ("socketpair", "family"): (0, 4),
 }
 """Position and bytes of the arguments that the policy looks at."""

@@ -12,8 +12,18 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from executor.backends.source_text import encode_source
 from executor.errors import InputError, LanguageUnavailable, ProtocolError
-from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status, Usage
+from executor.models import (
+    Limits,
+    Script,
+    ScriptLanguage,
+    ScriptResult,
+    Signal,
+    Signals,
+    Status,
+    Usage,
+)
 
 SCRIPT_NAMES: dict[ScriptLanguage, str] = {
     "python": "script.py",
@@ -60,6 +70,9 @@ _KEYS = {
 }  # fmt: skip
 
 
+_UNPROVEN = "unproven"
+
+
 @dataclass(frozen=True)
 class ScriptReply:
     """A well-formed reply. Its facts are the guest's word, within the limits of the request."""
@@ -81,6 +94,10 @@ class ScriptReply:
     files: dict[str, bytes]
     omitted: dict[str, str]
     """Files that were asked for and not brought back, with reasons."""
+    unproven: str | None = None
+    """Why pytest is not believed that its tests passed, where its exit code said so."""
+    attempts: int = 0
+    """To reach something over the network: counted by the host, not told by the guest."""
 
 
 def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> bytes:
@@ -95,7 +112,7 @@ def encode_request(script: Script, limits: Limits, *, grouped: bool = False) -> 
     Raises:
         InputError: a path, an argument or a size that cannot be served; the text says which.
     """
-    source = script.source.encode("utf-8", "surrogatepass")
+    source = encode_source(script.source, script.language)
     stdin = script.stdin.encode("utf-8", "surrogatepass")
     name = _script_name(script)
     files = {name: source, **script.files}
@@ -203,6 +220,7 @@ def decode_reply(data: bytes, script: Script, limits: Limits) -> ScriptReply:
         stderr=parts[1],
         files=dict(zip(sizes, parts[2:], strict=True)),
         omitted=omitted,
+        unproven=None if header.get(_UNPROVEN) is None else _text(header[_UNPROVEN]),
     )
 
 
@@ -237,12 +255,22 @@ def script_result(
         stderr=reply.stderr,
         files=reply.files,
         detail=detail,
+        signals=_signals(status, reply),
         usage=Usage(
             wall_ms=reply.wall_us / 1000, cpu_ms=reply.cpu_us / 1000, peak_memory_kib=reply.peak_kib
         ),
         backend=backend,
         interpreter=interpreter,
     )
+
+
+def _signals(status: Status, reply: ScriptReply) -> Signals:
+    signs: Signals = {}
+    if status is Status.FORBIDDEN or (status is not Status.INFRA and reply.attempts > 0):
+        signs[Signal.FORBIDDEN_CALL] = 1
+    if reply.unproven is not None:
+        signs[Signal.EARLY_EXIT] = 1
+    return signs
 
 
 def no_reply(limits: Limits, *, memory_kills: int = 0, backend: str = "") -> ScriptResult:
@@ -294,6 +322,8 @@ def _classify_exit(
         return Status.MEMORY_LIMIT, _out_of_memory(limits)
     if process_limit_hits or last.startswith(_NO_PROCESS):
         return Status.PROCESS_LIMIT, f"more than {limits.processes} processes and threads"
+    if reply.unproven is not None:
+        return Status.ERROR, f"pytest ended with 0, but {reply.unproven}"
     return Status.ERROR, f"exit code {reply.exit_code}"
 
 
@@ -365,7 +395,7 @@ def _split(data: bytes, longest: int) -> tuple[dict[str, Any], memoryview]:
         header = json.loads(data[4 : 4 + size].decode())
     except (ValueError, RecursionError) as error:
         raise ProtocolError("the reply's header is not JSON") from error
-    if not isinstance(header, dict) or header.keys() != _KEYS:
+    if not isinstance(header, dict) or header.keys() - {_UNPROVEN} != _KEYS:
         raise ProtocolError("the reply's header has not the keys it should have")
     return header, memoryview(data)[4 + size :]
 

@@ -4,6 +4,8 @@
     /py/bin/python, /py/bin/python3           names for the interpreter
     /py/lib/python3.12/site-packages/         pytest and ipython with what they require
     /etc/passwd, /etc/group                   one user, nobody
+    /etc/hosts                                localhost
+    /usr/lib/executor-streams.so              /dev/stdin, /dev/fd/N... (guest/_streams.c)
     /dev/zero, /dev/random, /dev/urandom      mount points
 
 Tools and packages that the host does not have are left out.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import compileall
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -26,6 +29,7 @@ from executor.models import ScriptLanguage
 DEVICES = ("zero", "random", "urandom")
 """Harmless devices that scripts get besides /dev/null."""
 
+_STREAMS = "usr/lib/executor-streams.so"
 _SITE_PACKAGES = "py/lib/python3.12/site-packages"
 _PACKAGES = ("pytest", "ipython")
 _TOOLS = (
@@ -50,7 +54,9 @@ _SHELLS = ("sh", "bash")
 _FILES = {
     "etc/passwd": "nobody:x:65534:65534:nobody:/box:/bin/bash\n",
     "etc/group": "nogroup:x:65534:\n",
-    "etc/nsswitch.conf": "passwd: files\ngroup: files\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # One address: for several, the C library asks the kernel which of them to prefer.
+    "etc/hosts": "127.0.0.1 localhost\n",
 }
 _DATA = ("/usr/lib/locale/C.utf8", "/usr/lib/locale/C.UTF-8", "/usr/share/misc/magic.mgc")
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -59,6 +65,7 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 def tools_key() -> str:
     """What the additions are made of, as text: it differs where they do."""
     facts = [f"{path} {path.stat().st_size} {int(path.stat().st_mtime)}" for path in _host_tools()]
+    facts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _streams()]
     facts += [f"{name} {package.version}" for name, package in sorted(host_packages().items())]
     return "\n".join(facts)
 
@@ -75,6 +82,7 @@ def add_tools(image: Path) -> list[Path]:
         copied.append(target)
     for name in ("python", "python3"):
         (image / "py/bin" / name).symlink_to("python3.12")
+    copied += _add_streams(image)
     for path, text in _FILES.items():
         target = image / path
         target.parent.mkdir(exist_ok=True)
@@ -87,6 +95,23 @@ def add_tools(image: Path) -> list[Path]:
     for name in DEVICES:
         (image / "dev" / name).touch()
     return copied + _add_packages(image / _SITE_PACKAGES)
+
+
+def _streams() -> list[Path]:
+    """The library, if it could be built."""
+    return sorted((Path(__file__).parent.parent / "guest").glob("_streams*.so"))[:1]
+
+
+def _add_streams(image: Path) -> list[Path]:
+    """Have each program load the library that gives it ``/dev/fd``."""
+    for source in _streams():
+        target = image / _STREAMS
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+        (image / "etc").mkdir(exist_ok=True)
+        (image / "etc/ld.so.preload").write_text(f"/{_STREAMS}\n")
+        return [target]
+    return []
 
 
 def languages(image: Path) -> frozenset[ScriptLanguage]:

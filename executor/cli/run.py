@@ -6,10 +6,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from executor.backends.source_text import decode_source
 from executor.cli import engine
 from executor.cli import options as opt
 from executor.cli.failure import (
@@ -21,13 +23,25 @@ from executor.cli.failure import (
 )
 from executor.cli.interrupts import Interrupted, Interrupts
 from executor.cli.source import open_source
-from executor.models import Rules, Script, ScriptResult, Status
+from executor.models import Rules, Script, ScriptLanguage, ScriptResult, Status
 
 ScriptFile = Annotated[
-    str, typer.Argument(metavar="SCRIPT", help="Python source to run; - is stdin.")
+    str, typer.Argument(metavar="SCRIPT", help="Source to run; - is stdin.")
 ]
 Arguments = Annotated[
     list[str] | None, typer.Argument(metavar="ARGS", help="The script's own arguments.")
+]
+class Language(StrEnum):
+    """What a script is written in."""
+
+    PYTHON = "python"
+    BASH = "bash"
+    PYTEST = "pytest"
+
+
+InLanguage = Annotated[
+    Language,
+    typer.Option("--language", help="What SCRIPT is written in; pytest: Python with tests."),
 ]
 Stdin = Annotated[
     str | None,
@@ -39,6 +53,7 @@ def run(
     script: ScriptFile,
     args: Arguments = None,
     *,
+    language: InLanguage = Language.PYTHON,
     stdin: Stdin = None,
     backend: opt.OneBackend = "nsjail",
     url: opt.Url = None,
@@ -83,7 +98,9 @@ def run(
     interrupts = Interrupts()
     try:
         with interrupts.installed():
-            result = asyncio.run(_run(options, (script, stdin), args or (), quiet, interrupts))
+            result = asyncio.run(
+                _run(options, (script, stdin), (language.value, args or ()), quiet, interrupts)
+            )
     except Interrupted as interrupted:
         return interrupted.exit_code
     return _report(result)
@@ -92,27 +109,30 @@ def run(
 async def _run(
     options: engine.EngineOptions,
     files: tuple[str, str | None],
-    args: Sequence[str],
+    command: tuple[ScriptLanguage, Sequence[str]],
     quiet: bool,
     interrupts: Interrupts,
 ) -> ScriptResult:
+    language, args = command
     with interrupts.guard():
-        source, stdin = [await _read_text(path) if path else "" for path in files]
-        script = Script(source=source, stdin=stdin, argv=tuple(args))
+        source = await _read_text(files[0], language)
+        stdin = await _read_text(files[1]) if files[1] else ""
+        script = Script(source=source, language=language, stdin=stdin, argv=tuple(args))
         async with engine.create_executor(options) as executor:
             for warning in () if quiet else executor.info.warnings:
                 print(f"executor: warning: {warning}", file=sys.stderr, flush=True)
             return await executor.run(script)
 
 
-async def _read_text(path: str) -> str:
+async def _read_text(path: str, language: ScriptLanguage | None = None) -> str:
     with open_source(path) as source:
         raw = await source.read_all()
     try:
-        return raw.decode("utf-8-sig")
+        return decode_source(raw, language) if language else raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        encoding = error.encoding.upper()
         raise CommandError(
-            f"cannot use {source.name}: not UTF-8 (byte {error.start + 1})"
+            f"cannot use {source.name}: not {encoding} (byte {error.start + 1})"
         ) from None
 
 

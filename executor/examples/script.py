@@ -20,7 +20,7 @@ print(report.read_text(), end="")
 child = [sys.executable, "-c", "print(sum(range(101)))"]
 print("a child process says:", subprocess.check_output(child, text=True).strip())
 
-opener = [sys.executable, "-c", "import socket; socket.socket()"]
+opener = [sys.executable, "-c", "import socket; socket.socket(type=socket.SOCK_RAW)"]
 code = subprocess.run(opener, check=False).returncode
 outcome = f"is ended by {signal.Signals(-code).name}" if code < 0 else f"ends with exit code {code}"
-print("a child process that opens an internet socket", outcome)
+print("a child process that opens a raw socket", outcome)

@@ -1,10 +1,11 @@
 """A warm jail: makes, for each script in turn, what nsjail makes for a jail of its own.
 
-nsjail starts this program once, as pid 1 of namespaces of its own, and leaves it two capabilities
+nsjail starts this program once, as pid 1 of namespaces of its own, and leaves it three capabilities
 in its own user namespace. For each request it forks a child into a new pid namespace, with mounts,
 network, IPC objects and host name of its own. The child mounts the script's writable directories,
-gives up all capabilities for good, installs the filter of the run policy, and is from then on the
-pid 1 that ``script.py`` describes: it reads the request, runs the script, and writes the reply.
+switches on its loopback device, gives up all capabilities for good, installs the filter of the run
+policy, and is from then on the pid 1 that ``script.py`` describes: it reads the request, runs the
+script, and writes the reply.
 
 This process never reads a byte of a request. So there is nothing in it, or in the next child, that
 came from a script; and what a script started has ended with its pid namespace. It says ``ready`` at
@@ -45,6 +46,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 4, 22, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _EINVAL = 22
+_AF_INET, _SOCK_DGRAM, _SIOCSIFFLAGS, _IFF_UP = 2, 2, 0x8914, 1
 _HIGHEST_CAPABILITY = 63
 
 # It keeps the interpreter's lock: see _fork().
@@ -52,6 +54,8 @@ _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 _libc.syscall.argtypes = [ctypes.c_long] * 6
 _libc.syscall.restype = ctypes.c_long
+_libc.socket.argtypes = [ctypes.c_int] * 3
+_libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p]
 _libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
 
 
@@ -128,6 +132,7 @@ def _serve_one(policy: Filter) -> None:
 
 def _confine(size: int, policy: Filter) -> None:
     _mount(size)
+    _loopback()
     _drop_capabilities()
     policy.install()
 
@@ -137,6 +142,16 @@ def _mount(size: int) -> None:
     for path in DIRECTORIES:
         flags = _MS_NOSUID | _MS_NODEV
         _check(_libc.mount(b"none", path.encode(), b"tmpfs", flags, options))
+
+
+def _loopback() -> None:
+    """Switch on the one network device: what a script serves it can reach, and nothing else."""
+    handle = int(_libc.socket(_AF_INET, _SOCK_DGRAM, 0))
+    if handle < 0:
+        _check(handle)
+    request = ctypes.create_string_buffer(struct.pack("<16sh22x", b"lo", _IFF_UP), 40)
+    _check(_libc.ioctl(handle, _SIOCSIFFLAGS, request))
+    os.close(handle)
 
 
 def _drop_capabilities() -> None:

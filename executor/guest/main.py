@@ -22,8 +22,20 @@ def _slots(options: dict[str, str]) -> Slots | None:
     )
 
 
+def _default_signals() -> None:
+    """Ignore and block no signal because whoever started us did (``nohup`` does, for one)."""
+    import _signal  # noqa: PLC0415 - in C, and there
+
+    kept = (_signal.SIGPIPE, _signal.SIGXFSZ)  # the interpreter ignores these itself
+    for number in range(1, _signal.NSIG):
+        if number not in kept and _signal.getsignal(number) == _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
 def main(arguments: list[str]) -> None:
     """Start the role that the host asked for."""
+    _default_signals()
     role, *pairs = arguments
     options = dict(pair.split("=", 1) for pair in pairs)
     package_root = options.get("root", "/guest")

@@ -31,6 +31,8 @@ fd 1 carries one reply, which the host must not trust::
                       script, else null
         failure       null, or why the script could not be started
         wall_us, cpu_us, peak_kib   of the script and all its descendants; the peak of the largest
+        unproven      only where pytest ended with 0 and its report (run_tests.py) does not say
+                      that its tests passed: what it says, or does not. exit_code is then 1
         stdout, stderr              bytes
         files         [[path, bytes], ...]
         omitted       [[path, why it was not brought back], ...]
@@ -51,6 +53,7 @@ import _json
 import _operator
 import _signal as signal
 import errno
+import fcntl
 import os
 import resource
 import select
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 OPEN_FILES = 512
+STACK_BYTES = 8 << 20
 REAPED_AT_ONCE = 256
 REASON_BYTES = 500
 CPU_RESOLUTION_S = 0.01
@@ -77,6 +81,10 @@ ENVIRONMENT = {
 }
 PR_SET_DUMPABLE = 4
 PYTEST_OPTIONS = ("-q", "-p", "no:cacheprovider")
+PYTEST_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_tests.py")
+REPORT_BYTES = 1 << 22
+SECRET_BYTES = 32
+"""In hexadecimal digits."""
 IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ)
 
 Request = dict[str, "Any"]
@@ -249,6 +257,7 @@ class Run:
         self.poll = select.poll()
         self.child_ended = watch_children()
         self.started = time.monotonic()
+        self.proof = Proof() if request["language"] == "pytest" else None
         self._start()
         self.deadline = self.started + request["wall_s"]
         # An error on the reply's pipe means that nobody waits for it any more.
@@ -262,12 +271,15 @@ class Run:
         self.failure, failure = os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            become_script(self.request, self.directory, (stdin, stdout, stderr), failure)
+            proof = self.proof.ends if self.proof is not None else ()
+            become_script(self.request, self.directory, (stdin, stdout, stderr), failure, proof)
         for handle in (stdin, stdout, stderr, failure):
             os.close(handle)
         limit = self.request["output_bytes"]
         self.outputs = {handle: Output(handle, limit) for handle in (out, err)}
         self.stdout, self.stderr = self.outputs.values()
+        if self.proof is not None:
+            self.outputs[self.proof.start()] = self.proof.report
         os.set_blocking(self.stdin, False)
         os.set_blocking(self.failure, False)
         self.poll.register(self.stdin, select.POLLOUT)
@@ -301,7 +313,7 @@ class Run:
             output = self.outputs[handle]
             if not output.read():
                 self.poll.unregister(handle)
-            if output.exceeded:
+            if output.exceeded and self._has_limit(output):
                 self.limit = "output_limit"
         elif handle == self.stdin:
             self._feed(event)
@@ -310,6 +322,10 @@ class Run:
         else:
             self.kill()
             sys.exit("the host is gone")
+
+    def _has_limit(self, output: Output) -> bool:
+        """Whether it is the script's: a report that is too long is no proof, and no more."""
+        return self.proof is None or output is not self.proof.report
 
     def _feed(self, event: int) -> None:
         try:
@@ -359,15 +375,22 @@ class Run:
                 self.status = status
         for output in self.outputs.values():
             output.drain()
-            if output.exceeded and self.limit is None:
+            if output.exceeded and self._has_limit(output) and self.limit is None:
                 self.limit = "output_limit"
 
     def report(self) -> dict[str, Any]:
         """Return the reply's header, without files."""
         status = self.status or 0
+        unproven = None
+        if self.proof is not None and self.limit is None and not status:
+            unproven = self.proof.what_is_missing()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
-            "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "exit_code": 1
+            if unproven
+            else os.WEXITSTATUS(status)
+            if os.WIFEXITED(status)
+            else None,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
             "limit": self.limit,
             "failure": self._why_not_started(),
@@ -376,6 +399,7 @@ class Run:
             "peak_kib": used.ru_maxrss,
             "stdout": len(self.stdout.kept),
             "stderr": len(self.stderr.kept),
+            **({"unproven": unproven} if unproven else {}),
         }
 
     def _why_not_started(self) -> str | None:
@@ -383,6 +407,51 @@ class Run:
             return os.read(self.failure, REASON_BYTES).decode(errors="replace") or None
         except BlockingIOError:
             return None
+
+
+class Proof:
+    """What pytest is to say for itself, besides its exit code: see ``run_tests.py``."""
+
+    def __init__(self) -> None:
+        self.secret = os.urandom(SECRET_BYTES // 2).hex().encode()
+        self.reader, report = os.pipe()
+        secret, writer = os.pipe()
+        os.write(writer, self.secret)
+        os.close(writer)
+        self.ends = (report, secret)
+        """For the process that runs the tests."""
+        self.report = Output(self.reader, REPORT_BYTES)
+
+    def start(self) -> int:
+        """That process has them now; returns the descriptor to read from."""
+        for handle in self.ends:
+            os.close(handle)
+        return self.reader
+
+    def what_is_missing(self) -> str | None:
+        """Why the report does not say that the tests passed; None if it does."""
+        if self.report.exceeded:
+            return "the report of its tests is too long"
+        collected, code, outcomes = None, None, {}
+        for line in bytes(self.report.kept).splitlines():
+            secret, *words = line.split(b" ")
+            if secret != self.secret or len(words) != 2 or code is not None:
+                return "the report of its tests was tampered with"
+            if words[0] == b"collected":
+                collected = int(words[1])
+            elif words[0] == b"dropped" and words[1] != b"0":
+                return f"{int(words[1])} tests were left out"
+            elif words[0] == b"end":
+                code = int(words[1])
+            elif words[0] != b"dropped":
+                outcomes[int(words[0])] = words[1]
+        if code is None or collected is None:
+            return "it ended before the end of its tests"
+        missing = set(range(collected)) - outcomes.keys()
+        failed = [number for number, outcome in outcomes.items() if outcome == b"failed"]
+        if code or missing or failed or len(outcomes) != collected:
+            return f"{len(missing)} of {collected} tests did not end, {len(failed)} failed"
+        return None if b"passed" in outcomes.values() else "no test passed"
 
 
 def send(function: Any, target: int) -> None:
@@ -406,18 +475,30 @@ def watch_children() -> int:
 
 
 def become_script(
-    request: Request, directory: str, streams: tuple[int, int, int], failure: int
+    request: Request,
+    directory: str,
+    streams: tuple[int, int, int],
+    failure: int,
+    more: tuple[int, ...] = (),
 ) -> NoReturn:
-    """Turn this forked process into the script. A reason why it cannot goes to ``failure``."""
+    """Turn this forked process into the script, which finds ``more`` at 4, 5... A reason why it
+    cannot goes to ``failure``."""
     try:
         os.setsid()
         for target, handle in enumerate(streams):
             os.dup2(handle, target)
-        failure = os.dup2(failure, 3, inheritable=False)
-        os.closerange(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        # First out of the way: what is moved may lie where another one goes.
+        more = tuple(fcntl.fcntl(handle, fcntl.F_DUPFD, 32) for handle in (failure, *more))
+        failure = os.dup2(more[0], 3, inheritable=False)
+        for target, handle in enumerate(more[1:], 4):
+            os.dup2(handle, target)
+        os.closerange(3 + len(more), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         signal.set_wakeup_fd(-1)
-        for number in (*IGNORED, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in range(1, signal.NSIG):
+            if signal.getsignal(number) == signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.chdir(directory)
         command = command_line(request, directory)
         environment = ENVIRONMENT | {"HOME": directory}
@@ -435,7 +516,7 @@ def command_line(request: Request, directory: str) -> list[str]:
     launcher = {
         "python": [sys.executable, "-B", script],
         "bash": ["/bin/bash", script],
-        "pytest": [sys.executable, "-B", "-m", "pytest", *PYTEST_OPTIONS, request["script"]],
+        "pytest": [sys.executable, "-B", PYTEST_MAIN, *PYTEST_OPTIONS, request["script"]],
     }[request["language"]]
     return [*launcher, *request["argv"]]
 
@@ -454,6 +535,14 @@ def set_limits(request: Request) -> None:
         hard = resource.getrlimit(kind)[1]
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (value, value))
+    limit_stack()
+
+
+def limit_stack() -> None:
+    """Set the usual size of a stack. It may be raised: the limit of memory counts it as well."""
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    soft = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
 
 
 def send_reply(run: Run, root: int) -> None:

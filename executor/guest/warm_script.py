@@ -53,6 +53,7 @@ except ValueError as error:
 sys.stdout.write('')
 """
 _REHEARSALS = 20
+_STACK_BYTES = 8 << 20
 
 
 def _rehearse() -> None:
@@ -91,6 +92,16 @@ def _stderr_of_a_pipe() -> None:
         os.close(descriptor)
 
 
+def _limit_stack() -> None:
+    """As ``script.py`` does for scripts in jails."""
+    import resource  # noqa: PLC0415
+
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    soft = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(_STACK_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+    del sys.modules["resource"]
+
+
 def _main_module() -> ModuleType:
     """``__main__`` as the interpreter makes it for a script, names in their order."""
     from _frozen_importlib_external import SourceFileLoader  # noqa: PLC0415
@@ -113,6 +124,7 @@ def serve(*, preload: list[str], root: str) -> None:
     import random  # noqa: PLC0415
 
     load(preload)
+    _limit_stack()
     os.chdir(DIRECTORY)
     _stderr_of_a_pipe()
     core.prepare_scripts(SCRIPT)

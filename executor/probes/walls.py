@@ -71,7 +71,7 @@ print([name for name, call in calls.items() if succeeds(lambda: answered(*call))
 _SOCKETS = f"""\
 {_ATTEMPT}
 import socket
-families = {{'inet': (2, 2), 'inet6': (10, 2), 'netlink': (16, 3), 'packet': (17, 2),
+families = {{'raw': (2, 3), 'raw (6)': (10, 3), 'netlink': (16, 3), 'packet': (17, 2),
             'alg': (38, 5), 'vsock': (40, 1), 'bluetooth': (31, 5)}}
 print([n for n, (family, kind) in families.items()
        if succeeds(lambda: socket.socket(family, kind))])
@@ -351,7 +351,7 @@ PROBES = (
     ),
     Probe(
         "script-sockets",
-        "sockets of seven families that are not local",
+        "sockets of seven kinds beyond TCP, UDP and local ones",
         fixed(script(_SOCKETS, expect=says("[]"))),
         _FILTER,
         shares=_REACHES,
@@ -360,7 +360,7 @@ PROBES = (
         "script-network",
         "a route to the internet, and a listener on the host's loopback device",
         _network,
-        "the backend must give guests a network of their own, without interfaces",
+        "the backend must give guests a network of their own, with no interface but loopback",
         shares=_REACHES,
     ),
     Probe(

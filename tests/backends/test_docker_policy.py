@@ -52,8 +52,10 @@ def test_profiles_deny_what_they_do_not_name(profile: str) -> None:
     assert not allowed(profile).keys() & set(DANGEROUS)
 
 
-@pytest.mark.parametrize("profile", [policy.guest_profile(), policy.script_profile()])
-def test_new_namespaces_and_other_sockets_are_denied(profile: str) -> None:
+@pytest.mark.parametrize(
+    ("profile", "sockets"), [(policy.guest_profile(), {1}), (policy.script_profile(), {1, 2, 10})]
+)
+def test_new_namespaces_and_other_sockets_are_denied(profile: str, sockets: set[int]) -> None:
     calls = allowed(profile)
     assert [args[0]["value"] for args in calls["clone"]] == [0x7E020000]
     assert [args[0]["valueTwo"] for args in calls["clone"]] == [0]
@@ -61,7 +63,7 @@ def test_new_namespaces_and_other_sockets_are_denied(profile: str) -> None:
         args[0]["valueTwo"] if "valueTwo" in args[0] else args[0]["value"]
         for args in calls["socket"]
     }
-    assert families == {1}  # AF_UNIX
+    assert families == sockets  # AF_UNIX; AF_INET and AF_INET6 as far as TCP and UDP
     assert "clone3" not in calls
 
 

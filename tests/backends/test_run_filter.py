@@ -35,7 +35,8 @@ WORDS = sorted(
     | {value + (1 << 32) for value in CONSTANTS}
     | {2**64 - 1, 2**32 - 1}
 )
-CHECKED = sorted({"clone", "ioctl", "mknod", "mknodat", "prctl", "prlimit64", "sched_setaffinity",
+CHECKED = sorted({"clone", "fadvise64", "fcntl", "ioctl", "mknod", "mknodat", "prctl",
+                  "prlimit64", "sched_setaffinity",
                   "setpriority", "setsockopt", "socket", "socketpair"})  # fmt: skip
 """Calls whose arguments decide."""
 
@@ -141,6 +142,19 @@ def test_calls_of_another_architecture_are_decided_alike(theirs: bytes, architec
         ("clone", (0x10000011,), KILL_PROCESS),
         ("socket", (1,), ALLOW),
         ("socket", (2,), KILL_PROCESS),
+        ("socket", (2, 0x80001, 0), ALLOW),
+        ("socket", (10, 0x802, 17), ALLOW),
+        ("socket", (2, 1, 262), KILL_PROCESS),
+        ("socket", (2, 2, 1), KILL_PROCESS),
+        ("socket", (2, 3, 1), KILL_PROCESS),
+        ("socket", (16, 3, 0), KILL_PROCESS),
+        ("fcntl", (0, 6), ALLOW),
+        ("fcntl", (0, 1026), ERRNO | 22),
+        ("fcntl", (0, 8), ERRNO | 22),
+        ("fadvise64", (0, 0, 0, 2), ALLOW),
+        ("fadvise64", (0, 0, 0, 4), ERRNO | 0),
+        ("setsockopt", (0, 6, 1), ALLOW),
+        ("setsockopt", (0, 6, 31), ERRNO | 92),
         ("prctl", (4, 0), ALLOW),
         ("prctl", (4, 1 << 32), KILL_PROCESS),
         ("ioctl", (0, 0x5401), ALLOW),

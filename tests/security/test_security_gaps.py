@@ -4,6 +4,7 @@ seen from the host, on every process of a pool."""
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,8 +141,9 @@ def test_every_guest_is_filtered_and_cannot_gain_privileges(
         about = process.status
         assert about["NoNewPrivs"] == "1", role
         assert about["Seccomp"] == ("0" if role == "jail" else "2"), role
-        # A warm jail makes namespaces and mounts, in its own user namespace: nothing else.
-        held = "0000000000200100" if role == "jail" else "0000000000000000"
+        # A warm jail makes namespaces and mounts, and switches on loopback, in its own user
+        # namespace: nothing else.
+        held = "0000000000201100" if role == "jail" else "0000000000000000"
         for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
             assert about[name] in ("0000000000000000", held), (role, name, about[name])
         assert int(about["Uid"].split()[0]) >= 1_900_000_000, role
@@ -251,10 +253,14 @@ def test_what_a_run_sees_of_the_clock_and_the_process_differs(pool: SyncExecutor
         )
 
 
-def test_no_network_device_is_up(seen: dict[str, Seen]) -> None:
+def test_no_network_device_is_up_but_the_loopback_device_of_a_script(
+    seen: dict[str, Seen],
+) -> None:
     for role, process in seen.items():
         assert {line.split(":")[0].strip() for line in process.devices} <= {"lo"}, role
-        assert "127.0.0.1" not in process.routes, role
+        assert ("127.0.0.1" in process.routes) == (role in ("pid 1", "run")), role
+        addresses = re.findall(r"\|-- (\d\S*)", process.routes)
+        assert {each.split(".")[0] for each in addresses} <= {"127"}, role
 
 
 def test_every_guest_is_in_a_control_group_with_ceilings(

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from service_server import running
 
 from executor.service.fusion.notebook import Unreadable, read_report
 
@@ -86,12 +87,47 @@ def test_the_total_limit_holds_and_finished_cells_are_kept(client: httpx.Client)
     assert [cell["stdout"] for cell in body["cells"]] == ["a\n"]
 
 
+SPEAKS = "import sys, time\nprint('said', flush=True)\nprint('and', file=sys.stderr)\ntime.sleep(60)"
+
+
+@pytest.mark.parametrize("limits", [{"cell_timeout": 1}, {"total_timeout": 1}])
+def test_what_a_cell_wrote_before_its_limit_comes_back(
+    client: httpx.Client, limits: dict[str, float]
+) -> None:
+    body = run(client, "print('a')", SPEAKS, "print('b')", **limits)
+    assert (body["status"], body["driver"]["status"]) == ("Failed", "TimeLimitExceeded")
+    told = [(cell["stdout"], cell["stderr"]) for cell in body["cells"]]
+    assert told == [("a\n", ""), ("said\n", "and\n")]
+
+
+def test_what_a_cell_wrote_before_the_servers_limit_comes_back() -> None:
+    with running("--workers", "2", "--wall-s", "12") as server:
+        with httpx.Client(base_url=server.url, timeout=60) as client:
+            body = run(client, "print('a')", SPEAKS)
+    assert (body["status"], body["driver"]["status"]) == ("Failed", "TimeLimitExceeded")
+    assert body["message"] == "wall_limit: the kernel ran for 12 s"
+    assert [cell["stdout"] for cell in body["cells"]] == ["a\n", "said\n"]
+
+
+def test_what_a_cell_wrote_before_its_kernel_died_comes_back(client: httpx.Client) -> None:
+    body = run(client, "import os\nprint('last', flush=True)\nos.kill(os.getpid(), 9)")
+    assert [cell["stdout"] for cell in body["cells"]] == ["last\n"]
+    assert body["status"] == "Failed"
+
+
+def test_cells_that_were_not_run_are_told(client: httpx.Client) -> None:
+    body = run(client, "1", "exit()", "2", "3")
+    assert (body["status"], len(body["cells"])) == ("Success", 2)
+    assert body["message"] == "cell 2 left the kernel: 2 cells were not run"
+    assert run(client, "1", "exit()")["message"] == ""
+
+
 def test_the_cell_limit_holds_for_each_cell(client: httpx.Client) -> None:
     slow = "import time; time.sleep(0.6)"
     assert run(client, slow, slow, cell_timeout=1.5)["status"] == "Success"
     body = run(client, "print('a')", "time = __import__('time'); time.sleep(60)", cell_timeout=1)
     assert body["driver"]["status"] == "TimeLimitExceeded"
-    assert body["message"] == "wall_limit: cell 1 ran for 1 s"
+    assert body["message"] == "wall_limit: cell 2 ran for 1 s"
 
 
 def test_memory_is_limited(client: httpx.Client) -> None:

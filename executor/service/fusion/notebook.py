@@ -33,6 +33,8 @@ START_S = 10.0
 """For the kernel's start, beyond the time for the cells."""
 
 _DRIVER = files("executor.service.fusion").joinpath("notebook_driver.py").read_text("utf-8")
+_LAST_WORDS_S = 2.0
+"""Of the time that a kernel has in all, what is kept to report the cell that was running."""
 _MAX_DEPTH = 64
 _PARSED_HERE_BYTES = 256 * 1024
 
@@ -42,9 +44,11 @@ class Notebook:
     """What the driver reports."""
 
     cells: list[CellRunResult]
-    """Those that ended."""
+    """Those that ended, and what one wrote that did not."""
     end: str | None
     """Why there are no more; ``None`` if the driver did not get to say."""
+    ended: int = 0
+    """How many ended."""
 
 
 class Unreadable(Exception):
@@ -69,6 +73,7 @@ async def run_notebook(
                 "cells": request.cells,
                 "cell_s": request.cell_timeout,
                 "total_s": request.total_timeout,
+                "wall_s": limits.wall_s - min(_LAST_WORDS_S, limits.wall_s / 5),
                 "output": limits.output_kib * 1024,
                 "result": report,
             }
@@ -90,11 +95,11 @@ def _answer(
     result: ScriptResult, notebook: Notebook, fetched: dict[str, str], problem: str
 ) -> RunJupyterResponse:
     driver = command(result)
-    timed_out = notebook.end in ("cell_limit", "total_limit")
+    timed_out = notebook.end in ("cell_limit", "total_limit", "wall_limit")
     if driver is not None and timed_out:
         driver = driver.model_copy(update={"status": CommandStatus.TIME_LIMIT, "return_code": None})
     status = run_status(result)
-    if status is RunStatus.SUCCESS and (problem or notebook.end not in ("done", "exit")):
+    if status is RunStatus.SUCCESS and notebook.end not in ("done", "exit"):
         status = RunStatus.FAILED
     return RunJupyterResponse(
         status=status,
@@ -114,10 +119,13 @@ def _message(result: ScriptResult) -> str:
 
 def _limit(notebook: Notebook, request: RunJupyterRequest, limits: Limits) -> str:
     """Which limit of the notebook was hit, if one was."""
-    number = len(notebook.cells)
+    number = notebook.ended + 1
+    left = len(request.cells) - notebook.ended
     return {
+        "exit": f"cell {notebook.ended} left the kernel: {left} cells were not run" * (left > 0),
         "cell_limit": f"wall_limit: cell {number} ran for {request.cell_timeout:g} s",
         "total_limit": f"wall_limit: the cells ran for {request.total_timeout:g} s",
+        "wall_limit": f"wall_limit: the kernel ran for {limits.wall_s:g} s",
         "output_limit": f"output_limit: the cells gave more than {limits.output_kib} KiB",
     }.get(notebook.end or "", "")
 
@@ -134,14 +142,18 @@ def read_report(report: bytes) -> Notebook:
     if lines.pop() != b"":
         lines.append(b"")  # cut off
     cells: list[CellRunResult] = []
+    unfinished = False
     for number, line in enumerate(lines):
         entry = _object(line)
         if entry.keys() == {"end"}:
             if number != len(lines) - 1 or type(entry["end"]) is not str:
                 raise Unreadable("the kernel's report is not well-formed")
-            return Notebook(cells, entry["end"])
-        cells.append(_cell(entry))
-    return Notebook(cells, None)
+            return Notebook(cells, entry["end"], len(cells) - unfinished)
+        if unfinished:
+            raise Unreadable("the kernel's report is not well-formed")
+        unfinished = entry.keys() == {"unfinished"} and type(entry["unfinished"]) is dict
+        cells.append(_cell(entry["unfinished"] if unfinished else entry))
+    return Notebook(cells, None, len(cells) - unfinished)
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -5,11 +5,13 @@ Needs IPython. Standard input: one JSON object::
     cells        texts, in order
     cell_s       seconds for each cell, or 0
     total_s      seconds for all
+    wall_s       seconds until this process must be at its end, whatever runs
     output       bytes of output of all cells together
     result       name of the file for the results
 
 The file gets one line of JSON for each cell that ended, ``{"stdout", "stderr", "display",
-"error"}``, and a last one, ``{"end": "done" | "exit" | "cell_limit" | "total_limit" |
+"error"}``, perhaps ``{"unfinished": {...}}`` for one that had written something and did not end,
+and a last one, ``{"end": "done" | "exit" | "cell_limit" | "total_limit" | "wall_limit" |
 "output_limit" | "died"}``. This process ends as the kernel's did.
 
 The kernel is a child of its own: the parent can end it whatever the code in it does.
@@ -40,15 +42,19 @@ def main() -> None:
     request = json.loads(sys.stdin.buffer.read())
     results = os.open(request["result"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     ended, ends = os.pipe()
+    streams = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - as long as the process
     kernel = os.fork()
     if not kernel:
         os.close(ended)
-        run_kernel(request, results, ends)
+        run_kernel(request, results, ends, streams)
     os.close(ends)
     reason = watch(request, ended)
     if reason.endswith("_limit"):
         os.kill(kernel, signal.SIGKILL)
     _, status = os.waitpid(kernel, 0)
+    if reason in ("cell_limit", "total_limit", "wall_limit", "died"):
+        written = os.fstat(results).st_size
+        report_unfinished(results, request["output"] - written, streams)
     os.write(results, json.dumps({"end": reason}).encode() + b"\n")
     if reason == "died" and os.WIFSIGNALED(status):
         die_by(os.WTERMSIG(status))
@@ -59,11 +65,14 @@ def watch(request: dict[str, Any], ended: int) -> str:
     """Follow the kernel, a byte for each event; returns why it is at its end."""
     poll = select.poll()
     poll.register(ended, select.POLLIN)
+    last = time.monotonic() + request["wall_s"]
     total_deadline = cell_deadline = float("inf")
     while True:
-        deadline = min(total_deadline, cell_deadline)
+        deadline = min(total_deadline, cell_deadline, last)
         left = deadline - time.monotonic()
-        ready = poll.poll(None if left == float("inf") else max(0, round(left * 1000)))
+        ready = poll.poll(max(0, round(left * 1000)))
+        if not ready and deadline == last:
+            return "wall_limit"
         if not ready:
             return "total_limit" if deadline == total_deadline else "cell_limit"
         event = os.read(ended, 1)
@@ -76,6 +85,26 @@ def watch(request: dict[str, Any], ended: int) -> str:
             return {b"d": "done", b"x": "exit", b"o": "output_limit"}.get(event, "died")
 
 
+def report_unfinished(results: int, limit: int, files: list[Any]) -> None:
+    """Report what the cell that was running has written, if it has; the kernel is gone."""
+    taken = take(files, limit // 2)
+    if any(taken):
+        cell = {"stdout": taken[0], "stderr": taken[1], "display": [], "error": []}
+        write_all(results, json.dumps({"unfinished": cell}).encode() + b"\n")
+
+
+def take(files: list[Any], limit: int) -> list[str]:
+    """What was written to each file since the last call, up to ``limit`` bytes and one."""
+    taken = []
+    for file in files:
+        size = os.fstat(file.fileno()).st_size
+        data = os.pread(file.fileno(), min(size, max(0, limit) + 1), 0)
+        os.ftruncate(file.fileno(), 0)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        taken.append(data.decode("utf-8", "replace"))
+    return taken
+
+
 def die_by(number: int) -> None:
     """End as the kernel did, so that the harness sees why."""
     if number not in (signal.SIGKILL, signal.SIGSTOP):
@@ -84,9 +113,9 @@ def die_by(number: int) -> None:
     os._exit(1)
 
 
-def run_kernel(request: dict[str, Any], results: int, ends: int) -> None:
+def run_kernel(request: dict[str, Any], results: int, ends: int, files: list[Any]) -> None:
     """Run the cells and leave the process."""
-    streams = Streams()
+    streams = Streams(files)
     shell = make_shell()
     written = 0
     os.write(ends, b"r")
@@ -123,11 +152,10 @@ def write_all(handle: int, data: bytes) -> None:
 class Streams:
     """Standard output and error of this process and its children, from cell to cell."""
 
-    def __init__(self) -> None:
-        self.files: list[Any] = []
+    def __init__(self, files: list[Any]) -> None:
+        self.files = files
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            file = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        for number, name, file in zip((1, 2), ("stdout", "stderr"), files, strict=True):
             os.dup2(file.fileno(), number)
             stream = io.TextIOWrapper(
                 io.FileIO(number, "w", closefd=False),
@@ -137,21 +165,13 @@ class Streams:
             )
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-            self.files.append(file)
 
     def take(self, limit: int) -> list[str]:
-        """What was written since the last call, up to ``limit`` bytes and one of each."""
+        """What was written since the last call, as of :func:`take`."""
         for name in ("stdout", "stderr"):
             with contextlib.suppress(Exception):  # a cell may have put anything there
                 getattr(sys, name).flush()
-        taken = []
-        for file in self.files:
-            size = os.fstat(file.fileno()).st_size
-            data = os.pread(file.fileno(), min(size, max(0, limit) + 1), 0)
-            os.ftruncate(file.fileno(), 0)
-            os.lseek(file.fileno(), 0, os.SEEK_SET)
-            taken.append(data.decode("utf-8", "replace"))
-        return taken
+        return take(self.files, limit)
 
 
 class Hook(DisplayHook):
