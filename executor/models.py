@@ -288,7 +288,9 @@ class Script(Model):
     files: dict[str, bytes] = Field(default_factory=dict)
     """Files put into the working directory: relative path to content."""
     collect: tuple[str, ...] = ()
-    """Relative paths of files to bring back, if they exist as plain files."""
+    """Paths of files to bring back, if they exist as plain files: relative to the working
+    directory, or absolute below one of those that can be written to: ``/box`` (which is the working
+    directory), ``/tmp``, ``/mnt`` and ``/dev/shm``."""
 
 
 class ScriptResult(Model):

@@ -31,6 +31,8 @@ SCRIPT_NAMES: dict[ScriptLanguage, str] = {
     "pytest": "test_script.py",
 }
 """The file in the working directory that the source is put into."""
+WRITABLE = ("/box", "/tmp", "/mnt", "/dev/shm")
+"""Where files can be collected from by absolute paths; relative ones are in the first."""
 INTERPRETER_MIB = 16
 """MiB of address space that an interpreter takes before it runs a script."""
 
@@ -341,7 +343,7 @@ def _signal_name(number: int) -> str:
 def _check_paths(script: Script, name: str) -> None:
     if len(script.collect) > _MAX_COLLECTED or len(set(script.collect)) != len(script.collect):
         raise InputError(f"collect: at most {_MAX_COLLECTED} paths, each once")
-    for path in (*script.files, *script.collect):
+    for path in (*script.files, *map(_without_place, script.collect)):
         if not _is_plain(path):
             raise InputError(f"not a plain relative path: {path!r}")
     taken = {name, *script.files}
@@ -355,6 +357,12 @@ def _check_paths(script: Script, name: str) -> None:
             above = above.rpartition("/")[0]
     if len(taken) + len(folders) > _MAX_FILES:
         raise InputError(f"more than {_MAX_FILES} files and folders")
+
+
+def _without_place(path: str) -> str:
+    """A path relative to the directory that it is in, of those that scripts can write to."""
+    place = next((place for place in WRITABLE if path.startswith(f"{place}/")), None)
+    return path if place is None else path.removeprefix(f"{place}/")
 
 
 def _is_plain(path: str) -> bool:

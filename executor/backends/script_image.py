@@ -4,6 +4,7 @@
     /py/bin/python, /py/bin/python3           names for the interpreter
     /py/lib/python3.12/site-packages/         pytest and ipython with what they require
     /etc/passwd, /etc/group                   one user, nobody
+    /mnt -> tmp                               for programs that write there
     /etc/hosts                                localhost
     /usr/lib/executor-streams.so              /dev/stdin, /dev/fd/N... (guest/_streams.c)
     /dev/zero, /dev/random, /dev/urandom      mount points
@@ -80,6 +81,7 @@ def add_tools(image: Path) -> list[Path]:
         target = programs / tool.name
         shutil.copy2(tool.resolve(), target)
         copied.append(target)
+    (image / "mnt").symlink_to("tmp")  # what is written there is gone with the script, too
     for name in ("python", "python3"):
         (image / "py/bin" / name).symlink_to("python3.12")
     copied += _add_streams(image)

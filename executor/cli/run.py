@@ -25,12 +25,12 @@ from executor.cli.interrupts import Interrupted, Interrupts
 from executor.cli.source import open_source
 from executor.models import Rules, Script, ScriptLanguage, ScriptResult, Status
 
-ScriptFile = Annotated[
-    str, typer.Argument(metavar="SCRIPT", help="Source to run; - is stdin.")
-]
+ScriptFile = Annotated[str, typer.Argument(metavar="SCRIPT", help="Source to run; - is stdin.")]
 Arguments = Annotated[
     list[str] | None, typer.Argument(metavar="ARGS", help="The script's own arguments.")
 ]
+
+
 class Language(StrEnum):
     """What a script is written in."""
 

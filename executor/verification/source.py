@@ -27,8 +27,10 @@ def with_imports(program: str, imports: Sequence[str]) -> str:
     """Put import lines before a program; ``__future__`` imports stay first.
 
     These can stand at the head of a program only, behind a docstring at most. What looks like one
-    further down, in a string say, is left as it is.
+    further down, in a string say, is left as it is. A byte order mark at the beginning is no part
+    of the program, as where CPython reads a file.
     """
+    program = program.removeprefix("\ufeff")
     if not imports:
         return program
     end = _end_of_futures(program) if "__future__" in program else 0

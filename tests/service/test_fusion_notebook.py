@@ -87,7 +87,9 @@ def test_the_total_limit_holds_and_finished_cells_are_kept(client: httpx.Client)
     assert [cell["stdout"] for cell in body["cells"]] == ["a\n"]
 
 
-SPEAKS = "import sys, time\nprint('said', flush=True)\nprint('and', file=sys.stderr)\ntime.sleep(60)"
+SPEAKS = (
+    "import sys, time\nprint('said', flush=True)\nprint('and', file=sys.stderr)\ntime.sleep(60)"
+)
 
 
 @pytest.mark.parametrize("limits", [{"cell_timeout": 1}, {"total_timeout": 1}])
@@ -101,9 +103,11 @@ def test_what_a_cell_wrote_before_its_limit_comes_back(
 
 
 def test_what_a_cell_wrote_before_the_servers_limit_comes_back() -> None:
-    with running("--workers", "2", "--wall-s", "12") as server:
-        with httpx.Client(base_url=server.url, timeout=60) as client:
-            body = run(client, "print('a')", SPEAKS)
+    with (
+        running("--workers", "2", "--wall-s", "12") as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        body = run(client, "print('a')", SPEAKS)
     assert (body["status"], body["driver"]["status"]) == ("Failed", "TimeLimitExceeded")
     assert body["message"] == "wall_limit: the kernel ran for 12 s"
     assert [cell["stdout"] for cell in body["cells"]] == ["a\n", "said\n"]

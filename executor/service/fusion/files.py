@@ -1,4 +1,4 @@
-"""Files of a request: their names stay below the working directory, their content is base64."""
+"""Files of a request: their names stay where scripts can write, their content is base64."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 
+from executor.backends.script_frames import WRITABLE
 from executor.service.fusion.reading import bad
 
 _IGNORED = "IGNORE_THIS_FILE"
@@ -30,8 +31,16 @@ def decode_files(files: Mapping[str, str | None]) -> dict[str, bytes]:
 
 
 def wanted_files(names: Iterable[str]) -> dict[str, str]:
-    """Plain relative path by name, as it was given. Raises :class:`BadRequest`."""
-    return {name: plain_path(name, "fetch_files") for name in names}
+    """Path for :attr:`Script.collect` by name, as it was given. Raises :class:`BadRequest`."""
+    return {name: _path_to_fetch(name) for name in names}
+
+
+def _path_to_fetch(name: str) -> str:
+    place = next((place for place in WRITABLE if name.startswith(f"{place}/")), None)
+    if place is None:
+        return plain_path(name, "fetch_files")
+    path = plain_path(name.removeprefix(place).lstrip("/"), "fetch_files")
+    return path if place == WRITABLE[0] else f"{place}/{path}"
 
 
 def encode_files(files: Mapping[str, bytes], names: Mapping[str, str]) -> dict[str, str]:
