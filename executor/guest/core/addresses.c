@@ -160,11 +160,12 @@ int watch_addresses(void)
 {
     PyMethodDef *id = function_of("builtins", "id");
     PyMethodDef *ident = function_of("_thread", "get_ident");
+    PyMethodDef *native = function_of("_thread", "get_native_id");
     thread_number = PyLong_FromLong(1);
-    if (!id || !ident || !thread_number)
+    if (!id || !ident || !native || !thread_number)
         return -1;
     id->ml_meth = builtin_id;
-    ident->ml_meth = get_ident;
+    ident->ml_meth = native->ml_meth = get_ident;
     replace_in_loaded();
     return 0;
 }
