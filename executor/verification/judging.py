@@ -119,14 +119,19 @@ class Judge:
         await asyncio.sleep(0)
         by_answer = dict(zip(distinct, scored, strict=True))
         results = [by_answer[answer] for answer in task.answers]
-        signals = count_signals(result.signals for result in results)
         await asyncio.sleep(0)
-        return Judgement(
+        signals = count_signals(result.signals for result in results)
+        scores = tuple(result.score for result in results)
+        await asyncio.sleep(0)
+        statuses = tuple(result.status for result in results)
+        details = tuple(result.detail for result in results)
+        await asyncio.sleep(0)
+        return Judgement.model_construct(  # all of it is ours: nothing is to be checked
             index=index,
             id=task.id,
-            scores=tuple(result.score for result in results),
-            statuses=tuple(result.status for result in results),
-            details=tuple(result.detail for result in results),
+            scores=scores,
+            statuses=statuses,
+            details=details,
             signals=signals,
             usage=usage,
             key=key,
