@@ -146,9 +146,12 @@ class CgroupV1(Cgroup):
             _write(both, memory_bytes)
         _write(self._memory / "memory.limit_in_bytes", memory_bytes)
         _write_if_present(both, memory_bytes)
-        # What sockets hold is not in the sum.
-        _write_if_present(self._memory / "memory.kmem.tcp.limit_in_bytes", _SOCKET_BYTES)
+        self.limit_sockets()
         _write(self._pids / "pids.max", processes)
+
+    def limit_sockets(self) -> None:
+        """Bound what the buffers of sockets hold: it is not counted in the sum."""
+        _write_if_present(self._memory / "memory.kmem.tcp.limit_in_bytes", _SOCKET_BYTES)
 
     def memory_kills(self) -> int:
         """See :meth:`Cgroup.memory_kills`."""

@@ -53,6 +53,7 @@ _SCRIPT_GRACE_S = 5.0
 _STOCK = 2
 """Containers that wait for the next script, which saves it their start."""
 _MOST_PROCESSES = 4096
+_SCRIPT_HOST = "script"
 _PACKAGES = ("guest", "grammar", "screening")
 _PROBE = """
 import glob, hashlib, importlib.util, json, os, platform, sys
@@ -99,6 +100,9 @@ class _Container:
         self.pid = pid or 0
         """Of its first process on this machine; 0 if that is not known."""
         self._group = _group_of(pid) if pid else None
+        if isinstance(self._group, CgroupV1):
+            with contextlib.suppress(OSError):  # the engine does not, and only root may
+                self._group.limit_sockets()
         self._removal: asyncio.Task[None] | None = None
 
     def memory_kills(self) -> int:
@@ -285,7 +289,9 @@ class DockerBackend:
             binds = door.binds if door is not None else None
             host = self._engine.host_config(
                 **options, binds=binds, runtime=self._settings.runtime
-            ) | {"MaskedPaths": [*policy.MASKED, *masked, *masked_files]}
+            ) | {
+                "MaskedPaths": [*policy.MASKED, *masked, *masked_files],
+            }
             name = await self._engine.create(
                 host,
                 image=self._settings.image,
@@ -294,7 +300,8 @@ class DockerBackend:
                 environment=environment or {},
                 hostname=hostname,
                 working_dir=working_dir,
-                network_disabled=True,
+                # Of scripts, the engine then writes an /etc/hosts: they serve "localhost".
+                network_disabled=hostname != _SCRIPT_HOST,
                 stdin_open=door is None,
                 detach=False,
             )
@@ -428,7 +435,7 @@ class DockerBackend:
                     policy.script_options(limits, memory_bytes=memory),
                     profile=policy.script_profile(),
                     processes=jail_processes(limits) - 1,  # no nsjail in there
-                    hostname="script",
+                    hostname=_SCRIPT_HOST,
                     working_dir="/box",
                 )
         except TimeoutError:

@@ -80,6 +80,8 @@ _KILLED = (
 this argument are an error" at once, so what neither list names is refused with EPERM. (numpy's
 OpenBLAS calls mbind as it loads, and goes on where that is refused.)"""
 
+_SMALL_BUFFERS = {"net.ipv4.tcp_wmem": "4096 16384 65536", "net.ipv4.tcp_rmem": "4096 65536 131072"}
+"""Of TCP: version 1 of control groups does not count what they hold."""
 _NAMESPACES = 0x7E020000
 _NAMES = {
     "newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname",
@@ -179,6 +181,8 @@ def confined(profile: str, *, processes: int) -> dict[str, Any]:
         "security_opt": ["no-new-privileges:true", f"seccomp={profile}"],
         "pids_limit": processes,
         "ipc_mode": "none",
+        # An engine switches it off where a container has no network: also for loopback.
+        "sysctls": {"net.ipv6.conf.all.disable_ipv6": "0", **_SMALL_BUFFERS},
     }
 
 
