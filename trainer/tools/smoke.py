@@ -127,6 +127,8 @@ def problems(steps: Mapping[int, Mapping[str, float]]) -> list[str]:
     if missing:
         wrong.append(f"no metrics of steps {missing}")
     for step, values in sorted(steps.items()):
+        if not step:
+            continue  # a validation before the first step
         difference = values.get(_DIFFERENCE, math.nan)
         if not difference <= _MOST_DIFFERENT:
             wrong.append(
