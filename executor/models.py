@@ -72,12 +72,14 @@ class Signal(StrEnum):
     """
 
     FORBIDDEN_CALL = "forbidden_call"
-    """Made a system call that the policy denies and that ordinary code does not make."""
+    """Made a system call that the policy denies and that ordinary code does not make; of a script
+    also: addressed another machine."""
     FORGED_FRAME = "forged_frame"
     """Wrote to the channel of results, or closed it, or sent what no encoder writes."""
     EARLY_EXIT = "early_exit"
     """Ended its process before there was a result, or raised what is meant to (``SystemExit``,
-    ``KeyboardInterrupt``, ``GeneratorExit``)."""
+    ``KeyboardInterrupt``, ``GeneratorExit``). Of tests: pytest ended with 0, and its report does
+    not say that they passed."""
     TAMPERING = "tampering"
     """Replaced or removed a builtin, or a name of a module that is common in checkers."""
     OBJECT_RESULT = "object_result"

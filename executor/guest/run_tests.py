@@ -18,6 +18,7 @@ docs/sandboxfusion.md.
 from __future__ import annotations
 
 import builtins
+import functools
 import os
 import sys
 from types import FunctionType, ModuleType
@@ -73,6 +74,7 @@ def make_observer(tell: Callable[[str], None]) -> Any:
     xfail = pytest.xfail.Exception
     numbers: dict[str, int] = {}
     phases: dict[str, dict[str, str]] = {}
+    followed: dict[str, list[bool]] = {}
     seals: list[Seal] = []
 
     class Observer:
@@ -108,13 +110,38 @@ def make_observer(tell: Callable[[str], None]) -> Any:
             phases.setdefault(item.nodeid, {})[call.when] = outcome
             return report
 
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_pyfunc_call(self, pyfuncitem: Any) -> Generator[None, Any, Any]:
+            function = pyfuncitem.obj
+            ended = followed[pyfuncitem.nodeid] = []
+            pyfuncitem.obj = follow(function, ended)
+            try:
+                return (yield)
+            finally:
+                pyfuncitem.obj = function
+
         @pytest.hookimpl(trylast=True)
         def pytest_runtest_logfinish(self, nodeid: str) -> None:
             sound = all(each.holds() for each in seals)
             outcome = whole(phases.pop(nodeid, {})) if sound else "failed"
+            if outcome == "passed" and followed.pop(nodeid, [True])[-1:] != [True]:
+                outcome = "failed"  # its function was not called, or what it raised was caught
             tell(f"{numbers.pop(nodeid, -1)} {outcome}")
 
     return Observer()
+
+
+def follow(function: Any, ended: list[bool]) -> Any:
+    """The function of a test, which notes whether it returned."""
+
+    @functools.wraps(function)
+    def followed(*args: Any, **kwargs: Any) -> Any:
+        ended.append(False)
+        result = function(*args, **kwargs)
+        ended[-1] = True
+        return result
+
+    return followed
 
 
 def whole(phases: dict[str, str]) -> str:

@@ -517,7 +517,7 @@ jails = Jails(grouped=False)
 scripts = [
     Script(source="import os\\nprint(os.getuid(), os.getpid(), os.listdir('/box'))\\n"
                   "print(open('/tmp/a', 'x').write('x'), os.system('echo sub'))"),
-    Script(source="import socket\\nprint(1, flush=True)\\nsocket.socket()"),
+    Script(source="import socket\\nprint(1, flush=True)\\nsocket.socket(type=socket.SOCK_RAW)"),
     Script(source="import os, sys\\nsys.stdout.write('x' * 100)\\nif os.fork(): os.wait()"),
     Script(source="echo $$ > /tmp/b; cat /tmp/*", language="bash"),
 ]

@@ -42,6 +42,7 @@ SCRIPT_GUEST = "backends/test_script_guest.py"
 FRAMES = "guest/test_guest_frames.py"
 LEAKS = "guest/test_reset_leaks.py"
 SLOT_FILTERS = "guest/test_slot_filters.py"
+HOLES = "security/test_holes_scripts.py"
 WAIVERS = "service/test_service_waivers.py"
 
 NSJAIL = "backends/nsjail.py"
@@ -238,6 +239,36 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("nothing outlives a script", "what it started is left alone",
              (Change(SCRIPT, "        self.kill()\n        while True:", "        while False:"),),
              (f"{GAPS}::test_what_a_script_left_running_is_gone_before_files_are_collected",)),
+    # ---- what scripts share --------------------------------------------------------------------
+    Mutation("root of each jail", "scripts' jails have the image itself",
+             (Change(NSJAIL, "if await asyncio.to_thread(can_have_own_root, self._image, self._trial):",
+                     "if False:"),),
+             (f"{HOLES}::test_no_lock_is_seen_by_another_script_or_by_the_host",)),
+    Mutation("devices of each jail", "the host's are mounted",
+             (Change("backends/nsjail_root.py", "    if os.geteuid() != 0:\n        return None",
+                     "    if True:\n        return None"),),
+             (f"{HOLES}::test_no_lock_is_seen_by_another_script_or_by_the_host",)),
+    Mutation("read-only devices", "their times can be changed",
+             (Change("backends/nsjail_root.py", "is_bind=True, rw=False", "is_bind=True, rw=True"),),
+             (f"{HOLES}::test_the_next_script_in_a_jail_finds_devices_as_they_were",)),
+    Mutation("commands of fcntl", "all of them",
+             (Change("backends/run_policy.py", "    fcntl { cmd == 0 ||", "    fcntl, fcntl { cmd == 0 ||"),),
+             (f"{HOLES}::test_a_script_hears_of_nobody",)),
+    Mutation("signs of network use", "nobody counts",
+             (Change("backends/reached.py", "        return self._read() - self._before", "        return 0"),),
+             (f"{HOLES}::test_nothing_else_is_reached_and_the_attempt_is_a_sign",)),
+    Mutation("memory of sockets", "not bounded",
+             (Change("backends/cgroups.py", "_SOCKET_BYTES = 32 << 20", "_SOCKET_BYTES = 1 << 50"),),
+             (f"{HOLES}::test_what_sockets_hold_is_bounded",)),
+    Mutation("report of pytest", "the exit code is believed",
+             (Change(SCRIPT, "        if code is None or collected is None:", "        if True:\n            return None\n        if code is None or collected is None:"),),
+             ("security/test_holes_pytest.py",)),
+    Mutation("heads of requests", "of any size",
+             (Change("service/protocol.py", "MAX_HEAD_BYTES = 64 * 1024", "MAX_HEAD_BYTES = 1 << 40"),),
+             ("service/test_service_heads.py",)),
+    Mutation("pages of other sites", "Host and Origin may be any",
+             (Change("service/origin.py", "        if not self._anonymous or path", "        if True or path"),),
+             ("service/test_service_origin.py",)),
     # ---- information ---------------------------------------------------------------------------
     Mutation("environment of programs", "not scrubbed",
              (Change("guest/zygote.py", "    _scrub_environment(token.encode())\n", ""),), (WALLS,)),
