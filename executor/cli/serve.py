@@ -156,6 +156,9 @@ def serve(
     output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
     processes: opt.Processes = opt.DEFAULTS.processes,
     files_mib: opt.FilesMib = opt.DEFAULTS.files_mib,
+    row_texts: opt.RowTexts = opt.DEFAULTS.row_texts,
+    row_s: opt.RowS = opt.DEFAULTS.row_s,
+    row_mib: opt.RowMib = opt.DEFAULTS.row_mib,
 ) -> int:
     """Serve the executor over HTTP, until SIGTERM or Ctrl-C.
 
@@ -172,6 +175,9 @@ def serve(
         output_kib=output_kib,
         processes=processes,
         files_mib=files_mib,
+        row_texts=row_texts,
+        row_s=row_s,
+        row_mib=row_mib,
     )
     given = {
         "host": host,
