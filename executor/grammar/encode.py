@@ -52,7 +52,8 @@ _type_name = type.__dict__["__name__"].__get__
 _type_dict = type.__dict__["__dict__"].__get__
 _MemoryError = MemoryError
 _FACTORIES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
-_factory_names = {id(kind): kind.__name__ for kind in _FACTORIES}
+_factory_names = [(kind, kind.__name__) for kind in _FACTORIES]
+"""Not by address: a run may be shown others than they are."""
 
 
 class Unserializable(Exception):
@@ -238,10 +239,10 @@ def _default_fields(item: dict[object, object], kind: type) -> object:
     factory = kind.default_factory.__get__(item)  # type: ignore[attr-defined]
     if factory is None:
         return (None, _pairs(item))
-    name = _factory_names.get(_id(factory))
-    if name is None:
-        raise Unserializable("a defaultdict whose factory is not a plain builtin type")
-    return (name, _pairs(item))
+    for known, name in _factory_names:
+        if factory is known:
+            return (name, _pairs(item))
+    raise Unserializable("a defaultdict whose factory is not a plain builtin type")
 
 
 def _deque_fields(item: object, kind: type) -> object:
