@@ -9,7 +9,7 @@ from security_records import Records
 
 marks = [
     pytest.mark.long,
-    pytest.mark.timeout(3000 if ALL_ATTACKS else 500),  # the first test of a module runs them all
+    pytest.mark.timeout(3000 if ALL_ATTACKS else 900),  # the first test of a module runs them all
 ]
 
 

@@ -290,7 +290,7 @@ CASES: tuple[Case, ...] = (
     v(0, "names-outside-the-image", "A pure function lists the whole file system for anything of the host.", """
         import os
         def f(x):
-            return sorted({*os.listdir("/")} - {"py", "lib", "lib64", "usr", "guest", "dev", "box", "tmp", "bin", "etc", "proc", "sys", "run", ".dockerenv", "sbin"})
+            return sorted({*os.listdir("/")} - {"py", "lib", "lib64", "usr", "guest", "dev", "box", "tmp", "bin", "etc", "proc", "sys", "run", ".dockerenv", "sbin", "mnt"})
         """, Status.OK, check=outputs("[]")),
     s(0, "name-that-is-no-text", "A file's name is not valid UTF-8.", """
         import os

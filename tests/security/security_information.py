@@ -180,7 +180,7 @@ CASES: tuple[Case, ...] = (
     v(111, "own-memory-as-a-file", "Reads its own memory, to find other parties' values.", """
         def f(x):
             return len(open("/proc/self/mem", "rb").read(1))
-        """, Status.ERROR),
+        """, Status.ERROR, Status.FORBIDDEN),
     s(111, "memory-of-a-script", "A script's memory holds no environment and no path of the host.", f"""
         import os
         try:
