@@ -61,7 +61,6 @@ def counts(data: bytes) -> None:
     """A row with any number of inputs is read, and its calls fit into frames."""
     choices = Choices(data)
     count = _COUNTS[choices.below(len(_COUNTS))] + choices.below(3)
-    share, backwards = bool(choices.below(2)), bool(choices.below(2))
     text = data[4:12].decode("latin-1").replace('"', "").replace("\\", "")
     raw = b'{"program": "p", "inputs": [%s]}' % b",".join([b'"%s"' % text.encode()] * count)
     row = read_triplet(Line(1, raw, len(raw)), 0)
@@ -69,12 +68,12 @@ def counts(data: bytes) -> None:
         return
     refused = too_many(Limits(), row.item.inputs)
     assert (refused is not None) is (count > Limits().row_texts)
-    calls = [Call(How.VALUES, b"%d" % number) for number in range(count if share else count % 600)]
+    calls = [Call(How.VALUES, b"%d" % number) for number in range(count % 600)]
     if not calls:
         return
-    program = Program(b"", imports=False, may_share=share)
+    program = Program(b"", imports=False)
     engine = RowEngine(_Frames(), Limits(row_mib=256))
-    run = asyncio.run(run_calls(engine, program, calls, colour=0, backwards=backwards))
+    run = asyncio.run(run_calls(engine, program, calls, colour=0))
     assert [outcome.value for outcome in run.outcomes] == [call.data for call in calls]
 
 
@@ -86,7 +85,7 @@ class _Frames:
 
     async def run(self, code: bytes, calls: Sequence[Call], **_: Any) -> Run:
         encode_job(
-            1, wall_ms=1, cpu_s=1, memory_bytes=1, output_bytes=1, fresh_namespace=True,
+            1, wall_ms=1, cpu_s=1, memory_bytes=1, output_bytes=1,
             order=Order.NATURAL, code=code, calls=calls,
         )  # fmt: skip
         return Run(tuple(CallOutcome(Status.OK, call.data) for call in calls), Usage())

@@ -427,6 +427,7 @@ def f(x):
         resource.setrlimit(resource.RLIMIT_STACK, (1 << 30, 1 << 30))
     except ValueError:
         return x + 1
+    return x + 1
 """
     with SyncExecutor(workers=2) as executor:
         options = Options(rules=OPEN_RULES)
