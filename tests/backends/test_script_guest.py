@@ -728,7 +728,7 @@ def test_jail_holds_nothing_but_the_image(run_jailed: RunScript) -> None:
     result = run_jailed("import os; print(os.getpid(), os.getuid(), sorted(os.listdir('/')))")
     pid, uid, names = result.stdout.decode().split(maxsplit=2)
     assert (pid, uid) == ("2", "65534")
-    image = ["bin", "box", "dev", "etc", "guest", "lib", "lib64", "py", "tmp", "usr"]
+    image = ["bin", "box", "dev", "etc", "guest", "lib", "lib64", "mnt", "py", "tmp", "usr"]
     assert json.loads(names.replace("'", '"')) == image
 
 

