@@ -109,7 +109,7 @@ class OneGuest:
             frame = frame[os.write(self.guest.write_fd, frame) :]
         reply = decode_reply(self._read(int.from_bytes(self._read(4), "little")))
         result = decode_result(reply.records, 1) if reply.outcome is Outcome.RESULT else None
-        return Ran(reply, result.records[0] if result else None)
+        return Ran(reply, result.records[0] if result and result.records else None)
 
     def _read(self, size: int) -> bytes:
         data = b""
