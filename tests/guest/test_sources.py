@@ -216,7 +216,7 @@ HASHES = {
     "Decimal NaN": "hash(__import__('decimal').Decimal('nan')) // 16 + {1} * 0",
     "annotations": "hash(__import__('typing').Optional[int]) + {1} * 0",
     "annotations called": "__import__('typing').List[int].__hash__() + {1} * 0",
-    "abstract set": "__import__('collections').abc.Set._hash(frozenset(['{0}']))",
+    "abstract set": "__import__('collections.abc').abc.Set._hash(frozenset(['{0}']))",
     "key of a cache": "__import__('functools')._make_key(('{0}', 1), {{}}, False).hashvalue",
     "a set as a hash": "(lambda s: s.__hash__())(frozenset(['{0}']))",
     "seed from a hash": "__import__('_random').Random('{0}').getrandbits(20)",
