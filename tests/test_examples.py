@@ -17,7 +17,7 @@ EXAMPLES = Path(executor.__file__).parent / "examples"
 
 # A verified program has no processes to run out of; ten seconds of waiting and a broken platform
 # are no examples.
-NOT_SHOWN = {Status.PROCESS_LIMIT, Status.WALL_LIMIT, Status.INFRA}
+NOT_SHOWN = {Status.PROCESS_LIMIT, Status.ROW_LIMIT, Status.WALL_LIMIT, Status.INFRA}
 
 # The endless loop must reach its CPU limit before the wall-clock limit, even on a busy machine.
 LIMITS = Limits(cpu_s=1, wall_s=30)

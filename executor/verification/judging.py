@@ -370,7 +370,8 @@ class Judge:
         for answer in answers:
             name = error_name(answer)
             score = (right if name == expected else wrong) if name else empty
-            seen = signals_in_answer(answer, literal=name.isidentifier())
+            plain = name.isidentifier() and ("(" not in answer or name[0].isupper())
+            seen = signals_in_answer(answer, literal=plain)
             scored.append(_with_signals(score, seen))
         return scored, usage
 
