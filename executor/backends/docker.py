@@ -46,7 +46,7 @@ from executor.errors import BackendUnavailable, ProtocolError
 from executor.frames import READY
 from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status
 
-_START_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 90.0
 _CONNECT_TIMEOUT_S = 10.0
 _PROBE_BYTES = 1 << 16
 _SCRIPT_GRACE_S = 5.0
