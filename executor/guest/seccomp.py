@@ -400,16 +400,21 @@ def _checks(
     return patches
 
 
+def _jump_unless_zero(program: _Program, argument: int, label: str) -> None:
+    """Go on if both words of the argument are zero."""
+    for high in (False, True):
+        program.add(_LOAD, _argument(argument, high=high))
+        program.add(_JUMP_EQUAL, 0, 1, 0)
+        program.jump(label)
+
+
 def _handler_check(program: _Program) -> None:
     """Nobody takes the place of the handler of what is refused."""
     program.label("handler")
     program.add(_LOAD, _argument(0))
     program.add(_JUMP_EQUAL, _SIGSYS, 1, 0)
     program.jump("allow")
-    for high in (False, True):
-        program.add(_LOAD, _argument(1, high=high))
-        program.add(_JUMP_EQUAL, 0, 1, 0)
-        program.jump("no effect")
+    _jump_unless_zero(program, 1, "no effect")
     program.jump("allow")
 
 
@@ -428,14 +433,8 @@ def _limits_check(program: _Program, table: Table) -> None:
     """prlimit64(0, resource, NULL, old): getrlimit() of oneself. To set the size of the stack has
     no effect: the limit of memory holds for it anyway."""
     program.label("own limits")
-    for high in (False, True):
-        program.add(_LOAD, _argument(0, high=high))
-        program.add(_JUMP_EQUAL, 0, 1, 0)
-        program.jump("kill")
-    for high in (False, True):
-        program.add(_LOAD, _argument(2, high=high))
-        program.add(_JUMP_EQUAL, 0, 1, 0)
-        program.jump("set limit")
+    _jump_unless_zero(program, 0, "kill")
+    _jump_unless_zero(program, 2, "set limit")
     program.jump("allow")
     program.label("set limit")
     if not table.lenient:
@@ -444,10 +443,7 @@ def _limits_check(program: _Program, table: Table) -> None:
     program.add(_LOAD, _argument(1))
     program.add(_JUMP_EQUAL, _RLIMIT_STACK, 1, 0)
     program.jump(f"error {_EPERM}")
-    for high in (False, True):
-        program.add(_LOAD, _argument(3, high=high))
-        program.add(_JUMP_EQUAL, 0, 1, 0)
-        program.jump(f"error {_EPERM}")
+    _jump_unless_zero(program, 3, f"error {_EPERM}")
     program.jump("no effect")
 
 

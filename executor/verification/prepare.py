@@ -17,7 +17,6 @@ class Program(NamedTuple):
     code: bytes
     imports: bool
     """Whether it imports any module."""
-    """Whether several calls may run in one process without influencing each other."""
     source: str = ""
 
 
