@@ -37,7 +37,7 @@ from executor.verification.source import with_imports
 from executor.verification.values import Value, decoded
 
 _CACHE_BYTES = 32 << 20
-_RUNS_FOR_ENTROPY = 6
+_RUNS_FOR_ENTROPY = 14
 _RUNS_SHUFFLED = 6
 _BREATH = 64
 """Inputs after which others get their turn on the event loop."""
@@ -226,8 +226,8 @@ class Validator:
         Where two runs can agree by chance, there are more. One that used something that differs
         between processes is shown it in two other ways, made so that no order of two elements, bit
         or remainder is the same in all runs; and, unless that was the order of a set, also at
-        random, for programs that were made to agree in these. One that asked for randomness runs
-        more often.
+        random, for programs that were made to agree in these. One that asked for randomness, or
+        seeded a generator with a hash, runs more often.
         """
 
         def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
@@ -247,7 +247,8 @@ class Validator:
         if sources & (Source.IDENTITY | Source.CLOCK):
             more += [run(number, Order.SHUFFLED) for number in range(_RUNS_SHUFFLED)]
         if Source.ENTROPY in sources:
-            more += map(run, range(_RUNS_FOR_ENTROPY))
+            order = Order.SHUFFLED if Source.IDENTITY in sources else Order.NATURAL
+            more += [run(number, order) for number in range(_RUNS_FOR_ENTROPY)]
         return [*runs, *await asyncio.gather(*more)]
 
     def _result(

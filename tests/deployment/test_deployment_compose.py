@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 BASE = "absolute-zero-base:local"
 PORT = "18473"
 # Room for a probe that met a busy machine, which takes 10 s and is tried again.
-HEALTHY_S = 90
+HEALTHY_S = 300
 WALL_S = 60
 SETTINGS = {
     "BASE_IMAGE": BASE,

@@ -45,6 +45,14 @@ class Report:
     modules: dict[str, list[int]] = field(default_factory=dict)
 
 
+def _escaped(word: str) -> str:
+    """A word of a dictionary as libFuzzer reads it, which knows no escape but of bytes."""
+    return "".join(
+        chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}"
+        for byte in word.encode()
+    )
+
+
 def fuzz(target: str, seconds: int, found: Path, module: str = "security_fuzz_targets") -> Report:
     """Fuzz one target; what is new comes into ``found``, what breaks a promise is in the report."""
     crashes = found.with_name(f"{target}.crashes")
@@ -53,7 +61,7 @@ def fuzz(target: str, seconds: int, found: Path, module: str = "security_fuzz_ta
         directory.mkdir()
     about = ABOUT.get(target, About((), 100))
     words = found.with_name(f"{target}.words")
-    words.write_text("".join(f"{json.dumps(word)}\n" for word in about.words))
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in about.words))
     command = [
         sys.executable, str(HERE / "security_fuzz_child.py"), module, target,
         f"-max_total_time={seconds}", f"-max_len={about.longest}",

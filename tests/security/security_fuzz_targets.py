@@ -110,12 +110,14 @@ def _result(data: bytes) -> None:
         result = decode_result(data, expected)
         if result is None:
             continue
-        sources, records = result[0], result[-1]
-        assert len(records) == expected
+        sources, refusal, records = result.sources, result.refusal, result.records
+        ended = refusal is not None and refusal.ended_run
+        assert len(records) == (0 if ended else expected)
         assert 0 <= sources <= sum(Source)
         parts = [bytes((kind,)) + struct.pack("<I", len(each)) + each for kind, each in records]
         assert all(kind in Kind for kind, _ in records)
-        assert data[:1] + b"".join(parts) == data
+        about = b"" if refusal is None else struct.pack("<HI", refusal.call, refusal.line)
+        assert data[:1] + about + b"".join(parts) == data
 
 
 def _parse_reply(data: bytes) -> None:

@@ -79,7 +79,7 @@ struct replacement {
 
 static const struct replacement replacements[] = {
     {"", "_PySet_NextEntry", (void *)next_entry},
-    {"/_random.", "PyObject_Hash", (void *)noted_hash},
+    {"/_random.", "PyObject_Hash", (void *)noted_seed},
     {"/array.", "PyLong_FromVoidPtr", (void *)noted_address},
 };
 

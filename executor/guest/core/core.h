@@ -185,7 +185,7 @@ int next_entry(PyObject *set, Py_ssize_t *position, PyObject **value, Py_hash_t 
 int watch_hashes(PyObject *quiet);
 int hash_is_fixed(PyObject *value);
 int hash_is_seeded(PyObject *value);
-Py_hash_t noted_hash(PyObject *value);
+Py_hash_t noted_seed(PyObject *value);
 
 /* addresses.c */
 int watch_addresses(void);

@@ -151,10 +151,22 @@ static Py_hash_t told(hashfunc function, PyObject *value, Py_hash_t hash)
     return shown(hash);
 }
 
-/* For extension modules that make other numbers of hashes: _random seeds with them. */
-Py_hash_t noted_hash(PyObject *value)
+static Py_hash_t noted_hash(PyObject *value)
 {
     return told(Py_TYPE(value)->tp_hash, value, PyObject_Hash(value));
+}
+
+/* For _random, which seeds with hashes: what it makes of one that differs from process to process is
+ * as random as what comes from the kernel, so single bits of it agree by chance. */
+Py_hash_t noted_seed(PyObject *value)
+{
+    unsigned before = seen;
+    seen &= ~SAW_IDENTITY;
+    Py_hash_t hash = noted_hash(value);
+    if (seen & SAW_IDENTITY)
+        seen |= SAW_ENTROPY;
+    seen |= before;
+    return hash;
 }
 
 static PyObject *builtin_hash(PyObject *module, PyObject *value)
