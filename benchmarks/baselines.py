@@ -14,8 +14,8 @@ from typing import Any
 
 import pebble
 
-from executor.backends.image import PYTHON, GuestImage, open_image
-from executor.backends.nsjail import base_config, find_binary, serialize
+from executor.backends.image.build import PYTHON, GuestImage, open_image
+from executor.backends.nsjail.backend import base_config, find_binary, serialize
 
 Work = tuple[str, str]
 """A program and the text between the parentheses of the call."""

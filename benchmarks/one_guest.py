@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 import psutil
 
 from executor import Limits
-from executor.backends import nsjail
 from executor.backends.base import Kind, Role
+from executor.backends.nsjail import backend as nsjail
 from executor.backends.settings import NsjailSettings
-from executor.frames import (
+from executor.wire.frames import (
     Call,
     How,
     Order,
@@ -26,7 +26,7 @@ from executor.frames import (
     decode_result,
     encode_job,
 )
-from executor.frames import Kind as RecordKind
+from executor.wire.frames import Kind as RecordKind
 
 LIMITS = Limits(cpu_s=5, wall_s=20, memory_mib=256, output_kib=1024)
 

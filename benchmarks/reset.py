@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.one_guest import OneGuest, call_of, compiled
 from benchmarks.throughput import data_sets, read_triplets
-from executor.frames import Call, Outcome
+from executor.wire.frames import Call, Outcome
 
 _STEPS = ("deliver", "run", "fetch", "scan", "write", "protect", "registers")
 _WARM_UP = 60

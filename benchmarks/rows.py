@@ -24,8 +24,8 @@ from typing import NamedTuple, Self
 from rich.console import Console
 
 from executor import Executor, JudgeTask, Limits, Rules, Status, TaskType, Triplet
-from executor.cli.rows import read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_judge_task, read_triplet
+from executor.cli.io.source import Line
 
 MAX_HOST_MIB = 200
 MAX_HOLD_S = 0.05

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from executor import Executor, Script, ScriptResult
-from executor.backends.nsjail import NsjailBackend
+from executor.backends.nsjail.backend import NsjailBackend
 
 Run = Callable[[Script], Awaitable[ScriptResult]]
 

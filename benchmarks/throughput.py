@@ -32,7 +32,6 @@ from rich.table import Table
 from benchmarks.baselines import BarePool, ColdJail, PebblePool, Work
 from executor import Executor, JudgeTask, Limits, Rules, Status, TaskType, Triplet
 from executor.backends.settings import NsjailSettings
-from executor.frames import Call
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments
 from executor.grammar.text import literal_text
 from executor.pool.runner import PoolEngine
@@ -44,6 +43,7 @@ from executor.verification.prepare import (
     read_arguments,
     read_program,
 )
+from executor.wire.frames import Call
 
 ANSWERS = 8
 _NO_PROGRAM = marshal.dumps(compile("", "<nothing>", "exec"))

@@ -7,7 +7,8 @@
 :mod:`executor.errors`; outcomes: see :class:`Status`.
 """
 
-from executor.api import Executor, ExecutorInfo, ExecutorStats
+from executor.api.blocking import SyncExecutor
+from executor.api.local import Executor, ExecutorInfo, ExecutorStats
 from executor.backends.settings import (
     BackendSettings,
     DockerSettings,
@@ -42,7 +43,6 @@ from executor.models import (
     Usage,
     Verdict,
 )
-from executor.sync import SyncExecutor
 
 __version__ = "0.1.0"
 

@@ -14,8 +14,8 @@ from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
 from executor import DockerSettings
-from executor.backends.docker_engine import LABEL
-from executor.backends.owner import this_process
+from executor.backends.docker.api import LABEL
+from executor.backends.host.owner import this_process
 
 
 @contextlib.contextmanager

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor.backends.nsjail import NsjailBackend
-from executor.backends.nsjail_jails import WarmJail
-from executor.backends.script_frames import script_result
+from executor.backends.nsjail.backend import NsjailBackend
+from executor.backends.nsjail.warm_jails import WarmJail
 from executor.errors import BackendUnavailable
 from executor.interpreter import INTERPRETER
 from executor.models import Limits, Script, ScriptResult
+from executor.wire.scripts import script_result
 
 CEILING = Limits(
     wall_s=120, cpu_s=20, memory_mib=1024, output_kib=8192, processes=64, files_mib=64

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.batch import stream
+from executor.api.streaming import stream
 
 
 async def double(_: int, item: int) -> int:

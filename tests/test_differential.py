@@ -20,12 +20,12 @@ from executor import (
     Triplet,
     UnknownBackend,
 )
+from executor.api.differential import DifferentialExecutor
+from executor.api.protocol import ExecutorProtocol
 from executor.cli.app import main
-from executor.cli.engine import EngineOptions, create_local_executor
+from executor.cli.make_executor import EngineOptions, create_local_executor
 from executor.client import RemoteExecutor, Timeouts
-from executor.differential import DifferentialExecutor
 from executor.errors import ServiceUnavailable
-from executor.protocol import ExecutorProtocol
 
 DOUBLE = "def f(n):\n    return n * 2"
 WHO = "import os\ndef f(n):\n    return os.path.exists('/usr/lib')"

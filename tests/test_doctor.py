@@ -16,13 +16,13 @@ import pytest
 import pytest_asyncio
 
 from executor import Executor, Limits, Script, ScriptResult, Status, Triplet
-from executor.backends import nsjail
-from executor.backends.nsjail import NsjailBackend
-from executor.probes import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
-from executor.probes.bait import Bait, laid_out
-from executor.probes.base import LIMITS as PROBE_LIMITS
-from executor.probes.base import Step, fixed, says, script
-from executor.probes.promises import exemption
+from executor.backends.nsjail import backend as nsjail
+from executor.backends.nsjail.backend import NsjailBackend
+from executor.doctor import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
+from executor.doctor.base import LIMITS as PROBE_LIMITS
+from executor.doctor.base import Step, fixed, says, script
+from executor.doctor.canaries import Bait, laid_out
+from executor.doctor.promises import exemption
 
 LIMITS = Limits(wall_s=20, cpu_s=10)
 SHARING = tuple(probe for probe in PROBES if probe.shares)
@@ -176,7 +176,7 @@ async def test_probes_that_share_a_run_find_what_they_find_alone(backend: str) -
 
 KILLED = """
 import asyncio, os, signal
-from executor.probes.bait import laid_out
+from executor.doctor.canaries import laid_out
 async def main():
     async with laid_out() as bait:
         print(bait.file, flush=True)

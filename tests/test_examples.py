@@ -10,8 +10,8 @@ import pytest
 
 import executor
 from executor import Executor, Judgement, JudgeTask, Limits, Status, Triplet, Verdict
-from executor.cli.rows import read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_judge_task, read_triplet
+from executor.cli.io.source import Line
 
 EXAMPLES = Path(executor.__file__).parent / "examples"
 

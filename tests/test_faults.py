@@ -36,7 +36,7 @@ from executor import (
     Verdict,
 )
 from executor.backends.base import Role
-from executor.backends.guest_process import GuestProcess
+from executor.backends.host.guest_process import GuestProcess
 from executor.backends.process import ProcessBackend
 
 PATIENT = Limits(cpu_s=60, wall_s=60)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from executor import Rules
-from executor.frames import Parsed, ParseItem
 from executor.guest import parser
-from executor.pool.front import Front
+from executor.pool.parse_cache import Front
 from executor.verification.prepare import argument_items, program_item, value_items
+from executor.wire.frames import Parsed, ParseItem
 
 PROGRAM = "def f(x):\n    return x"
 

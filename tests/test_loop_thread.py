@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from support import wait_until
 
+from executor.api.loop_thread import LoopThread
 from executor.errors import ExecutorClosed
-from executor.loop_thread import LoopThread
 
 
 @pytest.fixture

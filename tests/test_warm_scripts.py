@@ -14,8 +14,8 @@ from support import nothing_left
 from warm_script_support import facts, jailed, warm, warm_tries
 
 from executor import Executor, InputError, Limits, Script, Status, SyncExecutor
-from executor.backends.guest_process import GuestProcess
-from executor.pool.scripts import MAX_SOURCE_BYTES, MAX_STDIN_BYTES
+from executor.backends.host.guest_process import GuestProcess
+from executor.pool.warm_scripts import MAX_SOURCE_BYTES, MAX_STDIN_BYTES
 
 LIMITS = Limits(cpu_s=4, wall_s=30, memory_mib=256, output_kib=8192, processes=16)
 TIGHT = Limits(cpu_s=1, wall_s=1, memory_mib=128, output_kib=64, processes=16)

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from executor import Limits, Script, ScriptResult, SyncExecutor
-from executor.frames import Reply, decode_reply, encode_script, split_streams
+from executor.wire.frames import Reply, decode_reply, encode_script, split_streams
 
 
 class Attempt(NamedTuple):

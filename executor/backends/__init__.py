@@ -28,7 +28,7 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
     settings = _settings(backend) if isinstance(backend, str) else backend
     # Imports here: each backend needs libraries or systems that others do without.
     if isinstance(settings, NsjailSettings):
-        from executor.backends.nsjail import NsjailBackend  # noqa: PLC0415
+        from executor.backends.nsjail.backend import NsjailBackend  # noqa: PLC0415
 
         return NsjailBackend(limits, settings)
     if isinstance(settings, ProcessSettings):
@@ -37,7 +37,7 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
         return ProcessBackend(limits)
     if isinstance(settings, DockerSettings | GvisorSettings):
         try:
-            from executor.backends.docker import DockerBackend  # noqa: PLC0415
+            from executor.backends.docker.backend import DockerBackend  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise BackendUnavailable(
                 f"the {settings.name} backend needs the package 'docker': "
@@ -45,7 +45,7 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
             ) from error
         return DockerBackend(limits, settings)
     try:
-        from executor.backends.sandboxfusion import SandboxFusionBackend  # noqa: PLC0415
+        from executor.backends.sandboxfusion.backend import SandboxFusionBackend  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise BackendUnavailable(
             f"the {settings.name} backend needs the package 'httpx': "

@@ -12,10 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from executor.backends.base import HASH_SEEDS, PRELOAD, Role
-from executor.backends.exchange import exchange
-from executor.backends.guest_process import GuestProcess
-from executor.backends.image import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
-from executor.backends.script_frames import (
+from executor.backends.host.exchange import exchange
+from executor.backends.host.guest_process import GuestProcess
+from executor.backends.image.build import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
+from executor.errors import ProtocolError
+from executor.interpreter import INTERPRETER
+from executor.models import Limits, Script, ScriptLanguage, ScriptResult
+from executor.wire.scripts import (
     check_language,
     decode_reply,
     encode_request,
@@ -23,9 +26,6 @@ from executor.backends.script_frames import (
     no_reply,
     script_result,
 )
-from executor.errors import ProtocolError
-from executor.interpreter import INTERPRETER
-from executor.models import Limits, Script, ScriptLanguage, ScriptResult
 
 NAME = "process (no isolation)"
 

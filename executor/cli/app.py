@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from executor.cli.doctor import doctor
+from executor.cli.commands.doctor import doctor
+from executor.cli.commands.image import image
+from executor.cli.commands.judge import judge
+from executor.cli.commands.run import run
+from executor.cli.commands.serve import serve
+from executor.cli.commands.verify import verify
 from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
-from executor.cli.image import image
-from executor.cli.judge import judge
-from executor.cli.run import run
-from executor.cli.serve import serve
-from executor.cli.verify import verify
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorError, InputError
 
 _DISTRIBUTION = "absolute-zero-executor"

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Protocol
 
-from executor.cli.reorder import Reorder
-from executor.cli.rows import Fields, Row
-from executor.cli.sink import Sink
-from executor.cli.source import Line, Source
+from executor.cli.io.reorder import Reorder
+from executor.cli.io.rows import Fields, Row
+from executor.cli.io.sink import Sink
+from executor.cli.io.source import Line, Source
 from executor.errors import MalformedRow
 from executor.models import Signals, Usage
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from executor.cli import engine
+from executor.cli import make_executor
 from executor.cli.batch import Batch, Indexed, Job
 from executor.cli.failure import (
     EXIT_BROKEN_PIPE,
@@ -20,13 +20,13 @@ from executor.cli.failure import (
     OutputClosed,
 )
 from executor.cli.interrupts import Interrupted, Interrupts
-from executor.cli.progress import progress_bar, restore_terminal
-from executor.cli.sink import check_output, open_sink
-from executor.cli.source import Source, open_source
-from executor.cli.summary import Tally, print_summary
+from executor.cli.io.progress import progress_bar, restore_terminal
+from executor.cli.io.sink import check_output, open_sink
+from executor.cli.io.source import Source, open_source
+from executor.cli.io.summary import Tally, print_summary
 
 if TYPE_CHECKING:
-    from executor.protocol import ExecutorProtocol
+    from executor.api.protocol import ExecutorProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class BatchOptions:
     file: str
     out: str | None
     quiet: bool
-    engine: engine.EngineOptions
+    engine: make_executor.EngineOptions
 
 
 def process[T, R: Indexed](
@@ -70,7 +70,9 @@ async def _process[T, R: Indexed](
     console = Console(stderr=True, quiet=options.quiet, highlight=False)
     async with AsyncExitStack() as stack:
         with interrupts.guard():
-            executor = await stack.enter_async_context(engine.create_executor(options.engine))
+            executor = await stack.enter_async_context(
+                make_executor.create_executor(options.engine)
+            )
         for warning in executor.info.warnings:
             console.print(f"executor: warning: {warning}", style="yellow", markup=False)
         sink = stack.enter_context(open_sink(options.out))

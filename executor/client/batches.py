@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from executor.batch import consecutive, each
+from executor.api.streaming import consecutive, each
+from executor.client.bodies import Kind, item_json
 from executor.client.endpoint import Endpoint
 from executor.client.faults import Fault
 from executor.client.fleet import Fleet, Patience
 from executor.client.settings import Retries
-from executor.client.wire import Kind, item_json
 from executor.errors import ServiceUnavailable
 
 CHUNK_ITEMS = 64

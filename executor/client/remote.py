@@ -10,13 +10,10 @@ from typing import NamedTuple, Self
 
 from pydantic import BaseModel
 
-from executor.api import ExecutorInfo
+from executor.api.blocking import Blocking
+from executor.api.local import ExecutorInfo
 from executor.client.batches import CHUNK_ITEMS, Batches
-from executor.client.endpoint import Endpoint, EndpointInfo
-from executor.client.faults import Fault
-from executor.client.fleet import Fleet, Patience, check_urls
-from executor.client.settings import Retries, Timeouts
-from executor.client.wire import (
+from executor.client.bodies import (
     JUDGE,
     VALIDATE,
     Kind,
@@ -25,6 +22,10 @@ from executor.client.wire import (
     script_json,
     script_result,
 )
+from executor.client.endpoint import Endpoint, EndpointInfo
+from executor.client.faults import Fault
+from executor.client.fleet import Fleet, Patience, check_urls
+from executor.client.settings import Retries, Timeouts
 from executor.errors import ConfigurationError, ExecutorClosed, ServiceError, ServiceUnavailable
 from executor.models import (
     Judgement,
@@ -37,7 +38,6 @@ from executor.models import (
     Triplet,
     Verdict,
 )
-from executor.sync import Blocking
 
 _ITEMS_PER_WORKER = 48
 """Items of a batch in hand per worker of the service: twice what a local executor has, since some

@@ -26,7 +26,7 @@ import sys
 import traceback
 
 from executor.guest import script
-from executor.guest.wire import READY, write
+from executor.guest.frames import READY, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

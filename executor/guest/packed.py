@@ -1,5 +1,5 @@
 """Many jobs in one process that lives for them: for servers that run a script and return what it
-writes (see ``executor/backends/sandboxfusion_wire.py``, which starts this).
+writes (see ``executor/backends/sandboxfusion/wire.py``, which starts this).
 
 Standard input holds, all of it ASCII: a key, the guest's code, a head and the bodies of the jobs.
 The head is JSON: ``[options, [[number, wall ms, CPU s, memory, output bytes, flags, size], ...]]``

@@ -18,8 +18,8 @@ import time
 
 from executor.guest import seccomp
 from executor.guest.depth import Depth
+from executor.guest.frames import Input, write_frame
 from executor.guest.names import Names
-from executor.guest.wire import Input, write_frame
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:

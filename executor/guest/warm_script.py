@@ -28,8 +28,8 @@ from types import ModuleType
 
 from executor.guest import seccomp
 from executor.guest.core import core
+from executor.guest.frames import READY, write
 from executor.guest.preload import load
-from executor.guest.wire import READY, write
 
 DIRECTORY = "/box"
 SCRIPT = f"{DIRECTORY}/script.py"

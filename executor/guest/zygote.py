@@ -24,8 +24,8 @@ import sys
 
 from executor.guest import names, program, seccomp, surroundings
 from executor.guest.core import core
+from executor.guest.frames import READY, write
 from executor.guest.preload import load, tell_temporary_directory
-from executor.guest.wire import READY, write
 
 
 def _scrub_environment(token: bytes) -> None:

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from executor.backends.base import Kind as GuestKind
 from executor.backends.base import process_reuse_of
 from executor.errors import ProtocolError
-from executor.frames import (
+from executor.models import Limits, Signal, Status, Usage
+from executor.pool.parse_cache import Front
+from executor.pool.pool import MAX_ATTEMPTS, Pool
+from executor.pool.syscalls import call_name
+from executor.pool.worker import Answer, OutOfTime
+from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
+from executor.wire.frames import (
     Call,
     How,
     Kind,
@@ -27,12 +33,6 @@ from executor.frames import (
     encode_job,
     encode_parse_request,
 )
-from executor.models import Limits, Signal, Status, Usage
-from executor.pool.front import Front
-from executor.pool.pool import MAX_ATTEMPTS, Pool
-from executor.pool.syscalls import call_name
-from executor.pool.worker import Answer, OutOfTime
-from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
 
 _GRACE_S = 2.0
 """How long after its wall limit a guest may take to report it."""

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 from executor.backends.base import Guest, Role
-from executor.frames import MAX_FRAME
+from executor.wire.frames import MAX_FRAME
 
 _READ_SIZE = 1 << 18
 

@@ -11,16 +11,16 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from executor.api import Executor
-from executor.service import batches, native, operations
+from executor.api.local import Executor
 from executor.service.errors import ApiError, ClientGone
 from executor.service.fusion.routes import make_router as make_fusion_router
-from executor.service.metrics import version
-from executor.service.middleware import Envelope
-from executor.service.openapi import describe
+from executor.service.http.middleware import Envelope
+from executor.service.http.openapi import describe
+from executor.service.http.state import Service, make_service
+from executor.service.routes import batches, native, operations
 from executor.service.settings import ServiceSettings
-from executor.service.state import Service, make_service
 from executor.service.web import routes as web
+from executor.service.work.metrics import version
 
 _DESCRIPTION = """Runs, validates and judges model-written Python in a warm, hardened sandbox.
 
@@ -35,7 +35,7 @@ names of those that are waived and not known to hold (see `/readyz` and `/v1/inf
 def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
     """Make the application around an executor that is open; its owner closes it afterwards.
 
-    ``app.state.service`` is the :class:`executor.service.state.Service` of all routes.
+    ``app.state.service`` is the :class:`executor.service.http.state.Service` of all routes.
     """
     service = make_service(settings, executor)
     app = FastAPI(

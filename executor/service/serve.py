@@ -12,13 +12,13 @@ import structlog
 import uvicorn
 import uvloop
 
-from executor.api import Executor
+from executor.api.local import Executor
 from executor.errors import ConfigurationError
 from executor.service.app import create_app
 from executor.service.errors import unavailable
-from executor.service.protocol import make_protocol
+from executor.service.http.slow_clients import make_protocol
+from executor.service.http.state import Service
 from executor.service.settings import ServiceSettings, check_exposure
-from executor.service.state import Service
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_ANSWERS_S = 5

@@ -6,9 +6,9 @@ import ipaddress
 
 from pydantic import Field, SecretStr, field_validator
 
+from executor.doctor import PROBES, waivable
 from executor.errors import ConfigurationError
 from executor.models import Model
-from executor.probes import PROBES, waivable
 
 _MIB = 1 << 20
 
@@ -31,7 +31,7 @@ class ServiceSettings(Model):
     open_metrics: bool = False
     """Serve ``/metrics`` without a token: they are counts and times only."""
     waive: tuple[str, ...] = ()
-    """Names of probes that may fail; in the order of :data:`executor.probes.PROBES`."""
+    """Names of probes that may fail; in the order of :data:`executor.doctor.PROBES`."""
     queue: int = Field(1024, ge=1)
     """Single calls that may wait for a place; more get 429."""
     batches: int = Field(32, ge=1)

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from executor.frames import Call, Order, Parsed, ParseItem
 from executor.models import Limits, Status, Usage
 from executor.verification.engine import CallOutcome, Engine, Run
+from executor.wire.frames import Call, Order, Parsed, ParseItem
 
 TOO_COSTLY = CallOutcome(
     Status.ROW_LIMIT, detail="the value takes too long to compare with the one that is wanted"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from executor.frames import Call, Order, Parsed, ParseItem, Source
 from executor.models import Signal, Status, Usage
+from executor.wire.frames import Call, Order, Parsed, ParseItem, Source
 
 NO_SIGNALS: frozenset[Signal] = frozenset()
 

@@ -14,7 +14,6 @@ from functools import partial
 from itertools import batched
 from typing import Literal, NamedTuple
 
-from executor.frames import Call, How, Parsed, ParseItem
 from executor.grammar.compare import TooCostly
 from executor.models import (
     Judgement,
@@ -42,6 +41,7 @@ from executor.verification.signals import count_signals, signals_in_answer, sign
 from executor.verification.source import with_imports
 from executor.verification.validation import Validator, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
+from executor.wire.frames import Call, How, Parsed, ParseItem
 
 _ANSWERS_AT_ONCE = 64
 """Answers whose code and values may be in memory at a time."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from executor.frames import Call, How, Parsed, ParseItem, RulesTuple
 from executor.models import Rules, Status
 from executor.verification.engine import CallOutcome
+from executor.wire.frames import Call, How, Parsed, ParseItem, RulesTuple
 
 
 class Program(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from executor.frames import Call, Order, Source
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
 from executor.models import Signal, Status, Usage
 from executor.verification.budget import TOO_COSTLY, gather_few, off_loop
@@ -14,6 +13,7 @@ from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import Program
 from executor.verification.signals import signals_of
 from executor.verification.values import Value, value_of
+from executor.wire.frames import Call, Order, Source
 
 _LIMITS = frozenset(
     {

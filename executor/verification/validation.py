@@ -14,7 +14,6 @@ from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
 
-from executor.frames import Call, Order, Source
 from executor.grammar.compare import TooCostly
 from executor.models import Signal, Status, Triplet, Usage, Verdict
 from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
@@ -35,6 +34,7 @@ from executor.verification.runs import agree, evaluate_alone, run_calls
 from executor.verification.signals import count_signals, signals_of
 from executor.verification.source import with_imports
 from executor.verification.values import Value, decoded
+from executor.wire.frames import Call, Order, Source
 
 _CACHE_BYTES = 32 << 20
 _RUNS_FOR_ENTROPY = 14

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support import wait_until
 
-from executor.backends import cgroups
-from executor.backends.cgroups import (
+from executor.backends.host import cgroups
+from executor.backends.host.cgroups import (
     Cgroup,
     CgroupFactory,
     CgroupV1,
@@ -223,7 +223,7 @@ def test_failed_create_leaves_nothing(factory: CgroupFactory) -> None:
 def test_stale_group_of_a_dead_owner_is_reaped_with_its_processes(factory: CgroupFactory) -> None:
     code = f"""
 import os, subprocess
-from executor.backends.cgroups import open_cgroups
+from executor.backends.host.cgroups import open_cgroups
 group = open_cgroups(parent={PARENT!r}).create("orphan", memory_bytes=64 << 20, processes=8)
 process = subprocess.Popen(group.wrap(["/bin/sleep", "600"]), stdout=-3, stderr=-3)  # -3: DEVNULL
 while process.pid not in group.pids():

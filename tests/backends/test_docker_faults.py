@@ -34,7 +34,7 @@ from executor import (
     Triplet,
     Verdict,
 )
-from executor.backends.docker_engine import LABEL
+from executor.backends.docker.api import LABEL
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "scripts/engine.sh"
@@ -215,8 +215,8 @@ CRASHING = """
     import asyncio, os, signal
     import docker
     from executor import DockerSettings, Executor
-    from executor.backends.docker_engine import LABEL
-    from executor.backends.owner import this_process
+    from executor.backends.docker.api import LABEL
+    from executor.backends.host.owner import this_process
 
     async def main():
         async with Executor("docker", workers=2):

@@ -9,8 +9,8 @@ import pytest
 from engine_support import engine_client, own_containers, require, why_no_engine
 
 from executor import Executor, Limits
-from executor.backends import docker_policy as policy
-from executor.backends.owner import is_gone, this_process
+from executor.backends.docker import options as policy
+from executor.backends.host.owner import is_gone, this_process
 
 DANGEROUS = [
     "ptrace",

@@ -9,8 +9,8 @@ import pytest
 from support import OPEN_RULES, body, ending, triplet
 
 from executor import BackendUnavailable, Limits, Status, SyncExecutor
-from executor.backends import nsjail
 from executor.backends.base import ProcessReuse
+from executor.backends.nsjail import backend as nsjail
 from executor.backends.settings import NsjailSettings, ProcessSettings
 
 

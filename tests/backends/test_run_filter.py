@@ -17,10 +17,10 @@ from bpf_support import interpret
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.backends.image import PYTHON, open_image
-from executor.backends.nsjail import base_config, find_binary, serialize
-from executor.backends.run_filter import NUMBERS, compile_policy
-from executor.backends.run_policy import RUN_POLICY
+from executor.backends.image.build import PYTHON, open_image
+from executor.backends.nsjail.backend import base_config, find_binary, serialize
+from executor.backends.seccomp.bpf import NUMBERS, compile_policy
+from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.errors import BackendUnavailable
 
 OURS = compile_policy(RUN_POLICY)

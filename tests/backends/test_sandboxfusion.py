@@ -23,8 +23,8 @@ from executor import (
     SyncExecutor,
     Triplet,
 )
-from executor.backends.sandboxfusion import _what_it_promises
-from executor.backends.sandboxfusion_wire import _packed, read_lines
+from executor.backends.sandboxfusion.backend import _what_it_promises
+from executor.backends.sandboxfusion.wire import _packed, read_lines
 
 sys.path.append(str(Path(__file__).parents[1] / "service"))
 from service_server import running

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.backends.script_frames import (
+from executor.errors import InputError, ProtocolError
+from executor.models import Limits, Script, Status
+from executor.wire.scripts import (
     ScriptReply,
     decode_reply,
     encode_request,
@@ -19,8 +21,6 @@ from executor.backends.script_frames import (
     no_reply,
     script_result,
 )
-from executor.errors import InputError, ProtocolError
-from executor.models import Limits, Script, Status
 
 LIMITS = Limits(wall_s=2, cpu_s=1, memory_mib=64, output_kib=1, processes=4, files_mib=1)
 SCRIPT = Script(source="pass", collect=("a", "b/c"))

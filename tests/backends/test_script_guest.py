@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from jail_support import Jails, open_jails
 
-from executor.backends.cgroups import Cgroup, find_cgroups
-from executor.backends.image import PYTHON, open_image
-from executor.backends.run_policy import RUN_POLICY
-from executor.backends.script_frames import (
+from executor.backends.host.cgroups import Cgroup, find_cgroups
+from executor.backends.image.build import PYTHON, open_image
+from executor.backends.seccomp.run_policy import RUN_POLICY
+from executor.models import Limits, Script, ScriptResult, Status
+from executor.wire.scripts import (
     decode_reply,
     encode_request,
     jail_memory_bytes,
@@ -27,7 +28,6 @@ from executor.backends.script_frames import (
     max_reply_bytes,
     script_result,
 )
-from executor.models import Limits, Script, ScriptResult, Status
 
 GUEST = Path(__file__).parents[2] / "executor/guest/script.py"
 LIMITS = Limits(wall_s=20, cpu_s=5, memory_mib=128, output_kib=64, processes=8, files_mib=4)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from executor import InputError, Limits, Script, ScriptResult, Status, SyncExecutor
-from executor.backends import image as images
-from executor.backends.script_frames import check_language
+from executor.backends.image import build as images
+from executor.wire.scripts import check_language
 
 
 def bash(sandbox: SyncExecutor, source: str, **options: object) -> ScriptResult:
@@ -140,7 +140,7 @@ def test_what_is_not_installed_is_refused_with_a_sentence() -> None:
 def test_an_image_without_packages_knows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executor.backends.script_image.host_packages", dict)
+    monkeypatch.setattr("executor.backends.image.script_tools.host_packages", dict)
     image = images.open_image(tmp_path)
     image.close()
     assert image.languages == {"python", "bash"}

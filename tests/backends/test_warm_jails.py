@@ -19,7 +19,8 @@ from support import children, nothing_left, wait_until
 from warm_script_support import facts
 
 from executor import Executor, InputError, Limits, Script, Status
-from executor.backends import nsjail, nsjail_jails
+from executor.backends.nsjail import backend as nsjail
+from executor.backends.nsjail import warm_jails as nsjail_jails
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executor.cli import engine
+from executor.cli import make_executor
 from executor.models import Judgement, JudgeTask, Script, ScriptResult, Status, Triplet, Verdict
 
 
@@ -31,7 +31,7 @@ class FakeExecutor:
     """
 
     def __init__(
-        self, options: engine.EngineOptions, info: Info, script_result: ScriptResult
+        self, options: make_executor.EngineOptions, info: Info, script_result: ScriptResult
     ) -> None:
         self.options = options
         self.info = info
@@ -128,11 +128,11 @@ def fake_executor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeExe
         made: list[FakeExecutor] = []
         done = ScriptResult(status=Status.OK, exit_code=0, detail="exit code 0")
 
-        def create(options: engine.EngineOptions) -> Any:
+        def create(options: make_executor.EngineOptions) -> Any:
             made.append(FakeExecutor(options, Info(**info), result or done))
             return made[-1]
 
-        monkeypatch.setattr(engine, "create_executor", create)
+        monkeypatch.setattr(make_executor, "create_executor", create)
         return made
 
     return install

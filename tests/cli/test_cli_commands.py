@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from executor.cli import batch, engine
+from executor.cli import batch, make_executor
 from executor.cli.app import main
-from executor.cli.reorder import Reorder
+from executor.cli.io.reorder import Reorder
 from executor.errors import BackendUnavailable, ExecutorClosed, UnknownBackend
 from executor.models import ScriptResult, Status
 
@@ -322,10 +322,10 @@ def test_executor_that_cannot_start_leaves_the_output_file_alone(
     error: Exception,
     exit_code: int,
 ) -> None:
-    def refuse(options: engine.EngineOptions) -> Any:
+    def refuse(options: make_executor.EngineOptions) -> Any:
         raise error
 
-    monkeypatch.setattr(engine, "create_executor", refuse)
+    monkeypatch.setattr(make_executor, "create_executor", refuse)
     out.write_text("yesterday's results")
     file = write_rows(out.with_name("in"), row())
     assert main(["verify", file, "--out", str(out)]) == exit_code
@@ -387,7 +387,7 @@ def test_interrupt_while_the_executor_starts_is_obeyed(
 
         async def __aexit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(engine, "create_executor", lambda options: Starting())
+    monkeypatch.setattr(make_executor, "create_executor", lambda options: Starting())
     assert main(["verify", write_rows(tmp_path / "in", row()), "--out", str(out)]) == 130
     assert not out.exists()
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.cli.rows import MAX_DEPTH, read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import MAX_DEPTH, read_judge_task, read_triplet
+from executor.cli.io.source import Line
 from executor.errors import MalformedRow
 from executor.models import JudgeTask, TaskType, Triplet
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.cli.failure import CommandError, OutputClosed
-from executor.cli.reorder import Reorder
-from executor.cli.sink import Sink, check_output, open_sink
-from executor.cli.source import Line, LineSplitter, Source, open_source
+from executor.cli.io.reorder import Reorder
+from executor.cli.io.sink import Sink, check_output, open_sink
+from executor.cli.io.source import Line, LineSplitter, Source, open_source
 
 
 def split(chunks: list[bytes], max_bytes: int = 100) -> list[Line]:

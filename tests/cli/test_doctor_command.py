@@ -7,7 +7,7 @@ import json
 import pytest
 
 from executor.cli.app import main
-from executor.probes import PROBES
+from executor.doctor import PROBES
 
 pytestmark = pytest.mark.long
 

@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from executor import Executor, SyncExecutor
+from executor.api.protocol import ExecutorProtocol, SyncExecutorProtocol
 from executor.client import RemoteExecutor, SyncRemoteExecutor
-from executor.protocol import ExecutorProtocol, SyncExecutorProtocol
 
 METHODS = ("validate", "judge", "run", "validate_many", "judge_many", "close")
 LOCAL_ONLY = {"yields_s"}

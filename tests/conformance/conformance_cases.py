@@ -16,8 +16,8 @@ from typing import Any
 
 import executor
 from executor import Judgement, JudgeTask, Script, ScriptResult, TaskType, Triplet, Verdict
-from executor.cli.rows import read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_judge_task, read_triplet
+from executor.cli.io.source import Line
 
 EXAMPLES = Path(executor.__file__).parent / "examples"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from executor import Executor, Status
-from executor.service.admission import Admission
-from executor.service.metrics import Metrics
-from executor.service.waivers import Waivers
+from executor.service.work.admission import Admission
+from executor.service.work.metrics import Metrics
+from executor.service.work.waivers import Waivers
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "monitoring/grafana/dashboards/executor.json"

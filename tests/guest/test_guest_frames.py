@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor import frames
 from executor.errors import ProtocolError
-from executor.frames import (
+from executor.guest import frames as wire
+from executor.guest import program, spawn
+from executor.wire import frames
+from executor.wire.frames import (
     Call,
     How,
     Kind,
@@ -27,9 +29,8 @@ from executor.frames import (
     decode_result,
     encode_job,
 )
-from executor.guest import program, spawn, wire
 
-_SOURCES = Path(frames.__file__).parent / "guest/core"
+_SOURCES = Path(frames.__file__).parents[1] / "guest/core"
 CORE = "".join(path.read_text() for path in sorted(_SOURCES.glob("*.[ch]")))
 
 

@@ -10,7 +10,7 @@ from attacks import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
 from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
-from executor.backends import image
+from executor.backends.image import build as image
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from attacks import FAILING, FORBIDDEN, REFUSED
 from support import OPEN_RULES, body, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
-from executor.backends.image import open_image
-from executor.frames import Kind, Refusal, Result, Source, decode_result
+from executor.backends.image.build import open_image
 from executor.pool.syscalls import call_name
+from executor.wire.frames import Kind, Refusal, Result, Source, decode_result
 
 SIGN = {Signal.FORBIDDEN_CALL: 1}
 

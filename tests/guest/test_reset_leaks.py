@@ -16,7 +16,7 @@ import pytest
 from reset_support import audited_guest, reset_guest
 
 from benchmarks.one_guest import LIMITS, OneGuest
-from executor.frames import Outcome
+from executor.wire.frames import Outcome
 
 PROBE = """
 import sys, gc, re, functools, decimal, builtins, random, locale, collections, os, math, time

@@ -10,7 +10,7 @@ from attacks import ENDING_SCRIPTS, OPEN_DESCRIPTORS
 from warm_script_support import Attempt, attempt
 
 from executor import Limits, Script, SyncExecutor
-from executor.frames import Outcome
+from executor.wire.frames import Outcome
 
 LIMITS = Limits(cpu_s=8, wall_s=30, memory_mib=256, output_kib=256)
 

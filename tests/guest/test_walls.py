@@ -31,7 +31,7 @@ REFUSED = {
     "leaving with a code": (body("import sys", "sys.exit(3)"), "SystemExit"),
     "an interrupt": (body("raise KeyboardInterrupt"), "KeyboardInterrupt"),
     "installed packages": (body("import psutil"), "ModuleNotFoundError"),
-    "the executor's host side": (body("import executor.api"), "ModuleNotFoundError"),
+    "the executor's host side": (body("import executor.api.local"), "ModuleNotFoundError"),
 }
 
 

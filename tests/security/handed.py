@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from executor import Executor, Judgement, JudgeTask, Limits, Rules, Script, Status, Triplet, Verdict
-from executor.cli.rows import read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_judge_task, read_triplet
+from executor.cli.io.source import Line
 from executor.client import RemoteExecutor
 from executor.errors import MalformedRow
 

@@ -38,7 +38,7 @@ _SECRETS = (
     "/proc/1/environ", "/etc/machine-id", "/var/lib", "/var/log", "/home", "/root", "/boot",
 )  # fmt: skip
 _HOST = tuple(map(str, (
-    ROOT, ROOT / "pyproject.toml", ROOT / "executor/api.py", ROOT.parent / "shared", SECRET_FILE,
+    ROOT, ROOT / "pyproject.toml", ROOT / "executor/api/local.py", ROOT.parent / "shared", SECRET_FILE,
 )))  # fmt: skip
 
 _READABLE = """

@@ -29,8 +29,8 @@ class About(NamedTuple):
 
 ABOUT: dict[str, About] = {
     "frames": About(
-        ("frames", "backends.script_frames", "backends.sandboxfusion_wire",
-         "backends.docker_streams", "pool.runner", "pool.worker"),
+        ("wire.frames", "wire.scripts", "backends.sandboxfusion.wire",
+         "backends.docker.streams", "pool.runner", "pool.worker"),
         600,
         ("value", "literal", "expression", "exit_code", "signal", "limit", "failure", "wall_us",
          "cpu_us", "peak_kib", "stdout", "stderr", "files", "omitted", "null", "a.txt", "b/c",
@@ -54,7 +54,7 @@ ABOUT: dict[str, About] = {
     ),
     "compare": About(("grammar.compare",), 120),
     "differ": About(("grammar.compare", "grammar.text"), 12),
-    "counts": About(("verification.runs", "verification.budget", "cli.rows", "frames"), 16),
+    "counts": About(("verification.runs", "verification.budget", "cli.io.rows", "wire.frames"), 16),
     "growth": About(
         ("screening.rules", "screening.cost", "verification.source", "verification.signals",
          "grammar.literals"),

@@ -10,10 +10,9 @@ from typing import Any
 
 from security_fuzz_literals import Choices
 
-from executor.cli.rows import read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_triplet
+from executor.cli.io.source import Line
 from executor.errors import MalformedRow
-from executor.frames import Call, How, Order, encode_job
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG, first_difference
 from executor.grammar.literals import _nesting
 from executor.models import Limits, Status, Usage
@@ -25,6 +24,7 @@ from executor.verification.prepare import Program
 from executor.verification.runs import run_calls
 from executor.verification.signals import signals_in_answer
 from executor.verification.source import with_imports
+from executor.wire.frames import Call, How, Order, encode_job
 
 _LEAVES: tuple[Any, ...] = (0, 1, True, 1.0, "a", b"", None, (), 2j, Decimal(1), Decimal("NaN"),
                             float("nan"), 1 << 80, frozenset({1}))  # fmt: skip

@@ -20,10 +20,22 @@ from typing import Any
 from security_fuzz_literals import Choices, evaluated, pair, strictly_equal
 from security_fuzz_rows import counts, differ, growth
 
-from executor.backends import sandboxfusion_wire, script_frames
-from executor.backends.docker_streams import AttachStream
+from executor.backends.docker.streams import AttachStream
+from executor.backends.sandboxfusion import wire as sandboxfusion_wire
 from executor.errors import ProtocolError
-from executor.frames import (
+from executor.grammar import literals
+from executor.grammar.compare import equal, first_difference
+from executor.grammar.decode import DecodeError, decode
+from executor.grammar.encode import encode
+from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
+from executor.grammar.text import literal_text
+from executor.models import Limits, Script, ScriptResult, Status
+from executor.pool.parse_cache import _quick_answer
+from executor.pool.runner import PoolEngine, _fits
+from executor.pool.worker import Answer, Worker
+from executor.verification.values import FORGED, Value, value_of
+from executor.wire import scripts as script_frames
+from executor.wire.frames import (
     MAX_FRAME,
     Kind,
     Outcome,
@@ -33,17 +45,6 @@ from executor.frames import (
     decode_result,
     split_streams,
 )
-from executor.grammar import literals
-from executor.grammar.compare import equal, first_difference
-from executor.grammar.decode import DecodeError, decode
-from executor.grammar.encode import encode
-from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
-from executor.grammar.text import literal_text
-from executor.models import Limits, Script, ScriptResult, Status
-from executor.pool.front import _quick_answer
-from executor.pool.runner import PoolEngine, _fits
-from executor.pool.worker import Answer, Worker
-from executor.verification.values import FORGED, Value, value_of
 
 Target = Callable[[bytes], None]
 

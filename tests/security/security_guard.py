@@ -20,8 +20,8 @@ from typing import Self
 
 import psutil
 
-from executor.backends.docker_engine import LABEL
-from executor.backends.owner import this_process
+from executor.backends.docker.api import LABEL
+from executor.backends.host.owner import this_process
 
 MIN_FREE_MEMORY = 2 << 30
 MIN_FREE_DISK = 1 << 30

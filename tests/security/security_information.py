@@ -197,7 +197,7 @@ CASES: tuple[Case, ...] = (
     v(112, "import-the-host", "Imports the executor's host side.", """
         def f(x):
             found = []
-            for name in ("executor.api", "executor.verification.judging", "executor.client", "trainer", "pydantic"):
+            for name in ("executor.api.local", "executor.verification.judging", "executor.client", "trainer", "pydantic"):
                 try:
                     __import__(name)
                     found.append(name)

@@ -18,16 +18,15 @@ from support import OPEN_RULES, body, triplet
 from benchmarks.rows import ROWS, Holds, measure, opened, outcome_of, peak_mib, reset_peak
 from executor import Executor, JudgeTask, Limits, Options, Status, SyncExecutor, TaskType, Triplet
 from executor.client.batches import Batches
+from executor.client.bodies import VALIDATE
 from executor.client.faults import Fault
 from executor.client.settings import Retries
-from executor.client.wire import VALIDATE
-from executor.frames import Call, How, Parsed
 from executor.grammar.compare import TOO_LONG, TooCostly, equal, first_difference
 from executor.grammar.decode import Unsuitable, decode
 from executor.grammar.encode import encode
 from executor.guest import parser
 from executor.models import Usage
-from executor.pool.front import Front
+from executor.pool.parse_cache import Front
 from executor.pool.worker import OutOfTime, Request, Worker
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
@@ -37,6 +36,7 @@ from executor.verification.prepare import Program
 from executor.verification.runs import run_calls
 from executor.verification.validation import Validator
 from executor.verification.values import Value, decoded
+from executor.wire.frames import Call, How, Parsed
 
 PROGRAM = "def f(x):\n    return x"
 

@@ -22,13 +22,13 @@ from executor import (
     TaskType,
     Triplet,
 )
-from executor.backends.script_frames import encode_request
-from executor.cli.rows import read_judge_task, read_triplet
-from executor.cli.source import Line
+from executor.cli.io.rows import read_judge_task, read_triplet
+from executor.cli.io.source import Line
 from executor.errors import MalformedRow
 from executor.verification.context import Context
 from executor.verification.error_names import error_name
 from executor.verification.source import with_imports
+from executor.wire.scripts import encode_request
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from security_fuzz_literals import Choices, evaluated, pair
 from security_fuzz_registry import ABOUT, CORPUS
 from security_fuzz_targets import TARGETS
 
-from executor.guest import wire
+from executor.guest import frames as wire
 from executor.models import ScriptResult, Status
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from executor.cli.app import main
-from executor.probes import PROBES
-from executor.service import readiness
+from executor.doctor import PROBES
+from executor.service.work import readiness
 
 _TRIED = ("system-calls", "script")
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from executor import probes
+from executor import doctor as probes
+from executor.api.protocol import ExecutorProtocol
 from executor.cli.app import main
-from executor.probes import Probe, ProbeResult, promises, prove
-from executor.protocol import ExecutorProtocol
+from executor.doctor import Probe, ProbeResult, promises, prove
 
 WEAK = "script-own-kernel"
 GATE = "SLOW_GATE"
@@ -30,7 +30,7 @@ def hold_to_more() -> None:
         replace(probe, slow=GATE in os.environ) if probe.name == WEAK else probe
         for probe in probes.PROBES
     )
-    from executor.service import readiness  # has its own name for PROBES from here on
+    from executor.service.work import readiness
 
     readiness.prove = prove_later
 

@@ -16,9 +16,9 @@ import pytest
 from service_server import Server, busy, running, stats
 from support import ENDLESS, wait_until
 
-from executor.service.admission import Lane
 from executor.service.errors import ApiError
-from executor.service.interruption import Interruption
+from executor.service.work.admission import Lane
+from executor.service.work.interruption import Interruption
 
 LINES = {"content-type": "application/x-ndjson"}
 GOOD = {"program": "def f(x):\n    return x", "inputs": ["1"]}

@@ -17,9 +17,9 @@ from strict_serve import GATE, STRICT, WEAK
 from support import wait_until
 
 from executor import Executor, JudgeTask, Script, TaskType, Triplet
+from executor.api.differential import DifferentialExecutor
 from executor.cli.app import main
 from executor.client import RemoteExecutor
-from executor.differential import DifferentialExecutor
 
 SMALL = ("--workers", "2")
 HEADER = "x-executor-weaknesses"

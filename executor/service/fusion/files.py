@@ -6,8 +6,8 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 
-from executor.backends.script_frames import WRITABLE
 from executor.service.fusion.reading import bad
+from executor.wire.scripts import WRITABLE
 
 _IGNORED = "IGNORE_THIS_FILE"
 """A file with this in its name is left out, as the original does."""

@@ -25,7 +25,7 @@ from executor.service.fusion.models import (
 )
 from executor.service.fusion.outcome import command, message, run_status
 from executor.service.fusion.run_code import pod_name, run_script
-from executor.service.gateway import Gateway
+from executor.service.work.gateway import Gateway
 
 KERNEL_MIB = 20
 """Address space that the kernel takes before the first cell; a memory limit counts from there."""

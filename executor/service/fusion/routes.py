@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from executor.models import Limits
-from executor.service.endpoints import JSON, LeanRoute, get, post
 from executor.service.fusion.models import (
     RunCodeRequest,
     RunCodeResponse,
@@ -17,6 +16,7 @@ from executor.service.fusion.models import (
 from executor.service.fusion.notebook import run_notebook
 from executor.service.fusion.reading import read
 from executor.service.fusion.run_code import run_code
+from executor.service.http.endpoints import JSON, LeanRoute, get, post
 
 _NOT_OFFERED = {
     "/list_datasets": "GET",

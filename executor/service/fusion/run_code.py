@@ -12,7 +12,7 @@ from executor.service.fusion.limits import clamped
 from executor.service.fusion.models import RunCodeRequest, RunCodeResponse, RunStatus
 from executor.service.fusion.outcome import command, message, run_status
 from executor.service.fusion.reading import bad
-from executor.service.gateway import Gateway
+from executor.service.work.gateway import Gateway
 
 _RUNNABLE = f"{', '.join(RUNNABLE[:-1])} and {RUNNABLE[-1]}"
 _ATTEMPTS = 3

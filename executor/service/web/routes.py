@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from executor.service.endpoints import LeanRoute
+from executor.service.http.endpoints import LeanRoute
 
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),

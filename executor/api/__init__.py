@@ -1,0 +1,1 @@
+"""What people call: the executor of this process, its blocking form, several compared."""

@@ -1,0 +1,371 @@
+"""The asynchronous Python API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from types import MappingProxyType, TracebackType
+from typing import NamedTuple, Self
+
+from executor.api.streaming import stream
+from executor.backends import open_backend
+from executor.backends.base import ProcessReuse, process_reuse_of
+from executor.backends.settings import BackendSettings
+from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
+from executor.models import (
+    JUDGE_RULES,
+    Judgement,
+    JudgeTask,
+    Limits,
+    Options,
+    Rules,
+    Script,
+    ScriptResult,
+    Signal,
+    Status,
+    Triplet,
+    Verdict,
+)
+from executor.pool.pool import Pool, PoolStats
+from executor.pool.runner import PoolEngine
+from executor.pool.warm_scripts import WarmScripts
+from executor.pool.worker import arrival
+from executor.verification.context import Context
+from executor.verification.failures import failed_judgement, failed_verdict
+from executor.verification.judging import Judge
+from executor.verification.validation import ResultCache, Validator
+
+_ITEMS_PER_WORKER = 24
+"""Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
+
+_REMEMBERED_OPTIONS = 64
+
+
+class ExecutorInfo(NamedTuple):
+    """What an open executor is."""
+
+    backend: str
+    interpreter: str
+    isolated: bool
+    workers: int
+    warnings: tuple[str, ...]
+    """Weaknesses on this host, for people."""
+    process_reuse: ProcessReuse = "fork"
+    """``reset``: after each run its process is put back to what it was, byte for byte; ``fork``:
+    each run has a new one."""
+
+
+class ExecutorStats(NamedTuple):
+    """An executor at one moment, for monitoring."""
+
+    pool: PoolStats
+    cache_hits: int
+    """Results that were known, since the executor was made."""
+    cache_misses: int
+    scripts_running: int
+    scripts_waiting: int
+    signals: Mapping[Signal, int] = MappingProxyType({})
+    """Signs of cheating in all results, since the executor was made."""
+
+
+class _Verification(NamedTuple):
+    """What a call is served by, under its options."""
+
+    validator: Validator
+    judge: Judge
+
+
+class Executor:
+    """Validates triplets, judges answers and runs scripts in warm sandboxes.
+
+    Use it as an asynchronous context manager, on one event loop. All methods may be called
+    concurrently. Cancelling a call frees what it uses; after the context nothing is left running.
+
+    Args:
+        backend: Name of a backend, or its settings. ``process`` has no isolation: for trusted code
+            only.
+        workers: Places of warm guests; by default two for each processor core this process may
+            use. At least two are made: a validation needs two that differ.
+        limits: What each run may use.
+        rules: Screening of the programs that are validated.
+        judge_rules: Screening of the programs of tasks and of solvers; by default none is banned.
+        runs: Fresh processes that a triplet is validated in; at least 2.
+        cache: Whether proven-deterministic results are remembered (in memory, bounded).
+
+    Raises:
+        ConfigurationError: from the constructor; :class:`UnknownBackend` among others.
+        BackendUnavailable: on entering, if this machine cannot run the backend.
+        ExecutorClosed: from methods, outside the context.
+    """
+
+    def __init__(
+        self,
+        backend: str | BackendSettings = "nsjail",
+        *,
+        workers: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - immutable
+        rules: Rules = Rules(),  # noqa: B008
+        judge_rules: Rules = JUDGE_RULES,
+        runs: int = 2,
+        cache: bool = True,
+    ) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigurationError(f"workers must be at least 1, not {workers}")
+        if runs < 2:
+            raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
+        self._limits = limits
+        self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
+        self._backend = open_backend(backend, limits)
+        size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
+        self._pool = Pool(self._backend, size)
+        self._engine = PoolEngine(self._pool, limits)
+        self._cache = ResultCache() if cache else None
+        self._verifications: OrderedDict[Options, _Verification] = OrderedDict()
+        self._script_places = asyncio.Semaphore(size)
+        self._scripts: set[asyncio.Future[ScriptResult]] = set()
+        self._warm_scripts = WarmScripts(self._pool)
+        self._scripts_running = 0
+        self._signals: Counter[Signal] = Counter()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all guests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
+        if self._open:
+            self._open = False
+            for script in list(self._scripts):
+                script.cancel()
+            await asyncio.gather(*self._scripts, return_exceptions=True)
+            await self._pool.close()
+
+    @property
+    def info(self) -> ExecutorInfo:
+        """What this executor is; warnings are known once it is open."""
+        backend = self._backend
+        return ExecutorInfo(
+            backend.name,
+            backend.interpreter,
+            backend.isolated,
+            self._pool.size,
+            backend.warnings,
+            process_reuse_of(backend),
+        )
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of warm guests."""
+        return self._pool
+
+    @property
+    def limits(self) -> Limits:
+        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        return self._limits
+
+    def stats(self) -> ExecutorStats:
+        """What the executor is doing now."""
+        return ExecutorStats(
+            pool=self._pool.stats(),
+            cache_hits=self._cache.hits if self._cache else 0,
+            cache_misses=self._cache.misses if self._cache else 0,
+            scripts_running=self._scripts_running,
+            scripts_waiting=len(self._scripts) - self._scripts_running,
+            signals=dict(self._signals),
+        )
+
+    async def validate(
+        self,
+        triplet: Triplet,
+        *,
+        options: Options = Options(),  # noqa: B008
+        yields_s: float = 0.0,
+    ) -> Verdict:
+        """Decide whether a triplet is a sound task.
+
+        Args:
+            triplet: what to validate.
+            options: settings of this call.
+            yields_s: calls that arrive up to so many seconds later go first.
+
+        Raises:
+            ConfigurationError: the options ask for more than the executor's limits.
+        """
+        return await self._validate(0, triplet, options, yields_s)
+
+    async def judge(
+        self,
+        task: JudgeTask,
+        *,
+        options: Options = Options(),  # noqa: B008
+        yields_s: float = 0.0,
+    ) -> Judgement:
+        """Score the answers of a task. Arguments and errors as of :meth:`validate`."""
+        return await self._judge_task(0, task, options, yields_s)
+
+    async def run(self, script: Script, *, limits: Limits | None = None) -> ScriptResult:
+        """Run a general script once, in a fresh sandbox with a writable directory.
+
+        A Python script that has no files and makes no change outside its own process is run by a
+        fork of a warm interpreter, which looks the same to it; hash seeds are those of the guest.
+        At most ``workers`` scripts run at a time; others wait. ``limits``: at most the executor's.
+
+        Raises:
+            InputError: a path, an argument or a size that cannot be served.
+            ConfigurationError: the limits are above the executor's.
+        """
+        self._check_open()
+        allowed = self._allowed(limits or self._limits)
+        running = asyncio.ensure_future(self._run_script(script, allowed))
+        self._scripts.add(running)
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if self._open:
+                raise
+            raise ExecutorClosed("the executor was closed") from None
+        finally:
+            self._scripts.discard(running)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        result = await self._run_warm(script, limits)
+        if result is None:
+            result = await self._run_in_jail(script, limits)
+        if result.status is Status.FORBIDDEN and not result.signals:
+            result = result.model_copy(update={"signals": {Signal.FORBIDDEN_CALL: 1}})
+        self._signals.update(result.signals)
+        return result
+
+    async def _run_warm(self, script: Script, limits: Limits) -> ScriptResult | None:
+        self._scripts_running += 1
+        try:
+            return await self._warm_scripts.run(script, limits)
+        finally:
+            self._scripts_running -= 1
+
+    async def _run_in_jail(self, script: Script, limits: Limits) -> ScriptResult:
+        async with self._script_places:
+            self._scripts_running += 1
+            try:
+                return await self._backend.run_script(script, limits)
+            finally:
+                self._scripts_running -= 1
+
+    def validate_many(
+        self,
+        triplets: Iterable[Triplet] | AsyncIterable[Triplet],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        options: Options = Options(),  # noqa: B008
+    ) -> AsyncGenerator[Verdict, None]:
+        """Validate a stream of triplets; each verdict's ``index`` is its position.
+
+        The source is read only as far as ``window`` items are in hand, so it may be endless.
+        ``ordered=False`` yields verdicts as they finish. Closing the generator cancels the rest.
+        A triplet that the platform fails on is ``infra``, and the others go on.
+        """
+
+        async def work(index: int, triplet: Triplet) -> Verdict:
+            try:
+                return await self._validate(index, triplet, options)
+            except ExecutorError:
+                raise
+            except Exception as error:
+                return failed_verdict(index, triplet, error)
+
+        return stream(triplets, work, window=window or self._window(), ordered=ordered)
+
+    def judge_many(
+        self,
+        tasks: Iterable[JudgeTask] | AsyncIterable[JudgeTask],
+        *,
+        ordered: bool = True,
+        window: int | None = None,
+        options: Options = Options(),  # noqa: B008
+    ) -> AsyncGenerator[Judgement, None]:
+        """Judge a stream of tasks; like :meth:`validate_many`."""
+
+        async def work(index: int, task: JudgeTask) -> Judgement:
+            try:
+                return await self._judge_task(index, task, options)
+            except ExecutorError:
+                raise
+            except Exception as error:
+                return failed_judgement(index, task, error)
+
+        return stream(tasks, work, window=window or self._window(), ordered=ordered)
+
+    def _window(self) -> int:
+        return _ITEMS_PER_WORKER * self._pool.size
+
+    async def _validate(
+        self, index: int, triplet: Triplet, options: Options, yields_s: float = 0.0
+    ) -> Verdict:
+        self._check_open()
+        arrival.set(time.monotonic() + yields_s)
+        verdict = await self._verification(options).validator.validate(triplet, index)
+        self._signals.update(verdict.signals)
+        return verdict
+
+    async def _judge_task(
+        self, index: int, task: JudgeTask, options: Options, yields_s: float = 0.0
+    ) -> Judgement:
+        self._check_open()
+        arrival.set(time.monotonic() + yields_s)
+        judgement = await self._verification(options).judge.judge(task, index)
+        self._signals.update(judgement.signals)
+        return judgement
+
+    def _verification(self, options: Options) -> _Verification:
+        known = self._verifications.get(options)
+        if known is None:
+            known = self._verifications[options] = self._make_verification(options)
+            if len(self._verifications) > _REMEMBERED_OPTIONS:
+                self._verifications.popitem(last=False)
+        self._verifications.move_to_end(options)
+        return known
+
+    def _make_verification(self, options: Options) -> _Verification:
+        given = options.model_dump(exclude_none=True).keys()
+        chosen = self._defaults.model_copy(update={name: getattr(options, name) for name in given})
+        assert chosen.limits is not None
+        limits = self._allowed(chosen.limits)
+        engine = self._engine.limited(limits)
+
+        def validator(rules: Rules | None) -> Validator:
+            assert rules is not None
+            assert chosen.runs is not None
+            context = Context(
+                limits, rules, backend=self._backend.name, interpreter=self._backend.interpreter
+            )
+            return Validator(engine, context, runs=chosen.runs, cache=self._cache)
+
+        return _Verification(validator(chosen.rules), Judge(engine, validator(chosen.judge_rules)))
+
+    def _allowed(self, limits: Limits) -> Limits:
+        for name, ceiling in self._limits:
+            if getattr(limits, name) > ceiling:
+                raise ConfigurationError(
+                    f"limits.{name} is {getattr(limits, name):g}: this executor allows {ceiling:g}"
+                )
+        return limits
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ExecutorClosed("the executor is not open: use it as 'async with Executor(...)'")

@@ -1,0 +1,1 @@
+"""The docker and gvisor backends: guests and scripts in containers."""

@@ -1,0 +1,1 @@
+"""Processes, control groups and leftovers on this host, for all backends."""

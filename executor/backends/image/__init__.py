@@ -1,0 +1,1 @@
+"""Root file systems of jails and containers."""

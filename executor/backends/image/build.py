@@ -1,0 +1,330 @@
+"""The images: the directories that become the root file systems of the jails.
+
+The guest image holds the interpreter, its standard library, the shared libraries these need, and
+the guest's own modules; nothing else of the host:
+
+    /py/bin/python3.12, /py/lib/python3.12/    interpreter and standard library
+    /lib/..., /lib64/...                       shared libraries
+    /guest/executor/{guest,grammar,screening}  the guest's code
+    /usr/share/zoneinfo                        time zones, of the tzdata package
+    /dev/null, /dev/shm, /box, /tmp            mount points
+
+The script image is the same with tools and packages for general scripts (``script_image.py``); the
+files that both have are the same files. Each is built once for each combination of what goes into
+it, is world-readable (the interpreter's own prefix often is not), and is never written again. They
+may lie in a read-only file system, if they were built before (``python -m executor image``).
+
+Images lie in a cache directory under a content hash: ``$EXECUTOR_CACHE``, else
+``/var/cache/absolute-zero-executor`` for root and ``~/.cache/absolute-zero-executor`` for others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import compileall
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from executor.backends.image.script_tools import add_tools, languages, tools_key
+from executor.errors import BackendUnavailable
+from executor.models import ScriptLanguage
+
+PYTHON = "/py/bin/python3.12"
+"""The interpreter's path inside the image."""
+GUEST_MAIN = "/guest/executor/guest/main.py"
+"""The guest's entry point inside the image."""
+
+SCRIPT_MAIN = "/guest/executor/guest/script.py"
+"""The program that runs one general script, inside the image."""
+
+_LAYOUT_VERSION = "6"
+_LOADED_LATER = "libgcc_s.so.1"
+"""What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
+_GUEST_PACKAGES = ("guest", "grammar", "screening")
+_STDLIB_LEFT_OUT = shutil.ignore_patterns(
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
+    "turtle.py", "ensurepip", "venv", "lib2to3", "pydoc_data", "config-*", "*.a", "*.opt-*.pyc",
+    "_test*.so", "_ctypes_test*.so", "_tkinter*.so", "readline*.so", "_gdbm*.so",
+    "_dbm*.so", "nis*.so", "ossaudiodev*.so", "xx*.so", "spwd*.so",
+)  # fmt: skip
+_log = logging.getLogger(__name__)
+_UNUSED_FOR_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class GuestImage:
+    """The finished images. Keep them open while jails use them: an open image is not pruned."""
+
+    root: Path
+    """Of warm guests that run programs, and of parsers."""
+    script_root: Path
+    """Of scripts."""
+    lock_fds: tuple[int, ...]
+    accelerated: bool
+    """Whether the compiled core of the zygote is inside."""
+    languages: frozenset[ScriptLanguage]
+    """What scripts may be written in."""
+
+    def close(self) -> None:
+        """Let the images go."""
+        for descriptor in self.lock_fds:
+            os.close(descriptor)
+
+    def library(self, pattern: str) -> list[str]:
+        """Paths inside the image of the extension modules that match a glob pattern."""
+        found = self.root.glob(f"py/lib/python3.12/lib-dynload/{pattern}")
+        return [f"/{path.relative_to(self.root)}" for path in found]
+
+
+def open_image(cache: Path | None = None) -> GuestImage:
+    """Build the images that are not there yet, and open them.
+
+    Raises :class:`BackendUnavailable` if the interpreter cannot be copied or the cache not written.
+    """
+    cache = cache or _cache_directory()
+    key = _content_key()
+    root = cache / key
+    script_root = cache / f"{key}-{_digest(tools_key())}"
+    lock_fds: list[int] = []
+    try:
+        for path, fill in ((root, _fill), (script_root, lambda new: _fill_script(new, root))):
+            if not path.is_dir():
+                cache.mkdir(parents=True, exist_ok=True, mode=0o755)
+                _build(cache, path, fill)
+            lock_fds.append(_hold(path))
+        _prune(cache, keep={root, script_root})
+    except OSError as error:
+        for descriptor in lock_fds:
+            os.close(descriptor)
+        raise BackendUnavailable(
+            f"cannot build the guest image in {cache}: {error}. Set EXECUTOR_CACHE to a directory "
+            "that can be written and that every user may search"
+        ) from error
+    accelerated = any((root / "guest/executor/guest").glob("_core*.so"))
+    return GuestImage(root, script_root, tuple(lock_fds), accelerated, languages(script_root))
+
+
+def _hold(root: Path) -> int:
+    """Keep an image from being pruned: as long as the descriptor is open, and a week from now."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # In a read-only file system, or another user's, neither can be done, and nobody prunes.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(root)
+    return descriptor
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+async def open_image_in_thread() -> GuestImage:
+    """:func:`open_image` without holding up the event loop; nothing stays open if cancelled."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_image))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(BackendUnavailable):
+            (await opening).close()
+        raise
+
+
+def _cache_directory() -> Path:
+    if configured := os.environ.get("EXECUTOR_CACHE"):
+        return Path(configured).resolve()
+    if os.geteuid() == 0:
+        return Path("/var/cache/absolute-zero-executor")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "absolute-zero-executor"
+
+
+def _interpreter() -> Path:
+    return Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+
+
+def _standard_library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def _guest_files() -> list[Path]:
+    package = Path(__file__).parents[2]
+    files = [
+        path
+        for name in _GUEST_PACKAGES
+        for pattern in ("*.py", "_core*.so")
+        for path in (package / name).glob(pattern)
+    ]
+    return sorted(files)
+
+
+def _content_key() -> str:
+    digest = hashlib.sha256(f"{_LAYOUT_VERSION} {sys.version}".encode())
+    for path in (_interpreter(), _standard_library()):
+        status = path.stat()
+        # Layers of container images keep whole seconds.
+        digest.update(f"{path} {status.st_size} {int(status.st_mtime)}".encode())
+    digest.update(_zones_version().encode())
+    for path in _guest_files():
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _build(cache: Path, root: Path, fill: Callable[[Path], None]) -> None:
+    _log.warning("building an image for sandboxes in %s: once, it takes some seconds", cache)
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+    try:
+        fill(building)
+        _make_readable(building)
+        try:
+            building.rename(root)
+        except OSError:
+            if not root.is_dir():  # another process was faster: its image is the same
+                raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(image: Path) -> None:
+    _copy_interpreter(image)
+    _copy_guest(image)
+    _trust_bytecode(image)
+    _copy_zones(image)
+    _copy_shared_libraries(image, [_interpreter(), *image.glob("**/*.so")])
+    for name in ("box", "tmp", "dev/shm"):
+        (image / name).mkdir(parents=True)
+    (image / "dev/null").touch()
+
+
+def _fill_script(image: Path, guest_image: Path) -> None:
+    shutil.copytree(
+        guest_image, image, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
+    )
+    _copy_shared_libraries(image, add_tools(image))
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another user's file, or a file system without links
+        shutil.copy2(source, target)
+
+
+def _copy_interpreter(image: Path) -> None:
+    binary = image / PYTHON.lstrip("/")
+    binary.parent.mkdir(parents=True)
+    shutil.copy2(_interpreter(), binary)
+    library = image / "py/lib/python3.12"
+    shutil.copytree(_standard_library(), library, ignore=_STDLIB_LEFT_OUT)
+    compileall.compile_dir(library, quiet=2, force=False)
+
+
+def _copy_guest(image: Path) -> None:
+    package = image / "guest/executor"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for source in _guest_files():
+        target = package / source.parent.name / source.name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy2(source, target)
+    compileall.compile_dir(package, quiet=2)
+
+
+def _trust_bytecode(image: Path) -> None:
+    """Let the interpreter take the bytecode without a look at the time of its source.
+
+    Warm guests are shown no times of files. The second word of the header says how bytecode is
+    checked: 1, by a hash that is not looked at.
+    """
+    for path in image.glob("**/__pycache__/*.pyc"):
+        with path.open("r+b") as file:
+            head = file.read(8)
+            if head[4:] == bytes(4):
+                file.seek(4)
+                file.write(b"\1\0\0\0" + bytes(8))
+
+
+def _zones_version() -> str:
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version("tzdata")
+    return ""
+
+
+def _copy_zones(image: Path) -> None:
+    """Put time zones where CPython and the C library look for them: the same on every host."""
+    if not _zones_version():
+        return
+    source = metadata.distribution("tzdata").locate_file("tzdata/zoneinfo")
+    ignored = shutil.ignore_patterns("*.py", "__pycache__")
+    shutil.copytree(str(source), image / "usr/share/zoneinfo", ignore=ignored)
+
+
+def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
+    """Copy what the dynamic loader would load, found by asking it about our own (trusted) files;
+    and what libc would load later, if it lies beside one of these."""
+    listing = subprocess.run(
+        ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
+    ).stdout
+    resolved = dict(re.findall(r"^\s+(\S+) => (/\S+) ", listing, re.M))
+    loaders = set(re.findall(r"^\s+(/\S*ld-\S+) ", listing, re.M))
+    system = Path(resolved.get("libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6")).parent
+    for name, path in resolved.items():
+        # all in libc's directory: the loader looks there, whatever the interpreter's rpath
+        _copy_file(Path(path), image / str(system / name).lstrip("/"))
+    beside = dict.fromkeys((system, *(Path(path).parent for path in resolved.values())))
+    later = next(filter(Path.exists, (folder / _LOADED_LATER for folder in beside)), None)
+    if later is not None:
+        _copy_file(later, image / str(system / _LOADED_LATER).lstrip("/"))
+    for loader in loaders:
+        _copy_file(Path(loader), image / loader.lstrip("/"))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copy2(source.resolve(), target)
+
+
+def _make_readable(image: Path) -> None:
+    image.chmod(0o755)
+    for folder, _, files in os.walk(image):
+        os.chmod(folder, 0o755)
+        for name in files:
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            wanted = 0o755 if mode & 0o100 else 0o644
+            if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) != wanted:
+                path.chmod(wanted)
+
+
+def _prune(cache: Path, keep: set[Path]) -> None:
+    """Remove images that nobody has open and nobody has used for a week, and broken-off builds."""
+    for entry in cache.iterdir():
+        with contextlib.suppress(OSError):  # another process prunes too, or we may not
+            if entry not in keep and time.time() - entry.stat().st_mtime > _UNUSED_FOR_S:
+                _remove_if_closed(entry)
+
+
+def _remove_if_closed(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(entry, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)

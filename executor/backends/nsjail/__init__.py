@@ -1,0 +1,1 @@
+"""The nsjail backend: guests and scripts in namespaces of their own."""

@@ -1,0 +1,1 @@
+"""The sandboxfusion backend: guests behind the HTTP API of a SandboxFusion server."""

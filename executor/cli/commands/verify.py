@@ -1,0 +1,136 @@
+"""``executor verify``: is each triplet a sound task?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
+
+from executor.cli import options as opt
+from executor.cli.batch import disagreement_fields, signal_fields, usage_fields, weakness_fields
+from executor.cli.io.rows import Fields, Row, read_triplet
+from executor.cli.io.source import Line
+from executor.cli.io.summary import VerifyTally
+from executor.cli.make_executor import EngineOptions
+from executor.cli.session import BatchOptions, process
+from executor.errors import MalformedRow
+from executor.models import Rules, Status, Triplet, Verdict
+
+if TYPE_CHECKING:
+    from executor.api.protocol import ExecutorProtocol
+
+
+def verify(
+    file: opt.Rows,
+    *,
+    out: opt.Out = None,
+    error_task: opt.ErrorTask = False,
+    runs: opt.Runs = 2,
+    backend: opt.Backends = "nsjail",
+    url: opt.Url = None,
+    image: opt.Image = None,
+    runtime: opt.Runtime = None,
+    workers: opt.Workers = None,
+    quiet: opt.Quiet = False,
+    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
+    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
+    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
+    output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
+    row_texts: opt.RowTexts = opt.DEFAULTS.row_texts,
+    row_s: opt.RowS = opt.DEFAULTS.row_s,
+    row_mib: opt.RowMib = opt.DEFAULTS.row_mib,
+    ban_module: opt.BanModule = None,
+    no_default_bans: opt.NoDefaultBans = False,
+    min_parameters: opt.MinParameters = 1,
+    ban_keyword: opt.BanKeyword = None,
+    max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
+    max_depth: opt.MaxDepth = opt.RULES.max_depth,
+) -> int:
+    """Validate triplets: does each program run, and give the same value every time?
+
+    A row is a JSON object: **program** (or snippet, or code), optional **imports**, and **input**
+    with an optional **output**, or lists **inputs** and **outputs**. A row with "task": "error"
+    is error deduction. Every row gets one line of JSON, in row order; keys that mean nothing here
+    are carried along to it.
+
+    **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
+    """
+    defaults = () if no_default_bans else Rules().banned_modules
+    base = Rules(
+        banned_modules=defaults,
+        min_parameters=min_parameters,
+        max_source_bytes=max_source_bytes,
+        max_depth=max_depth,
+    )
+    tally = VerifyTally()
+    batch = BatchOptions(
+        command="verify",
+        file=file,
+        out=out,
+        quiet=quiet,
+        engine=EngineOptions(
+            backend=backend,
+            url=url,
+            image=image,
+            runtime=runtime,
+            workers=workers,
+            limits=opt.limits(
+                wall_s=wall_s,
+                cpu_s=cpu_s,
+                memory_mib=memory_mib,
+                output_kib=output_kib,
+                row_texts=row_texts,
+                row_s=row_s,
+                row_mib=row_mib,
+            ),
+            rules=opt.rules(base, ban_module, ban_keyword),
+            runs=runs,
+        ),
+    )
+    return process(batch, tally, lambda executor: VerifyJob(executor, tally, error_task))
+
+
+class VerifyJob:
+    """Rows to verdicts."""
+
+    def __init__(self, executor: ExecutorProtocol, tally: VerifyTally, error_task: bool) -> None:
+        self._executor = executor
+        self._tally = tally
+        self._error_task = error_task
+
+    def read(self, line: Line, index: int) -> Row[Triplet]:
+        """The triplet of one line."""
+        return read_triplet(line, index, error_task=self._error_task)
+
+    def results(self, items: AsyncIterator[Triplet]) -> AsyncGenerator[Verdict]:
+        """The verdicts on ``items``, as they finish."""
+        return self._executor.validate_many(items, ordered=False)
+
+    def finished(self, row: Row[Triplet], result: Verdict) -> Fields:
+        """Count the verdict; returns its fields."""
+        self._tally.note(row.size, result)
+        return {
+            **_fields(result),
+            "backend": result.backend,
+            "interpreter": result.interpreter,
+            **weakness_fields(result.weaknesses),
+            **disagreement_fields(result),
+        }
+
+    def malformed(self, row: Row[Triplet], error: MalformedRow) -> Fields:
+        """The same for a row that could not be read."""
+        verdict = Verdict(status=Status.MALFORMED, valid=False, detail=str(error))
+        self._tally.note(row.size, verdict)
+        return _fields(verdict)
+
+
+def _fields(verdict: Verdict) -> Fields:
+    return {
+        "status": verdict.status,
+        "valid": verdict.valid,
+        "outputs": verdict.outputs,
+        "matches": verdict.matches,
+        "detail": verdict.detail,
+        **signal_fields(verdict.signals),
+        "usage": usage_fields(verdict.usage),
+        "key": verdict.key,
+    }

@@ -1,0 +1,135 @@
+"""From options to an executor: the one place where the command line makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from executor.errors import ConfigurationError
+from executor.models import JUDGE_RULES, Limits, Rules
+
+if TYPE_CHECKING:
+    from executor.api.local import Executor
+    from executor.api.protocol import ExecutorProtocol
+    from executor.backends.settings import BackendSettings
+
+HTTP = "http"
+"""Stands for a service of ``executor serve`` where a backend is named."""
+
+_TAKES = {
+    "url": (HTTP, "sandboxfusion"),
+    "image": ("docker", "gvisor"),
+    "runtime": ("docker", "gvisor"),
+}
+"""Options, and the backends that have use for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the executor is made from."""
+
+    backend: str
+    """A name; several with commas between them: all do every item, and are compared."""
+    workers: int | None
+    """``None``: as many as there are cores."""
+    limits: Limits
+    rules: Rules = field(default_factory=Rules)
+    judge_rules: Rules = JUDGE_RULES
+    runs: int = 2
+    """Fresh processes that must agree on a value."""
+    url: str | None = None
+    """Address of a remote backend; for ``http`` several, with commas between them."""
+    image: str | None = None
+    """Guest image of containers."""
+    runtime: str | None = None
+    """OCI runtime of containers."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The backends' names."""
+        return tuple(name.strip() for name in self.backend.split(","))
+
+
+def create_executor(options: EngineOptions) -> ExecutorProtocol:
+    """Make an executor; it starts when it is entered.
+
+    Raises:
+        ConfigurationError: the options cannot work.
+    """
+    _check(options)
+    made = [_create(options, name) for name in options.names]
+    if len(made) == 1:
+        return made[0]
+    from executor.api.differential import DifferentialExecutor  # noqa: PLC0415
+
+    return DifferentialExecutor(*made)
+
+
+def create_local_executor(options: EngineOptions) -> Executor:
+    """Make an executor of this process, on one backend.
+
+    Raises:
+        ConfigurationError: the options cannot work.
+    """
+    _check(options)
+    if len(options.names) > 1 or options.names[0] == HTTP:
+        raise ConfigurationError(f"--backend {options.backend} cannot be served: name one sandbox")
+    return _local(options, options.names[0])
+
+
+def _create(options: EngineOptions, name: str) -> ExecutorProtocol:
+    return _remote(options) if name == HTTP else _local(options, name)
+
+
+def _local(options: EngineOptions, name: str) -> Executor:
+    from executor.api.local import Executor  # noqa: PLC0415 - help and usage errors need no backend
+
+    return Executor(
+        _settings(options, name),
+        workers=options.workers,
+        limits=options.limits,
+        rules=options.rules,
+        judge_rules=options.judge_rules,
+        runs=options.runs,
+    )
+
+
+def _settings(options: EngineOptions, name: str) -> str | BackendSettings:
+    from executor.backends.settings import SETTINGS  # noqa: PLC0415
+
+    given = {
+        option: value
+        for option, backends in _TAKES.items()
+        if name in backends and (value := getattr(options, option)) is not None
+    }
+    return SETTINGS[name](**given) if given else name
+
+
+def _remote(options: EngineOptions) -> ExecutorProtocol:
+    if options.url is None:
+        raise ConfigurationError("--backend http needs --url: the address of a service")
+    try:
+        from executor.client import RemoteExecutor  # noqa: PLC0415 - others do without httpx
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--backend http needs {error.name}: pip install 'absolute-zero-executor[client]'"
+        ) from None
+    return RemoteExecutor(
+        [url.strip() for url in options.url.split(",")],
+        limits=options.limits if options.limits != Limits() else None,  # else the service's own
+        rules=options.rules,
+        judge_rules=options.judge_rules,
+        runs=options.runs,
+    )
+
+
+def _check(options: EngineOptions) -> None:
+    """Refuse what would be ignored."""
+    names = options.names
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"--backend {options.backend} names a backend twice")
+    for option, backends in _TAKES.items():
+        if getattr(options, option) is not None and not set(names) & set(backends):
+            raise ConfigurationError(
+                f"--{option} is for --backend {' and '.join(backends)}, not {options.backend}"
+            )
