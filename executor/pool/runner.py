@@ -11,11 +11,11 @@ from executor.backends.base import Kind as GuestKind
 from executor.backends.base import process_reuse_of
 from executor.errors import ProtocolError
 from executor.models import Limits, Signal, Status, Usage
+from executor.pool.engine import NO_SIGNALS, CallOutcome, Run
 from executor.pool.parse_cache import Front
 from executor.pool.pool import MAX_ATTEMPTS, Pool
 from executor.pool.syscalls import call_name
 from executor.pool.worker import Answer, OutOfTime
-from executor.verification.engine import NO_SIGNALS, CallOutcome, Run
 from executor.wire.frames import (
     Call,
     How,
@@ -65,7 +65,7 @@ _INFRA = CallOutcome(Status.INFRA, detail="the platform failed in spite of retri
 
 
 class PoolEngine:
-    """The :class:`executor.verification.engine.Engine` on a pool of warm guests."""
+    """The :class:`executor.pool.engine.Engine` on a pool of warm guests."""
 
     def __init__(self, pool: Pool, limits: Limits) -> None:
         self._pool = pool
@@ -80,7 +80,7 @@ class PoolEngine:
         return engine
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
-        """See :class:`executor.verification.engine.Engine`."""
+        """See :class:`executor.pool.engine.Engine`."""
         return await self._front.parse(items)
 
     async def _parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
@@ -134,7 +134,7 @@ class PoolEngine:
         imports: bool,
         order: Order = Order.NATURAL,
     ) -> Run:
-        """See :class:`executor.verification.engine.Engine`."""
+        """See :class:`executor.pool.engine.Engine`."""
         limits = self._limits
         self._job_number = (self._job_number + 1) & 0xFFFFFFFF
         number = self._job_number

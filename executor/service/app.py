@@ -59,7 +59,7 @@ def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
         app.include_router(router)
     for error in (ApiError, ClientGone, HTTPException):
         app.add_exception_handler(error, _pass_on)
-    app.add_middleware(Envelope, service=service)
+    app.add_middleware(Envelope, service=service, open_paths=_open_paths(settings))
     document: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
@@ -69,6 +69,12 @@ def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _open_paths(settings: ServiceSettings) -> frozenset[str]:
+    """Served without a token: whether the service works, and the page that asks for the token."""
+    always = {"/healthz", "/readyz", *web.PATHS}
+    return frozenset(always | ({"/metrics"} if settings.open_metrics else set()))
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from executor.models import Limits, Status, Usage
-from executor.verification.engine import CallOutcome, Engine, Run
+from executor.pool.engine import CallOutcome, Engine, Run
 from executor.wire.frames import Call, Order, Parsed, ParseItem
 
 TOO_COSTLY = CallOutcome(
@@ -98,7 +98,7 @@ class RowEngine:
         return RowEngine(self._engine, self._limits)
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
-        """See :class:`executor.verification.engine.Engine`."""
+        """See :class:`executor.pool.engine.Engine`."""
         parsed: list[Parsed] = []
         for at in range(0, len(items), _ITEMS_AT_ONCE):
             part = items[at : at + _ITEMS_AT_ONCE]
@@ -122,7 +122,7 @@ class RowEngine:
         imports: bool,
         order: Order = Order.NATURAL,
     ) -> Run:
-        """See :class:`executor.verification.engine.Engine`."""
+        """See :class:`executor.pool.engine.Engine`."""
         if self._left_s <= 0:
             detail = f"the runs of the row take more than {self._limits.row_s:g} s (limits.row_s)"
             return _used_up(detail, calls)

@@ -24,8 +24,8 @@ from executor.models import (
     Triplet,
     Usage,
 )
+from executor.pool.engine import NO_SIGNALS, CallOutcome, Engine
 from executor.verification.budget import TOO_COSTLY, RowEngine, gather_few, off_loop, too_many
-from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine
 from executor.verification.error_names import error_name
 from executor.verification.prepare import (
     Program,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from executor.models import Rules, Status
-from executor.verification.engine import CallOutcome
+from executor.pool.engine import CallOutcome
 from executor.wire.frames import Call, How, Parsed, ParseItem, RulesTuple
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
 from executor.models import Signal, Status, Usage
+from executor.pool.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.budget import TOO_COSTLY, gather_few, off_loop
-from executor.verification.engine import NO_SIGNALS, CallOutcome, Engine, Run
 from executor.verification.prepare import Program
 from executor.verification.signals import signals_of
 from executor.verification.values import Value, value_of

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from executor.models import Signal, Signals
-from executor.verification.engine import NO_SIGNALS, CallOutcome
+from executor.pool.engine import NO_SIGNALS, CallOutcome
 
 _LONGEST_SEARCHED = 65_536
 """Characters of an answer that are looked at."""

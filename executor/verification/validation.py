@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from executor.grammar.compare import TooCostly
 from executor.models import Signal, Status, Triplet, Usage, Verdict
+from executor.pool.engine import CallOutcome, Engine, Run
 from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
 from executor.verification.context import Context
-from executor.verification.engine import CallOutcome, Engine, Run
 from executor.verification.error_names import MAX_NAME, NO_ERROR, error_name, is_answerable
 from executor.verification.prepare import (
     Arguments,

@@ -9,7 +9,7 @@ from executor.grammar.compare import equal, first_difference
 from executor.grammar.decode import DecodeError, Unsuitable, decode
 from executor.grammar.text import literal_text
 from executor.models import Signal, Status
-from executor.verification.engine import CallOutcome
+from executor.pool.engine import CallOutcome
 
 _KEPT_BYTES = 64
 """Values that are encoded as so few bytes are kept decoded: at most fifty times as much."""

@@ -16,10 +16,10 @@ from executor.errors import MalformedRow
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG, first_difference
 from executor.grammar.literals import _nesting
 from executor.models import Limits, Status, Usage
+from executor.pool.engine import CallOutcome, Run
 from executor.screening.cost import strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
 from executor.verification.budget import RowEngine, too_many
-from executor.verification.engine import CallOutcome, Run
 from executor.verification.prepare import Program
 from executor.verification.runs import run_calls
 from executor.verification.signals import signals_in_answer

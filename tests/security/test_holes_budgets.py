@@ -26,12 +26,12 @@ from executor.grammar.decode import Unsuitable, decode
 from executor.grammar.encode import encode
 from executor.guest import parser
 from executor.models import Usage
+from executor.pool.engine import CallOutcome, Run
 from executor.pool.parse_cache import Front
 from executor.pool.worker import OutOfTime, Request, Worker
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
 from executor.verification.budget import RowEngine, gather_few
-from executor.verification.engine import CallOutcome, Run
 from executor.verification.prepare import Program
 from executor.verification.runs import run_calls
 from executor.verification.validation import Validator

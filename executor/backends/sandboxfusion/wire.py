@@ -19,10 +19,8 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, NamedTuple
-
-import executor
 
 OVERFLOW = "executor.frames"
 """File for a line that is too long for standard output; as in ``packed.py``."""
@@ -162,13 +160,13 @@ class Request(NamedTuple):
 
 def guest_sources() -> dict[Entry, dict[str, str | None]]:
     """The guest's modules by role; packages are ``None``."""
-    root = Path(executor.__file__).parent
+    root = files("executor")
     sources: dict[Entry, dict[str, str | None]] = {}
     for entry, names in _MODULES.items():
         modules: dict[str, str | None] = dict.fromkeys(_PACKAGES)
         modules |= _REPLACED
         for name in (*names, "guest.probe"):
-            path = root.joinpath(*name.split(".")).with_suffix(".py")
+            path = root.joinpath(f"{name.replace('.', '/')}.py")
             modules[f"executor.{name}"] = path.read_text("utf-8")
         sources[entry] = modules
     return sources

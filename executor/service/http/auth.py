@@ -6,22 +6,18 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from pydantic import SecretStr
 
 from executor.service.errors import ApiError
-from executor.service.web import routes as web
-
-OPEN_PATHS = frozenset({"/healthz", "/readyz", *web.PATHS})
-"""Served without a token: whether the service works, and the page that asks for the token."""
 
 
 class BearerAuth:
     """Checks the ``Authorization`` header, if a token is set."""
 
-    def __init__(self, token: SecretStr | None, *, open_metrics: bool = False) -> None:
-        self._open = OPEN_PATHS | ({"/metrics"} if open_metrics else set())
+    def __init__(self, token: SecretStr | None, open_paths: Set[str]) -> None:
+        self._open = open_paths
         self._digest = _digest(token.get_secret_value().encode()) if token is not None else None
 
     def check(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 import traceback
+from collections.abc import Set
 from typing import Any
 
 import structlog
@@ -29,10 +30,10 @@ _log = structlog.get_logger("executor.service.request")
 class Envelope:
     """The outermost layer, in plain ASGI: anything that goes wrong below ends here as JSON."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, open_paths: Set[str]) -> None:
         self._app = app
         self._service = service
-        self._auth = BearerAuth(service.settings.token, open_metrics=service.settings.open_metrics)
+        self._auth = BearerAuth(service.settings.token, open_paths)
         self._origin = OriginCheck(service.settings)
         self._in_hand = 0
 
