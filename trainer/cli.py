@@ -15,7 +15,7 @@ from rich.console import Console
 
 from trainer.configs import compose
 from trainer.configs.old_keys import left_out
-from trainer.verl_adapter.wiring import run_directory, wire
+from trainer.run.wiring import run_directory, wire
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         say = f"note: {argument} is not needed here: {reason}"
         console.print(say, markup=False, highlight=False, soft_wrap=True)
     if options.dry_run:
-        from trainer.plan import describe  # noqa: PLC0415
+        from trainer.run.plan import describe  # noqa: PLC0415
 
         console.print(describe(config), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -59,11 +59,11 @@ def _with_gpu_memory(options: argparse.Namespace) -> list[str]:
 
 
 def _run(config: DictConfig, console: Console) -> int:
-    from trainer.verl_adapter import environment  # noqa: PLC0415
+    from trainer.run import environment  # noqa: PLC0415
 
     environment.prepare(config)
     # From here on, since importing veRL, Ray or torch reads the environment.
-    from trainer.verl_adapter.failures import RunError  # noqa: PLC0415
+    from trainer.run.failures import RunError  # noqa: PLC0415
     from trainer.verl_adapter.preflight import prepare  # noqa: PLC0415
 
     try:

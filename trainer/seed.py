@@ -22,15 +22,15 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from executor import ExecutorError
-from trainer.executors import make_executor
-from trainer.game.drawing import TokenCounter
 from trainer.game.errors import GameError, SeedError
-from trainer.game.judging import TaskJudge
+from trainer.game.play.drawing import TokenCounter
+from trainer.game.play.judging import TaskJudge
+from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.seeding import Refusal, load_seeds, make_seeds, read_rows, write_seeds
 from trainer.game.policy import Policy
-from trainer.game.seeding import Refusal, load_seeds, make_seeds, read_rows, write_seeds
 from trainer.game.settings import AzrSettings, GameSettings
-from trainer.game.tasks import InductionTask, Task, TaskType
-from trainer.game.workshop import Workshop
+from trainer.game.tasks.task import InductionTask, Task, TaskType
+from trainer.run.executors import make_executor
 
 type Say = Callable[[str], None]
 
@@ -207,7 +207,7 @@ def wanted_sets(settings: GameSettings) -> tuple[TaskType, ...]:
 def _generate(options: argparse.Namespace) -> int:
     # Here, since `import` needs neither hydra nor torch.
     from trainer.configs import compose, game_settings  # noqa: PLC0415
-    from trainer.verl_adapter import own_models, wiring  # noqa: PLC0415
+    from trainer.run import own_models, wiring  # noqa: PLC0415
 
     config = compose([*_AS_THE_ORIGINAL, *options.overrides])
     wiring.wire(config)
@@ -225,13 +225,13 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _model(config: Any, batch: int) -> Any:
     """vLLM where the configuration generates with it and it is there, else transformers."""
-    from trainer import vllm_model  # noqa: PLC0415 - torch is heavy
-    from trainer.local_model import LocalModel  # noqa: PLC0415
-    from trainer.verl_adapter import environment  # noqa: PLC0415
+    from trainer.models import vllm  # noqa: PLC0415 - torch is heavy
+    from trainer.models.local import LocalModel  # noqa: PLC0415
+    from trainer.run import environment  # noqa: PLC0415
 
-    if vllm_model.is_there(config):
+    if vllm.is_there(config):
         environment.prepare(config)
-        return vllm_model.VllmModel(config)
+        return vllm.VllmModel(config)
     return LocalModel(config, batch)
 
 

@@ -17,8 +17,8 @@ from trainer import configs
 from trainer.configs import compose, game_settings, presets
 from trainer.configs.sizes import longest_sequence
 from trainer.game.settings import AzrSettings, GameSettings, RewardFnSettings
-from trainer.plan import describe, gpu_bytes, memory, step_cost
-from trainer.verl_adapter.wiring import wire
+from trainer.run.plan import describe, gpu_bytes, memory, step_cost
+from trainer.run.wiring import wire
 
 FOLDER = Path(configs.__file__).parent
 GPU_PRESETS = [name for name in presets() if not name.startswith("cpu_")]
@@ -124,7 +124,7 @@ def test_one_switch_has_the_settings_of_the_newer_branch() -> None:
 
 @pytest.mark.parametrize("name", GPU_PRESETS)
 def test_gpu_presets_fit_into_their_gpus(name: str) -> None:
-    from trainer.model_shapes import find_shape
+    from trainer.models.shapes import find_shape
 
     config = composed(name)
     shape = find_shape(config.actor_rollout_ref.model.path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.model_shapes import KNOWN, find_shape
+from trainer.models.shapes import KNOWN, find_shape
 
 
 @pytest.mark.parametrize(

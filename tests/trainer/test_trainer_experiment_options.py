@@ -12,13 +12,13 @@ import pytest
 from trainer_game_support import SelfPlay, fenced, new_buffers, open_judge, program_task, proposal
 
 from trainer.game.errors import SeedError
-from trainer.game.held_out import read_programs
-from trainer.game.judging import TaskJudge
+from trainer.game.play.judging import TaskJudge
+from trainer.game.play.selfplay import StepResult
 from trainer.game.policy import Request, Response
-from trainer.game.selfplay import StepResult
+from trainer.game.rules.trrpp import advantages, grouping
 from trainer.game.settings import AdvantageSettings, AzrSettings, GameSettings, RewardSettings
-from trainer.game.tasks import Kind, Role
-from trainer.game.trrpp import advantages, grouping
+from trainer.game.tasks.held_out import read_programs
+from trainer.game.tasks.task import Kind, Role
 
 
 class Same:
@@ -125,7 +125,7 @@ class Sampler:
 
 
 def test_benchmark_rows_are_sampled_beside_the_greedy_answer(judge: TaskJudge) -> None:
-    validation = pytest.importorskip("trainer.verl_adapter.validation")
+    validation = pytest.importorskip("trainer.game.play.validation")
     sampler = Sampler()
 
     def scores(samples: int) -> tuple[dict[str, float], dict[str, float]]:

@@ -108,7 +108,7 @@ def test_all_arms_have_the_same_budget_and_differ_in_one_setting(tmp_path: Path)
 def test_every_command_is_a_configuration_that_the_trainer_takes(tmp_path: Path) -> None:
     pytest.importorskip("verl")
     from trainer.configs import compose
-    from trainer.verl_adapter.wiring import wire
+    from trainer.run.wiring import wire
 
     plan = Plan(tmp_path)
     run = next(runs(plan))

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from trainer import cli
 from trainer.configs import compose
-from trainer.verl_adapter.wiring import model_path, run_directory, wire
+from trainer.run.wiring import model_path, run_directory, wire
 
 
 def wired(*overrides: str) -> Any:

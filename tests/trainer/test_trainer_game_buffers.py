@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.game.buffers import Buffer, Buffers, TypeCounts
 from trainer.game.errors import StateError
-from trainer.game.sampling import draw_references, draw_solver_tasks
-from trainer.game.tasks import InductionTask, MalformedTask, ProgramTask, TaskType, task_from_json
+from trainer.game.play.sampling import draw_references, draw_solver_tasks
+from trainer.game.tasks.buffers import Buffer, Buffers, TypeCounts
+from trainer.game.tasks.task import (
+    InductionTask,
+    MalformedTask,
+    ProgramTask,
+    TaskType,
+    task_from_json,
+)
 
 
 def task(number: int, step: int = 0) -> ProgramTask:

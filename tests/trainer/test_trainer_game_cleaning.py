@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 from support import children
 
-from trainer.game import measures
-from trainer.game.cleaning import Program, Refused, clean, holds_test_input, rename
-from trainer.game.composite import (
+from trainer.game.play.parser_pool import Workshop
+from trainer.game.rules import measures
+from trainer.game.settings import (
+    CompositeScheduler,
+    DataSelectionStrategy,
+    GenerationRewardConfig,
+)
+from trainer.game.tasks.task import ProgramTask
+from trainer.game.texts.cleaning import Program, Refused, clean, holds_test_input, rename
+from trainer.game.texts.composite import (
     Composition,
     as_function,
     compose,
     composition_at,
     draw_functions,
 )
-from trainer.game.settings import (
-    CompositeScheduler,
-    DataSelectionStrategy,
-    GenerationRewardConfig,
-)
-from trainer.game.tasks import ProgramTask
-from trainer.game.workshop import Workshop
 
 
 def cleaned(code: str, **config: Any) -> str:
@@ -347,7 +347,7 @@ def test_a_text_that_kills_or_stalls_the_parser_costs_one_process(
 ) -> None:
     import os
 
-    monkeypatch.setattr("trainer.game.workshop._TIME_LIMIT_S", 1.0)
+    monkeypatch.setattr("trainer.game.play.parser_pool._TIME_LIMIT_S", 1.0)
     crashed = workshop._do(os.abort)
     stalled = workshop._do(time.sleep, 60)
     hungry = workshop._do(bytearray, 1 << 40)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.game.parsing import (
+from trainer.game.tasks.task import TaskType
+from trainer.game.texts.parsing import (
     Malformed,
     ProgramProposal,
     blocks,
@@ -16,7 +17,6 @@ from trainer.game.parsing import (
     parse_program_proposal,
     parse_solution,
 )
-from trainer.game.tasks import TaskType
 
 F = "def f(x):\n    return x * x"
 

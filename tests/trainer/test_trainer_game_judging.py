@@ -15,10 +15,10 @@ from executor import (
     ExecutorError,
 )
 from trainer.game.errors import ExecutorLost
-from trainer.game.judging import TaskJudge, judge_task, validation_options
-from trainer.game.parsing import InductionProposal, ProgramProposal
+from trainer.game.play.judging import TaskJudge, judge_task, validation_options
 from trainer.game.settings import AzrSettings, DataSelectionStrategy
-from trainer.game.tasks import InductionTask, ProgramTask, TaskType
+from trainer.game.tasks.task import InductionTask, ProgramTask, TaskType
+from trainer.game.texts.parsing import InductionProposal, ProgramProposal
 
 ADD = "def f(x):\n    return x + 1"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.game.trrpp import loss_weights
+from trainer.game.rules.trrpp import loss_weights
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 50), st.sampled_from("abc"), st.floats(-3, 3)), min_size=1, max_size=40

@@ -21,7 +21,7 @@ from trainer_game_support import (
 
 from executor import ExecutorError
 from trainer.game.errors import ExecutorLost, GameError, PromptTooLong, StateError
-from trainer.game.judging import TaskJudge
+from trainer.game.play.judging import TaskJudge
 from trainer.game.policy import Message, Request, Response
 from trainer.game.settings import (
     DataSelectionStrategy,
@@ -29,7 +29,7 @@ from trainer.game.settings import (
     GenerationRewardConfig,
     RewardSettings,
 )
-from trainer.game.tasks import Kind, Role, TaskType
+from trainer.game.tasks.task import Kind, Role, TaskType
 
 
 @pytest.fixture(scope="module")

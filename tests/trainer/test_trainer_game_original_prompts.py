@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from trainer_game_support import program_task, settings
 
-from trainer.game.prompts import PromptBook
 from trainer.game.settings import DataSelectionStrategy
-from trainer.game.tasks import InductionTask, TaskType
+from trainer.game.tasks.task import InductionTask, TaskType
+from trainer.game.texts.prompts import PromptBook
 
 README = (
     "A conversation between User and Assistant. The user asks a question, and the Assistant solves "
@@ -95,9 +95,9 @@ def test_templates_of_ones_own_come_first(tmp_path: Path) -> None:
 
 
 def test_the_templates_name_their_origin() -> None:
-    import trainer.game.prompts
+    import trainer.game.texts.prompts
 
-    folder = Path(trainer.game.prompts.__file__).parent / "original"
+    folder = Path(trainer.game.texts.prompts.__file__).parent / "original"
     text = (folder / "LICENSE").read_text()
     assert "LeapLabTHU/Absolute-Zero-Reasoner" in text
     assert "Permission is hereby granted, free of charge" in text

@@ -21,12 +21,12 @@ from trainer_game_support import (
     tagged,
 )
 
-from trainer.game.estimates import Estimates, Waiting
-from trainer.game.judging import Examined, TaskJudge
+from trainer.game.play.estimates import Estimates, Waiting
+from trainer.game.play.judging import Examined, TaskJudge
+from trainer.game.play.selfplay import SelfPlay, StepResult
 from trainer.game.policy import Further, Request, Response, StreamingPolicy
-from trainer.game.selfplay import SelfPlay, StepResult
 from trainer.game.settings import DataSelectionStrategy, GameSettings, RewardSettings
-from trainer.game.tasks import Role, TaskType
+from trainer.game.tasks.task import Role, TaskType
 
 SIZE = 6
 SLOW = "propose-deduction-15"

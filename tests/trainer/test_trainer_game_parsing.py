@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.game.literal_types import type_of_arguments, type_of_value
-from trainer.game.parsing import (
+from trainer.game.tasks.literal_types import type_of_arguments, type_of_value
+from trainer.game.tasks.task import TaskType
+from trainer.game.texts.parsing import (
     InductionProposal,
     Malformed,
     ProgramProposal,
@@ -24,7 +25,6 @@ from trainer.game.parsing import (
     parse_program_proposal,
     parse_solution,
 )
-from trainer.game.tasks import TaskType
 
 CORPUS = [
     json.loads(line)

@@ -13,9 +13,7 @@ from pydantic import ValidationError
 from trainer_game_support import program_task, settings
 
 from trainer.game.errors import TemplateError
-from trainer.game.intrinsic import terms
-from trainer.game.prompts import PromptBook
-from trainer.game.prompts.render import PLACEHOLDERS
+from trainer.game.rules.intrinsic import terms
 from trainer.game.settings import (
     BANNED_WORDS,
     AzrSettings,
@@ -24,7 +22,9 @@ from trainer.game.settings import (
     RewardFnSettings,
     RewardSettings,
 )
-from trainer.game.tasks import ALL_KINDS, InductionTask, Kind, TaskType
+from trainer.game.tasks.task import ALL_KINDS, InductionTask, Kind, TaskType
+from trainer.game.texts.prompts import PromptBook
+from trainer.game.texts.prompts.render import PLACEHOLDERS
 
 
 def test_defaults_are_azrs() -> None:
@@ -165,7 +165,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_template_is_listed() -> None:
-    folder = Path(sys.modules["trainer.game.prompts"].__file__ or "").parent
+    folder = Path(sys.modules["trainer.game.texts.prompts"].__file__ or "").parent
     assert {path.stem for path in folder.glob("*.txt")} == set(PLACEHOLDERS)
 
 

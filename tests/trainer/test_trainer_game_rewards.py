@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from trainer.game import intrinsic, rewards
 from trainer.game.errors import RewardError
-from trainer.game.intrinsic import ProposalView, Rarity, combine, register_reward, terms
+from trainer.game.play.parser_pool import Workshop
+from trainer.game.rules import intrinsic, rewards
+from trainer.game.rules.intrinsic import ProposalView, Rarity, combine, register_reward, terms
 from trainer.game.settings import DiversityTerm, GenerationRewardConfig, RewardTerm
-from trainer.game.tasks import TaskType
-from trainer.game.workshop import Workshop
+from trainer.game.tasks.task import TaskType
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_rewards_look_at_their_own_kinds() -> None:
 
 
 PLUGIN = """
-from trainer.game.intrinsic import ProposalView, register_reward
+from trainer.game.rules.intrinsic import ProposalView, register_reward
 from trainer.game.settings import RewardTerm
 
 @register_reward("shortness")

@@ -13,9 +13,8 @@ import pytest
 from trainer_game_support import new_buffers, open_judge, settings
 
 from trainer.game.errors import SeedError
-from trainer.game.judging import TaskJudge
-from trainer.game.policy import Request, Response
-from trainer.game.seeding import (
+from trainer.game.play.judging import TaskJudge
+from trainer.game.play.seeding import (
     fill_buffers,
     identity_task,
     load_seeds,
@@ -23,8 +22,9 @@ from trainer.game.seeding import (
     read_rows,
     write_seeds,
 )
+from trainer.game.policy import Request, Response
 from trainer.game.settings import DataSelectionStrategy, GameSettings
-from trainer.game.tasks import InductionTask, ProgramTask, Role, TaskType
+from trainer.game.tasks.task import InductionTask, ProgramTask, Role, TaskType
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "azr_seeds"
 

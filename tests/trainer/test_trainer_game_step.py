@@ -23,13 +23,13 @@ from trainer_game_support import (
 )
 
 from trainer.game.errors import ExecutorLost
-from trainer.game.selfplay import StepResult
+from trainer.game.play.selfplay import StepResult
 from trainer.game.settings import (
     DataSelectionStrategy,
     GameSettings,
     RewardSettings,
 )
-from trainer.game.tasks import InductionTask, Kind, ProgramTask, Role, TaskType
+from trainer.game.tasks.task import InductionTask, Kind, ProgramTask, Role, TaskType
 
 SIZE = 6
 LOST = "LOST"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.game.trrpp import EPSILON, advantages
+from trainer.game.rules.trrpp import EPSILON, advantages
 
 
 def test_token_weighted_as_worked_by_hand() -> None:

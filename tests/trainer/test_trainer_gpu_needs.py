@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from trainer.configs import compose, presets
 from trainer.configs.sizes import attention, is_flash
-from trainer.verl_adapter import wiring
+from trainer.run import wiring
 from trainer.verl_adapter.gpu_needs import attention_problems, compiler_problems, processor_problems
 
 GPU_PRESETS = [name for name in presets() if not name.startswith(("cpu_", "learning"))]

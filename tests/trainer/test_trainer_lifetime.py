@@ -9,18 +9,18 @@ from collections.abc import Sequence
 import psutil
 from support import wait_until
 
-from trainer.lifetime import bound
+from trainer.run.lifetime import bound
 
 SLEEPER = """
 import subprocess, time
-from trainer.lifetime import bound
+from trainer.run.lifetime import bound
 
 subprocess.Popen(bound(["sh", "-c", "echo begun; exec sleep 600"]))
 time.sleep(600)
 """
 SERVICE = """
 import asyncio
-from trainer.executors import OwnService
+from trainer.run.executors import OwnService
 from trainer.game.settings import AzrSettings
 
 async def main():

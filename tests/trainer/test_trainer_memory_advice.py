@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("omegaconf", reason="needs the extra 'trainer'")
 
-from trainer.verl_adapter.failures import TrainingFailed
-from trainer.verl_adapter.memory_advice import advice
+from trainer.run.failures import TrainingFailed
+from trainer.run.memory_advice import advice
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from trainer.cli import main
 from trainer.configs import compose
-from trainer.model_shapes import KNOWN, find_shape
-from trainer.plan import checkpoint_bytes, describe, gpu_bytes, memory
-from trainer.verl_adapter.wiring import wire
+from trainer.models.shapes import KNOWN, find_shape
+from trainer.run.plan import checkpoint_bytes, describe, gpu_bytes, memory
+from trainer.run.wiring import wire
 
 
 @cache
@@ -125,7 +125,7 @@ def test_adapters_have_as_many_parameters_as_peft_makes() -> None:
     model = transformers.AutoModelForCausalLM.from_config(config)
     lora = peft.get_peft_model(model, peft.LoraConfig(r=8, target_modules="all-linear"))
     trained = sum(p.numel() for p in lora.parameters() if p.requires_grad)
-    from trainer.model_shapes import ModelShape
+    from trainer.models.shapes import ModelShape
 
     assert ModelShape.of_config(config.to_dict()).lora_parameters(8) == trained
 

@@ -21,7 +21,7 @@ from trainer_game_support import (
 
 pytest.importorskip("matplotlib", reason="needs the extra 'trainer'")
 
-from trainer.game.tasks import TaskType
+from trainer.game.tasks.task import TaskType
 from trainer.report.__main__ import main
 from trainer.report.charts import SECTIONS, Chart, draw, lines_of
 from trainer.report.page import write_report

@@ -12,10 +12,10 @@ import pytest
 from trainer_game_support import open_judge, settings
 
 from trainer.game.errors import SeedError
+from trainer.game.play.seeding import read_rows
 from trainer.game.policy import Request, Response
-from trainer.game.seeding import read_rows
 from trainer.game.settings import DataSelectionStrategy
-from trainer.game.tasks import TaskType
+from trainer.game.tasks.task import TaskType
 from trainer.seed import generate, main
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "azr_seeds"
@@ -163,13 +163,13 @@ needs_model = pytest.mark.skipif(
 @pytest.mark.verl
 @pytest.mark.timeout(300)
 def test_a_local_model_answers_every_request_and_the_same_way_again(tmp_path: Path) -> None:
-    from trainer import tiny_model
     from trainer.configs import compose
     from trainer.game.policy import Message
-    from trainer.game.tasks import Kind, Role
-    from trainer.local_model import LocalModel
+    from trainer.game.tasks.task import Kind, Role
+    from trainer.models import tiny
+    from trainer.models.local import LocalModel
 
-    tiny_model.make(tmp_path / "model")
+    tiny.make(tmp_path / "model")
     config = compose(
         [
             "preset=cpu_tiny",

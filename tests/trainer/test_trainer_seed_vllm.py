@@ -30,7 +30,7 @@ def test_programs_are_cleaned_as_by_the_original_unless_told_otherwise() -> None
 @needs_vllm
 def test_vllm_is_used_where_the_configuration_generates_with_it() -> None:
     from trainer.configs import compose
-    from trainer.vllm_model import is_there
+    from trainer.models.vllm import is_there
 
     assert is_there(compose(["preset=qwen2.5_7b"]))
     assert is_there(compose(["preset=cpu_vllm"]))
@@ -43,7 +43,7 @@ from pathlib import Path
 from rich.console import Console
 from trainer.configs import compose
 from trainer.game.policy import Message, Request
-from trainer.game.tasks import Kind, Role, TaskType
+from trainer.game.tasks.task import Kind, Role, TaskType
 from trainer.seed import _model
 from trainer.verl_adapter import own_models, wiring
 

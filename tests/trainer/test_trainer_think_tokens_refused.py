@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from trainer.configs import compose
-from trainer.verl_adapter import preflight, wiring
-from trainer.verl_adapter.failures import ConfigurationProblem
+from trainer.run import wiring
+from trainer.run.failures import ConfigurationProblem
+from trainer.verl_adapter import preflight
 
 
 @pytest.fixture(scope="module")

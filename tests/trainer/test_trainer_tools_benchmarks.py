@@ -13,10 +13,11 @@ pytest.importorskip("hydra")
 
 from executor import TaskType
 from trainer.configs import compose
-from trainer.game.tasks import ProgramTask
+from trainer.game.play import validation
+from trainer.game.tasks.task import ProgramTask
+from trainer.run import wiring
 from trainer.tools import benchmark_sources as sources
 from trainer.tools.prepare_validation import check, main
-from trainer.verl_adapter import validation, wiring
 
 CRUXEVAL: list[Any] = [
     {"code": "def f(x):\n    return x + 1", "input": "1", "output": "2", "id": "sample_0"},

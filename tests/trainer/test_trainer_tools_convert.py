@@ -67,7 +67,7 @@ from torch.distributed import init_process_group
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trainer.tiny_model import make
+from trainer.models.tiny import make
 
 root = Path(sys.argv[1])
 model_path = make(root / "model", max_positions=64)

@@ -22,9 +22,9 @@ type Refuse = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainer import tiny_model
+    from trainer.models import tiny
 
-    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model")
+    return tiny.make(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="module")

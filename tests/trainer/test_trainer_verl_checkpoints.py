@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.verl_adapter import checkpoints
-from trainer.verl_adapter.checkpoints import CheckpointError
+from trainer.run import checkpoints
+from trainer.run.checkpoints import CheckpointError
 
 
 def save(run: Path, step: int) -> None:

@@ -81,7 +81,7 @@ def assert_placed(noted: Any, found: SimpleNamespace, run: Path) -> None:
 
 def config(*overrides: str) -> Any:
     from trainer.configs import compose
-    from trainer.verl_adapter.wiring import wire
+    from trainer.run.wiring import wire
 
     made = compose([*overrides])
     wire(made)
@@ -97,7 +97,7 @@ def test_a_cluster_is_not_told_its_resources() -> None:
 
 
 def test_an_address_of_the_environment_joins_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer.verl_adapter.wiring import joins_cluster
+    from trainer.run.wiring import joins_cluster
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert not joins_cluster(config("preset=cpu_tiny"))
@@ -125,7 +125,7 @@ def test_a_run_that_starts_ray_does_not_join_what_is_on_the_machine(
 
 
 def test_what_is_carried_is_named_and_set() -> None:
-    from trainer.verl_adapter.environment import CARRIED, carried
+    from trainer.run.environment import CARRIED, carried
 
     assert carried({"HF_TOKEN": "x", "PATH": "/bin", "RAY_worker_niceness": "0"}) == {
         "HF_TOKEN": "x"

@@ -15,7 +15,7 @@ import sys
 import pytest
 from trainer_verl_runs import HERE, environment, needs_verl
 
-from trainer import tiny_model
+from trainer.models import tiny
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(900)]
 
@@ -27,7 +27,7 @@ EXACT = ["padded", "packed", "ulysses", "ulysses-offload", "packed-offload-polic
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
     """Differences from the reference, of all scenarios."""
     folder = tmp_path_factory.mktemp("engine")
-    model = tiny_model.make(folder / "model", max_positions=512)
+    model = tiny.make(folder / "model", max_positions=512)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

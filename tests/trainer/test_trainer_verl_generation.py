@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'trainer'")
 pytest.importorskip("transformers")
 
-from trainer import tiny_model  # noqa: E402 - after the skips
-from trainer.verl_adapter.cpu.generation import Prompt, TransformersGenerator  # noqa: E402
+from trainer.models import tiny  # noqa: E402 - after the skips
+from trainer.models.generation import Prompt, TransformersGenerator  # noqa: E402
 
 pytestmark = [
     pytest.mark.verl,
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.make(tmp_path_factory.mktemp("tiny") / "model", seed=3, max_positions=256)
+    return tiny.make(tmp_path_factory.mktemp("tiny") / "model", seed=3, max_positions=256)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +107,8 @@ def test_tiny_model_is_made_once_and_fits_its_tokenizer(model: Path) -> None:
     assert text.startswith("<|im_start|>user\ndef f(x):")
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
     before = (model / "model.safetensors").stat().st_mtime_ns
-    tiny_model.make(model, seed=3, max_positions=256)
+    tiny.make(model, seed=3, max_positions=256)
     assert (model / "model.safetensors").stat().st_mtime_ns == before
-    tiny_model.make(model, seed=4, max_positions=256)
+    tiny.make(model, seed=4, max_positions=256)
     assert (model / "model.safetensors").stat().st_mtime_ns != before
-    tiny_model.make(model, seed=3, max_positions=256)
+    tiny.make(model, seed=3, max_positions=256)

@@ -10,7 +10,7 @@ import pytest
 from trainer_verl_runs import needs_verl
 
 from trainer.game.policy import Message, Request
-from trainer.game.tasks import Kind, Role, TaskType
+from trainer.game.tasks.task import Kind, Role, TaskType
 
 pytestmark = [
     needs_verl,
@@ -97,7 +97,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 def run(engine: Engine, *, overlap: bool) -> tuple[list[str], Verdicts]:
-    from trainer.verl_adapter.policy import RolloutPolicy, Sampling
+    from trainer.verl_adapter.rollout_policy import RolloutPolicy, Sampling
 
     tokenizer = SimpleNamespace(decode=lambda *_, **__: "text", eos_token_id=2)
     sampling = Sampling(seed=1, seeded=True, response_length=9, overlap=overlap)

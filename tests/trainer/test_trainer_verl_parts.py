@@ -15,7 +15,8 @@ from trainer_verl_runs import needs_verl
 pytest.importorskip("omegaconf", reason="needs the extra 'trainer'")
 
 from trainer.configs import compose
-from trainer.verl_adapter import environment, shared_memory, wiring
+from trainer.run import environment, wiring
+from trainer.verl_adapter import shared_memory
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(300)]
 
@@ -48,7 +49,7 @@ def test_estimator_gives_the_games_advantages_and_leaves_padding_out() -> None:
         """
         import torch
         from trainer.verl_adapter.advantage import trrpp_advantages
-        from trainer.game.trrpp import advantages
+        from trainer.game.rules.trrpp import advantages
         uids = ["propose-deduction-1", "solve-deduction-2", "propose-deduction-3", "pad77",
                 "propose-deduction-4", "solve-deduction-5"]
         lengths = [1, 3, 3, 0, 2, 2]

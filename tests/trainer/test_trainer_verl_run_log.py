@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.verl_adapter.run_log import METRICS_FILE, RunLog, step_line
+from trainer.run.run_log import METRICS_FILE, RunLog, step_line
 
 
 class Tracking:

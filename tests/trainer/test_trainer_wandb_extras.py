@@ -12,8 +12,8 @@ pytest.importorskip("omegaconf", reason="needs the extra 'trainer'")
 
 from omegaconf import OmegaConf
 
-from trainer.verl_adapter.run_log import RunLog
-from trainer.verl_adapter.wandb_extras import tags
+from trainer.run.run_log import RunLog
+from trainer.run.wandb_extras import tags
 
 AZR = {
     "pred_data_mix_strategy": "max_new",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.game.seeding import read_rows
+from trainer.game.play.seeding import read_rows
 from trainer.warmstart.examples import examples
 from trainer.warmstart.making import HELD_OUT, PROGRAMS, averages, cached_corpus, make
 from trainer.warmstart.settings import (
@@ -64,8 +64,8 @@ def test_a_warm_start_is_made_once(cache: Path) -> None:
 
 
 def test_its_files_are_those_that_a_run_takes(cache: Path) -> None:
-    from trainer.game.prompts import PromptBook
-    from trainer.verl_adapter import validation
+    from trainer.game.play import validation
+    from trainer.game.texts.prompts import PromptBook
     from trainer.warmstart.settings import game_settings
 
     folder = make(SMALL, cache, "nsjail", print).folder

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from executor import JudgeTask, SyncExecutor
-from trainer.game.parsing import (
+from trainer.game.tasks.task import ALL_KINDS, InductionTask, Role, TaskType, task_from_json
+from trainer.game.texts.parsing import (
     InductionProposal,
     ProgramProposal,
     extract_answer,
@@ -21,7 +22,6 @@ from trainer.game.parsing import (
     parse_program_proposal,
     parse_solution,
 )
-from trainer.game.tasks import ALL_KINDS, InductionTask, Role, TaskType, task_from_json
 from trainer.warmstart.corpus import (
     Corpus,
     Sound,

@@ -7,13 +7,13 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from executor import Executor, Judgement, JudgeTask, Limits, Options, Status, Triplet, Verdict
-from trainer.game.buffers import Buffers
-from trainer.game.judging import TaskJudge, Verifier
+from trainer.game.play.judging import TaskJudge, Verifier
+from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.selfplay import SelfPlay
 from trainer.game.policy import Request, Response
-from trainer.game.selfplay import SelfPlay
 from trainer.game.settings import AzrSettings, GameSettings, GenerationRewardConfig
-from trainer.game.tasks import ProgramTask
-from trainer.game.workshop import Workshop
+from trainer.game.tasks.buffers import Buffers
+from trainer.game.tasks.task import ProgramTask
 
 LIMITS = Limits(wall_s=60, cpu_s=1, memory_mib=256)
 """Much wall-clock time: the machine may be busy."""

@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.game.play.selfplay import Sample, StepResult
 from trainer.game.policy import Message, Policy, Request
-from trainer.game.selfplay import Sample, StepResult
-from trainer.game.tasks import ALL_KINDS, TaskType
+from trainer.game.tasks.task import ALL_KINDS, TaskType
 
 KINDS = tuple(kind for kind in ALL_KINDS if kind.task is not TaskType.ERROR)
 

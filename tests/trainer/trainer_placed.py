@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from trainer_letters import LettersGame
 
-from trainer.verl_adapter import wiring
+from trainer.run import wiring
 
 NOTED = "placed.json"
 

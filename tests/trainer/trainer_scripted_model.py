@@ -16,11 +16,12 @@ import torch
 from trainer_scripted_texts import reply
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
+from trainer.game.play.selfplay import StepResult
 from trainer.game.policy import Further, Policy, Request, Response, StreamingPolicy
-from trainer.game.selfplay import StepResult
-from trainer.verl_adapter import advantage, queue, wiring
-from trainer.verl_adapter.absolute_zero import AbsoluteZero
-from trainer.verl_adapter.cpu.generation import Completion, Prompt, TransformersGenerator
+from trainer.models.generation import Completion, Prompt, TransformersGenerator
+from trainer.run import wiring
+from trainer.run.absolute_zero import AbsoluteZero
+from trainer.verl_adapter import advantage, queue
 
 
 class ScriptedModel(TransformersGenerator):

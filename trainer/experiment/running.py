@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.experiment.plan import Plan, Run, command, runs
-from trainer.lifetime import bound
 from trainer.report.run_files import NoRun, read_run
+from trainer.run.lifetime import bound
 
 LOG = "log.txt"
 TIMES = "times.jsonl"

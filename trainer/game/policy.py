@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from trainer.game.tasks import Kind
+from trainer.game.tasks.task import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from trainer.game.tasks import AZR_NAMES, TASK_ORDER, TaskType
+from trainer.game.tasks.task import AZR_NAMES, TASK_ORDER, TaskType
 
 type AzrName = Literal["code_i", "code_o", "code_e", "code_f"]
 type ExecutorName = Literal["nsjail", "docker", "gvisor", "sandboxfusion", "http", "process"]
@@ -227,7 +227,7 @@ class AzrSettings(Settings):
     problem_types: tuple[AzrName, ...] = Field(("code_i", "code_o", "code_f"), min_length=1)
     """The task types that are played."""
     pred_data_mix_strategy: Literal["uniform_total", "max_new", "half_new", "step"] = "max_new"
-    """How the solver's tasks are drawn; see :mod:`trainer.game.sampling`."""
+    """How the solver's tasks are drawn; see :mod:`trainer.game.play.sampling`."""
     gen_data_probabilities_strategy: Literal["uniform", "step"] = "uniform"
     """How reference tasks are drawn: all alike, or in proportion to step + 1."""
     past_epoch_window: int | None = Field(None, ge=1)

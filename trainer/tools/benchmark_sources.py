@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from executor import TaskType
-from trainer.benchmarks import BenchmarkError
-from trainer.game.tasks import ProgramTask
+from trainer.game.tasks.task import ProgramTask
+from trainer.tools.validation_rows import BenchmarkError
 
 HUB = "hub"
 """In place of a file: the data set's home on the Hugging Face hub."""

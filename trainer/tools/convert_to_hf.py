@@ -20,8 +20,8 @@ from pathlib import Path
 import yaml
 
 from trainer.game.errors import TemplateError
-from trainer.game.prompts import PromptBook
 from trainer.game.settings import GameSettings
+from trainer.game.texts.prompts import PromptBook
 from trainer.tools import lora
 
 _STEP = "global_step_"

@@ -1,5 +1,5 @@
-"""All that this project knows of veRL, Ray, TransferQueue and torch.
+"""All that this project knows of veRL, Ray and TransferQueue.
 
 :mod:`~trainer.verl_adapter.contract` names what is used of veRL. The game (:mod:`trainer.game`)
-knows nothing of this package.
+and the rest of a run (:mod:`trainer.run`) know nothing of this package.
 """

@@ -1,4 +1,4 @@
-"""TRR++ (:mod:`trainer.game.trrpp`) as an advantage estimator of veRL."""
+"""TRR++ (:mod:`trainer.game.rules.trrpp`) as an advantage estimator of veRL."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 import torch
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
-from trainer.game.tasks import Kind
-from trainer.game.trrpp import advantages as trrpp
-from trainer.game.trrpp import grouping, loss_weights
+from trainer.game.rules.trrpp import advantages as trrpp
+from trainer.game.rules.trrpp import grouping, loss_weights
+from trainer.game.tasks.task import Kind
 
 NAME: Final = "trrpp"
 
@@ -18,7 +18,7 @@ WEIGHTING_KEY: Final = "trrpp_weighting"
 BASELINE_KEY: Final = "trrpp_baseline"
 LOSS_ROWS_KEY: Final = "trrpp_loss_rows"
 LOSS_MODE_KEY: Final = "trrpp_loss_mode"
-"""Where :mod:`trainer.verl_adapter.wiring` puts ``azr.advantage.weighting``, ``.baseline`` and
+"""Where :mod:`trainer.run.wiring` puts ``azr.advantage.weighting``, ``.baseline`` and
 ``.loss_rows``, and ``actor.loss_agg_mode``: veRL hands estimators its ``algorithm`` configuration
 only."""
 

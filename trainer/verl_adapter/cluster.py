@@ -9,8 +9,8 @@ import ray
 from omegaconf import DictConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainer.verl_adapter import wiring
-from trainer.verl_adapter.failures import ConfigurationProblem
+from trainer.run import wiring
+from trainer.run.failures import ConfigurationProblem
 
 _STORE = ("TransferQueueController", "transfer_queue")
 """Name and namespace of the actor that veRL's store is found by."""

@@ -11,8 +11,8 @@ import ray
 from omegaconf import DictConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainer.verl_adapter import wiring
-from trainer.verl_adapter.failures import ConfigurationProblem
+from trainer.run import wiring
+from trainer.run.failures import ConfigurationProblem
 
 _ANSWERS_WITHIN_S = 120.0
 

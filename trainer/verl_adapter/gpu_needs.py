@@ -13,8 +13,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer.configs.sizes import attention
-from trainer.verl_adapter import wiring
-from trainer.verl_adapter.failures import ConfigurationProblem
+from trainer.run import wiring
+from trainer.run.failures import ConfigurationProblem
 
 _FLASH_ATTN_CAPABILITY = (8, 0)
 """Ampere; flash-attn 2 has no kernels for older GPUs."""

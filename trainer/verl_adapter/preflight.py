@@ -19,22 +19,16 @@ from rich.console import Console
 from executor import ExecutorError
 from trainer.configs import game_settings
 from trainer.game.errors import GameError
-from trainer.game.judging import TaskJudge
-from trainer.game.prompts import PromptBook
-from trainer.game.seeding import identity_task, load_seeds, read_rows
+from trainer.game.play import validation
+from trainer.game.play.judging import TaskJudge
+from trainer.game.play.seeding import identity_task, load_seeds, read_rows
 from trainer.game.settings import GameSettings
-from trainer.game.tasks import TaskType
-from trainer.verl_adapter import (
-    checkpoints,
-    contract,
-    dataset,
-    gpu_needs,
-    own_models,
-    validation,
-    wiring,
-)
-from trainer.verl_adapter.absolute_zero import open_judge
-from trainer.verl_adapter.failures import ConfigurationProblem
+from trainer.game.tasks.task import TaskType
+from trainer.game.texts.prompts import PromptBook
+from trainer.run import checkpoints, own_models, wiring
+from trainer.run.absolute_zero import open_judge
+from trainer.run.failures import ConfigurationProblem
+from trainer.verl_adapter import contract, dataset, gpu_needs
 
 _EXECUTOR_ANSWERS_WITHIN_S = 10.0
 

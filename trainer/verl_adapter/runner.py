@@ -17,10 +17,11 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.verl_adapter import cluster, cluster_needs, shared_memory, wandb_extras, wiring
-from trainer.verl_adapter.desk import Desk, DeskActor
-from trainer.verl_adapter.environment import WANDB_ID_FILE, carried, wandb_run_id
-from trainer.verl_adapter.failures import FAILURES, Interrupted, TrainingFailed
+from trainer.run import wandb_extras, wiring
+from trainer.run.environment import WANDB_ID_FILE, carried, wandb_run_id
+from trainer.run.failures import FAILURES, Interrupted, TrainingFailed
+from trainer.verl_adapter import cluster, cluster_needs, shared_memory
+from trainer.verl_adapter.mailbox import Desk, DeskActor
 
 _LOOK_EVERY_S = 0.25
 _RAY_TRIES = 4
@@ -44,8 +45,8 @@ class TrainingActor:
         import transfer_queue as tq  # noqa: PLC0415 - heavy: only where it trains
         from verl.utils.logging_utils import configure_verl_logging  # noqa: PLC0415
 
-        from trainer.verl_adapter.game import Finished  # noqa: PLC0415
-        from trainer.verl_adapter.policy import Stopped  # noqa: PLC0415
+        from trainer.run.game import Finished  # noqa: PLC0415
+        from trainer.verl_adapter.rollout_policy import Stopped  # noqa: PLC0415
 
         configure_verl_logging()
         config.transfer_queue.enable = True

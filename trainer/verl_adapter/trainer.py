@@ -13,11 +13,12 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.utils.debug import marked_timer
 
 from trainer.game.errors import ExecutorLost
-from trainer.game.selfplay import StepResult
-from trainer.verl_adapter import advantage, checkpoints, queue, wiring
-from trainer.verl_adapter.game import Game, open_game
-from trainer.verl_adapter.policy import RolloutPolicy, Sampling, Stopped
-from trainer.verl_adapter.run_log import RunLog, numbers
+from trainer.game.play.selfplay import StepResult
+from trainer.run import checkpoints, wiring
+from trainer.run.game import Game, open_game
+from trainer.run.run_log import RunLog, numbers
+from trainer.verl_adapter import advantage, queue
+from trainer.verl_adapter.rollout_policy import RolloutPolicy, Sampling, Stopped
 
 assert advantage.is_registered()
 
@@ -38,7 +39,7 @@ class SelfPlayTrainer(PPOTrainerSync):
     the game's state to checkpoints, and validates with the game's own prompts and judge.
 
     Args:
-        config: Complete configuration, see :func:`trainer.verl_adapter.wiring.wire`.
+        config: Complete configuration, see :func:`trainer.run.wiring.wire`.
         say: Takes lines for the user.
         progress: Takes the number of steps done, and that of all.
         stopping: Whether the user wants the run to stop.

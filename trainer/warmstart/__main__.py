@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from executor import ExecutorError
-from trainer.game.tasks import AZR_NAMES
+from trainer.game.tasks.task import AZR_NAMES
 from trainer.warmstart.making import Made, averages, make
 from trainer.warmstart.settings import WarmStart
 

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from executor import Triplet, Verdict
-from trainer.game.tasks import AZR_NAMES, InductionTask, Kind, ProgramTask, Role, Task, TaskType
+from trainer.game.tasks.task import (
+    AZR_NAMES,
+    InductionTask,
+    Kind,
+    ProgramTask,
+    Role,
+    Task,
+    TaskType,
+)
 from trainer.warmstart.programs import LEVELS, Generated, generate
 from trainer.warmstart.settings import CorpusSettings
 

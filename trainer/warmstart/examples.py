@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from trainer.game.policy import Message
-from trainer.game.prompts import PromptBook
-from trainer.game.tasks import Kind, ProgramTask, Role, TaskType
+from trainer.game.tasks.task import Kind, ProgramTask, Role, TaskType
+from trainer.game.texts.prompts import PromptBook
 from trainer.warmstart.corpus import TASK_TYPES, Sound
 from trainer.warmstart.programs import LEVELS
 from trainer.warmstart.settings import WarmStart, game_settings

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.game.tasks import TaskType
+from trainer.game.tasks.task import TaskType
 from trainer.warmstart.corpus import TASK_TYPES, Corpus
 from trainer.warmstart.examples import Example, examples
 from trainer.warmstart.forms import INT, LIST, STR, value

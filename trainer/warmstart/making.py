@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from executor import SyncExecutor
-from trainer.game.seeding import write_seeds
-from trainer.game.tasks import AZR_NAMES, Task, TaskType
+from trainer.game.play.seeding import write_seeds
+from trainer.game.tasks.task import AZR_NAMES, Task, TaskType
 from trainer.warmstart import corpus as corpora
 from trainer.warmstart.corpus import TASK_TYPES, Corpus, Problem
 from trainer.warmstart.settings import PROMPTS, WarmStart, corpus_key, model_key
@@ -78,7 +78,7 @@ def cached_corpus(settings: WarmStart, cache: Path, backend: str, say: Say) -> C
 
 
 def _make(settings: WarmStart, corpus: Corpus, folder: Path, backend: str, say: Say) -> None:
-    from trainer.verl_adapter import validation  # noqa: PLC0415 - torch is heavy
+    from trainer.game.play import validation  # noqa: PLC0415 - torch is heavy
     from trainer.warmstart import learning, measuring  # noqa: PLC0415
 
     problems = corpora.held_out_problems(corpus, settings.corpus, settings.training.num_inputs)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from executor import Executor
-from trainer.game.buffers import Buffers
-from trainer.game.judging import TaskJudge
+from trainer.game.play.judging import TaskJudge
+from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.selfplay import SelfPlay
+from trainer.game.play.validation import Problem, evaluate
 from trainer.game.policy import Message, Request, Response
-from trainer.game.selfplay import SelfPlay
 from trainer.game.settings import GameSettings
-from trainer.game.tasks import TaskType
-from trainer.game.workshop import Workshop
-from trainer.verl_adapter.cpu.generation import Prompt, TransformersGenerator
-from trainer.verl_adapter.validation import Problem, evaluate
+from trainer.game.tasks.buffers import Buffers
+from trainer.game.tasks.task import TaskType
+from trainer.models.generation import Prompt, TransformersGenerator
 from trainer.warmstart.corpus import TASK_TYPES, Corpus
 from trainer.warmstart.settings import WarmStart, game_settings
 

@@ -1,4 +1,4 @@
-"""veRL's rollout seam filled by :mod:`~trainer.verl_adapter.cpu.generation`: ``rollout.name=hf``.
+"""veRL's rollout seam filled by :mod:`~trainer.models.generation`: ``rollout.name=hf``.
 
 One Ray actor for each training rank holds a copy of the model. Requests that arrive together are
 decoded together. vLLM is not needed.
@@ -17,10 +17,10 @@ import torch
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry, TokenOutput
 
-from trainer.verl_adapter.cpu.generation import Completion, Generator, Prompt, make_generator
+from trainer.models.generation import Completion, Generator, Prompt, make_generator
 
 NAME = "hf"
-DEFAULT_GENERATOR = "trainer.verl_adapter.cpu.generation:TransformersGenerator"
+DEFAULT_GENERATOR = "trainer.models.generation:TransformersGenerator"
 
 _GATHERING_S = 0.05
 """Requests that come within this time of the last one share a batch."""

@@ -1,5 +1,0 @@
-"""Prompts: templates that a person can read and replace, and their rendering."""
-
-from trainer.game.prompts.render import PromptBook
-
-__all__ = ["PromptBook"]

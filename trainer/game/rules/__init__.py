@@ -1,0 +1,1 @@
+"""The rules on numbers alone: rewards, learnability, intrinsic rewards, and TRR++."""

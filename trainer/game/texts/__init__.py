@@ -1,0 +1,1 @@
+"""Texts to the model and from it: prompts, parsing of responses, cleaning of programs."""

@@ -1,0 +1,1 @@
+"""A run without veRL: its configuration completed, its directory, log, checkpoints and executor."""
