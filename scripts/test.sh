@@ -2,7 +2,7 @@
 # Installs what is needed, then checks style, types and behaviour:
 #     sh scripts/test.sh [fast|docker|all] [pytest arguments]
 # Each size holds the one before it. What a test needs is said by its marks (pyproject.toml).
-#   fast    without Docker engine, browser, veRL and what takes minutes; what to run while working
+#   fast    without Docker engine, browser, site, veRL and what takes minutes; what to run while working
 #   docker  all but what needs veRL, which is several GB
 #   all     everything; without a word for the size it is this one
 # For example: sh scripts/test.sh fast tests/grammar
@@ -21,7 +21,7 @@ case ${1:-} in
         ;;
 esac
 case $size in
-    fast) installed=dev chosen='not (docker or browser or verl or long)' ;;
+    fast) installed=dev chosen='not (docker or browser or docs or verl or long)' ;;
     docker) installed=dev chosen='not verl' ;;
     all) installed=trainer chosen= ;;
 esac
@@ -32,11 +32,6 @@ python=$root/.venv/bin/python
 failed=0
 cores=$(nproc)
 processes=${TEST_PROCESSES:-$((cores < 4 ? cores + 1 : 5))}
-
-check() {
-    printf '== %s\n' "$*"
-    "$python" -m "$@" || failed=1
-}
 
 # Without these some tests are skipped, and say so.
 install_tools() {
@@ -83,6 +78,7 @@ build_images() {
 
 ENGINE_STARTED=
 images=
+# shellcheck disable=SC2329 # the trap calls it
 stop() {
     [ -z "$images" ] || kill "$images" 2>/dev/null || true
     [ -z "$ENGINE_STARTED" ] || sh scripts/engine.sh stop
@@ -101,10 +97,8 @@ if [ "$size" != fast ] && [ -n "${DOCKER_HOST:-}" ]; then
     build_images &
     images=$!
 fi
-sh scripts/setup.sh $installed
-check ruff check .
-check ruff format --check .
-check mypy
+sh scripts/setup.sh "$installed"
+sh scripts/lint.sh || failed=1
 [ -z "$images" ] || wait "$images" || true
 images=
 [ "$failed" = 0 ] || printf '== style or types are not clean (see above): this run will fail\n'

@@ -82,8 +82,10 @@ class RemoteExecutor:
     Args:
         urls: Base addresses, such as ``http://host:8080``.
         token: Bearer token; by default that of ``$EXECUTOR_TOKEN``, if it is set.
-        limits, rules, judge_rules, runs: For all calls that do not say otherwise; by default those
-            of the service.
+        limits: For all calls that do not say otherwise; by default the service's.
+        rules: Of validation, likewise.
+        judge_rules: Of judging, likewise.
+        runs: Fresh processes of a validation, likewise.
         timeouts: How long to wait for a service.
         retries: How long to go on.
 

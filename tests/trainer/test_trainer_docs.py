@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +43,3 @@ def test_every_preset_is_documented_and_no_other() -> None:
     presets = {path.stem for path in (ROOT / "trainer" / "configs" / "preset").glob("*.yaml")}
     assert presets <= CODE
     assert set(re.findall(r"preset=([\w.]+)", TEXT)) <= presets
-
-
-def test_commands_and_files_that_are_named_exist() -> None:
-    for module in set(re.findall(r"python -m ([\w.]+)", TEXT)):
-        assert importlib.util.find_spec(module), module
-    for name in set(re.findall(r"`((?:trainer|docs|scripts)/[\w./-]+)`", TEXT)):
-        assert (ROOT / name).exists(), name
-    for name in re.findall(r"\]\(([\w.]+\.md)\)", TEXT):
-        assert (ROOT / "docs" / name).exists(), name
