@@ -79,5 +79,6 @@ def test_pages_load_nothing_from_elsewhere(site: dict[Path, Page]) -> None:
 
 def test_the_api_is_described(site: dict[Path, Page]) -> None:
     places = set[str]().union(*(page.places for page in site.values()))
-    assert {"executor.Executor.validate", "executor.Verdict.status"} <= places
+    assert {"executor.Executor.validate", "executor.SyncExecutor.judge"} <= places
+    assert {"executor.Verdict.status", "executor.Triplet.inputs"} <= places
     assert {"executor.client.RemoteExecutor", "executor.errors.BackendUnavailable"} <= places
