@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from schedule import rank, scheduler
-from start_state import as_from_a_terminal
-from support import OPEN_RULES
 
 from executor import Limits, SyncExecutor
+from tests.schedule import rank, scheduler
+from tests.start_state import as_from_a_terminal
+from tests.support.programs import OPEN_RULES
 
 as_from_a_terminal()
 

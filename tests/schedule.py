@@ -8,13 +8,13 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-TRAINING_RUNS = "tests/trainer/test_trainer_verl_"
+TRAINING_RUNS = "tests/trainer/verl/test_"
 """Files whose tests go one by one, beside those of other files: each run of the trainer takes
 gigabytes, and looks for what is left in /dev/shm."""
 
 LONGEST_FIRST = (
     TRAINING_RUNS,
-    "tests/security/test_security_attacks",
+    "tests/security/test_attacks",
     "tests/conformance",
     "tests/deployment",
     "tests/security",

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import schedule
+from tests import schedule
 
 TESTS = Path(__file__).parent
 STATE = """
 import os, signal
-from start_state import as_from_a_terminal
+from tests.start_state import as_from_a_terminal
 as_from_a_terminal()
 ignored = {n.name for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN}
 blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -35,7 +35,7 @@ def worst_start() -> None:
 def test_however_the_tests_are_started_they_start_from_the_same() -> None:
     variables = {"EXECUTOR_TOKEN": "x", "EXECUTOR_CACHE": "/tmp", "COLUMNS": "7"}
     done = subprocess.run(
-        [sys.executable, "-c", STATE], cwd=TESTS, env=os.environ | variables, text=True,
+        [sys.executable, "-c", STATE], cwd=TESTS.parent, env=os.environ | variables, text=True,
         capture_output=True, preexec_fn=worst_start, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
@@ -54,10 +54,11 @@ def names_imported(file: Path, module: str) -> set[str]:
 
 
 def test_every_file_that_trains_is_among_those_that_go_one_by_one() -> None:
+    trains = {"train", "finish", "started", "command"}
     files = [
         f"tests/{path.relative_to(TESTS)}"
         for path in TESTS.rglob("test_*.py")
-        if names_imported(path, "trainer_verl_runs") & {"train", "finish", "started", "command"}
+        if names_imported(path, "tests.trainer.support.runs") & trains
     ]
     assert len(files) > 3
     assert [file for file in files if not file.startswith(schedule.TRAINING_RUNS)] == []
@@ -71,4 +72,4 @@ def test_what_is_said_to_take_long_exists() -> None:
 def test_nothing_long_comes_last() -> None:
     ranks = [schedule.rank(f"{start}.py::test_x") for start in schedule.LONGEST_FIRST]
     assert ranks == sorted(ranks)
-    assert schedule.rank("tests/grammar/test_grammar_encode.py::test_x") > max(ranks)
+    assert schedule.rank("tests/grammar/test_encode.py::test_x") > max(ranks)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import wait_until
 
 from executor.backends.host import cgroups
 from executor.backends.host.cgroups import (
@@ -24,6 +23,7 @@ from executor.backends.host.cgroups import (
     open_cgroups,
 )
 from executor.errors import BackendUnavailable
+from tests.support.waiting import wait_until
 
 MIB = 1 << 20
 PARENT = f"absolute-zero-test-{os.getpid()}"

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_support import engine_client, own_containers, require, why_no_engine, why_no_gvisor
-from support import OPEN_RULES, open_descriptors, wait_until
 
 from executor import (
     BackendSettings,
@@ -35,6 +33,16 @@ from executor import (
     Verdict,
 )
 from executor.backends.docker.api import LABEL
+from tests.support.engines import (
+    engine_client,
+    own_containers,
+    require,
+    why_no_engine,
+    why_no_gvisor,
+)
+from tests.support.leftovers import open_descriptors
+from tests.support.programs import OPEN_RULES
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "scripts/engine.sh"

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from engine_support import engine_client, own_containers, require, why_no_engine
 
 from executor import Executor, Limits
 from executor.backends.docker import options as policy
 from executor.backends.host.owner import is_gone, this_process
+from tests.support.engines import engine_client, own_containers, require, why_no_engine
 
 DANGEROUS = [
     "ptrace",

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import OPEN_RULES, body, ending, triplet
 
 from executor import BackendUnavailable, Limits, Status, SyncExecutor
 from executor.backends.base import ProcessReuse
 from executor.backends.nsjail import backend as nsjail
 from executor.backends.settings import NsjailSettings, ProcessSettings
+from tests.support.programs import OPEN_RULES, body, ending, triplet
 
 
 def opened(reuse: str) -> SyncExecutor:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bpf_support import interpret
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from executor.backends.nsjail.backend import base_config, find_binary, serialize
 from executor.backends.seccomp.bpf import NUMBERS, compile_policy
 from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.errors import BackendUnavailable
+from tests.support.bpf import interpret
 
 OURS = compile_policy(RUN_POLICY)
 X86_64, I386 = 0xC000003E, 0x40000003

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fusion_emulator import Emulator, emulated
 from hypothesis import given
 from hypothesis import strategies as st
-from support import OPEN_RULES, body, ending, nothing_left, triplet, verdict
 
 from executor import (
     BackendUnavailable,
@@ -25,9 +22,10 @@ from executor import (
 )
 from executor.backends.sandboxfusion.backend import _what_it_promises
 from executor.backends.sandboxfusion.wire import _packed, read_lines
-
-sys.path.append(str(Path(__file__).parents[1] / "service"))
-from service_server import running
+from tests.support.fusion_emulator import Emulator, emulated
+from tests.support.leftovers import nothing_left
+from tests.support.programs import OPEN_RULES, body, ending, triplet, verdict
+from tests.support.server import running
 
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 SEED_DEPENDENT = body("return list({'a', 'b', 'c', 'd', 'e', 'f', str(x)})")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jail_support import Jails, open_jails
 
 from executor.backends.host.cgroups import Cgroup, find_cgroups
 from executor.backends.image.build import PYTHON, open_image
@@ -28,6 +27,7 @@ from executor.wire.scripts import (
     max_reply_bytes,
     script_result,
 )
+from tests.support.jails import Jails, open_jails
 
 GUEST = Path(__file__).parents[2] / "executor/guest/script.py"
 LIMITS = Limits(wall_s=20, cpu_s=5, memory_mib=128, output_kib=64, processes=8, files_mib=4)

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from engine_support import require, why_no_engine, why_no_gvisor
-from jail_support import CEILING, Jails
-from support import OPEN_RULES, triplet
 
 from executor import Limits, Options, Script, ScriptResult, Status, SyncExecutor
+from tests.support.engines import require, why_no_engine, why_no_gvisor
+from tests.support.jails import CEILING, Jails
+from tests.support.programs import OPEN_RULES, triplet
 
 pytestmark = pytest.mark.timeout(300)
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=256, files_mib=16)

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jail_support import CEILING, Jails, open_jails
-from script_samples import HINTED, JAILED, LIMITED, WARM
-from support import children, nothing_left, wait_until
-from warm_script_support import facts
 
 from executor import Executor, InputError, Limits, Script, Status
 from executor.backends.nsjail import backend as nsjail
 from executor.backends.nsjail import warm_jails as nsjail_jails
+from tests.cases.scripts import HINTED, JAILED, LIMITED, WARM
+from tests.support.jails import CEILING, Jails, open_jails
+from tests.support.leftovers import children, nothing_left
+from tests.support.waiting import wait_until
+from tests.support.warm_scripts import facts
 
 pytestmark = pytest.mark.long
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ENDLESS, PATIENT_FLAGS
+
+from tests.support.programs import ENDLESS, PATIENT_FLAGS
 
 PYTHON = [sys.executable, "-m", "executor"]
 

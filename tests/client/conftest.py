@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "service"))
-
-from service_server import Server, running
-from support import PATIENT_FLAGS
+from tests.support.programs import PATIENT_FLAGS
+from tests.support.server import Server, running
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from documents import DOCUMENTS, ROOT, anchors, links, prose
+
+from tests.docs.documents import DOCUMENTS, ROOT, anchors, links, prose
 
 BASES = (ROOT, ROOT / "executor", ROOT / "trainer")
 FOLDERS = frozenset(path.name for base in BASES for path in base.iterdir() if path.is_dir())

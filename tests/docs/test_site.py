@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from documents import ROOT
+
+from tests.docs.documents import ROOT
 
 pytestmark = pytest.mark.docs
 ELSEWHERE = ("http:", "https:", "mailto:", "data:", "javascript:")

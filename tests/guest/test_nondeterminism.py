@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support import OPEN_RULES, body, triplet, value
 
 from executor import Status, SyncExecutor
+from tests.support.programs import OPEN_RULES, body, triplet, value
 
 pytestmark = pytest.mark.usefixtures("compiled")
 

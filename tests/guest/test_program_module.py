@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from support import body, triplet, value, verdict
 
 from executor import JudgeTask, Status, SyncExecutor, TaskType
+from tests.support.programs import body, triplet, value, verdict
 
 CLASSES = {
     "a dataclass with future annotations": (

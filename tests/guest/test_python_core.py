@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attacks import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
-from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends.image import build as image
+from tests.cases.forbidden import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
+from tests.support.programs import OPEN_RULES, body, ending, triplet, value, verdict
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from attacks import FAILING, FORBIDDEN, REFUSED
-from support import OPEN_RULES, body, triplet, value, verdict
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends.image.build import open_image
 from executor.pool.syscalls import call_name
 from executor.wire.frames import Kind, Refusal, Result, Source, decode_result
+from tests.cases.forbidden import FAILING, FORBIDDEN, REFUSED
+from tests.support.programs import OPEN_RULES, body, triplet, value, verdict
 
 SIGN = {Signal.FORBIDDEN_CALL: 1}
 

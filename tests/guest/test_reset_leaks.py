@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from reset_support import audited_guest, reset_guest
 
 from benchmarks.one_guest import LIMITS, OneGuest
 from executor.wire.frames import Outcome
+from tests.support.reset_guests import audited_guest, reset_guest
 
 PROBE = """
 import sys, gc, re, functools, decimal, builtins, random, locale, collections, os, math, time

@@ -6,11 +6,11 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from attacks import ENDING_SCRIPTS, OPEN_DESCRIPTORS
-from warm_script_support import Attempt, attempt
 
 from executor import Limits, Script, SyncExecutor
 from executor.wire.frames import Outcome
+from tests.cases.forbidden import ENDING_SCRIPTS, OPEN_DESCRIPTORS
+from tests.support.warm_scripts import Attempt, attempt
 
 LIMITS = Limits(cpu_s=8, wall_s=30, memory_mib=256, output_kib=256)
 

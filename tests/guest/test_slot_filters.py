@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from bpf_support import interpret
 from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.guest import seccomp
+from tests.support.bpf import interpret
 
 X86_64, I386 = 0xC000003E, 0x40000003
 KILL, ALLOW, TRACE = 0x80000000, 0x7FFF0000, 0x7FF00000

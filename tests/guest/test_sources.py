@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from support import body, triplet, value
 
 from executor import Status, SyncExecutor, Triplet
+from tests.support.programs import body, triplet, value
 
 pytestmark = pytest.mark.usefixtures("compiled")
 

@@ -6,10 +6,10 @@ import ast
 import os
 
 import pytest
-from attacks import FORBIDDEN, OPEN_DESCRIPTORS
-from support import OPEN_RULES, body, ending, triplet, value, verdict
 
 from executor import Limits, Signal, Status, SyncExecutor
+from tests.cases.forbidden import FORBIDDEN, OPEN_DESCRIPTORS
+from tests.support.programs import OPEN_RULES, body, ending, triplet, value, verdict
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
-FOLDERS = [str(TESTS / name) for name in ("conformance", "guest", "service")]
-sys.path += [folder for folder in FOLDERS if folder not in sys.path]
-
-from security_guard import Guard  # noqa: E402 - after the path
-from security_records import Outcome, Records, save, summary  # noqa: E402
-from security_traps import Traps  # noqa: E402
+from tests.security.guard import Guard
+from tests.security.records import Outcome, Records, save, summary
+from tests.security.traps import Traps
 
 RECORDS = pytest.StashKey[Records]()
 OUTCOMES: list[Outcome] = []

@@ -1,6 +1,6 @@
 """Runs a folder of inputs that once got a wrong verdict, and says which still do.
 
-``python tests/security/handed.py FOLDER [--backend nsjail|docker|gvisor|service] [--times 3]``
+``python -m tests.security.handed FOLDER [--backend nsjail|docker|gvisor|service] [--times 3]``
 
 FOLDER holds ``NN-name/*.jsonl`` as ``verify`` and ``judge`` take them, and scripts as ``run`` takes
 them. What is right is in :data:`EXPECTED`, by file. Each time everything is run in a new executor.
@@ -22,13 +22,8 @@ from executor.cli.io.rows import read_judge_task, read_triplet
 from executor.cli.io.source import Line
 from executor.client import RemoteExecutor
 from executor.errors import MalformedRow
-
-TESTS = Path(__file__).parents[1]
-if __name__ == "__main__":
-    sys.path += [str(TESTS), *(str(TESTS / name) for name in ("conformance", "service"))]
-
-from security_runs import AnyExecutor  # noqa: E402 - after the path
-from service_server import running  # noqa: E402
+from tests.security.runs import AnyExecutor
+from tests.support.server import running
 
 OPEN = Rules(banned_modules=(), min_parameters=0)
 LIMITS = Limits(wall_s=60, cpu_s=5, memory_mib=512)

@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import psutil
 import pytest
-from support import OPEN_RULES, body, triplet
 
 from benchmarks.rows import ROWS, Holds, measure, opened, outcome_of, peak_mib, reset_peak
 from executor import Executor, JudgeTask, Limits, Options, Status, SyncExecutor, TaskType, Triplet
@@ -37,6 +36,7 @@ from executor.verification.runs import run_calls
 from executor.verification.validation import Validator
 from executor.verification.values import Value, decoded
 from executor.wire.frames import Call, How, Parsed
+from tests.support.programs import OPEN_RULES, body, triplet
 
 PROGRAM = "def f(x):\n    return x"
 

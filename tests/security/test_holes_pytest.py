@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from textwrap import dedent
 
 import pytest
-from engine_support import require, why_no_engine, why_no_gvisor
 
 from executor import Limits, Script, ScriptResult, Signal, Status, SyncExecutor
+from tests.support.engines import require, why_no_engine, why_no_gvisor
 
 pytestmark = pytest.mark.timeout(300)
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=512, processes=32)

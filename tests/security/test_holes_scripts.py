@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_support import require, why_no_engine, why_no_gvisor
-from jail_support import CEILING, Jails
-from support import OPEN_RULES, body, triplet
 
 from executor import Limits, Options, Script, ScriptResult, Signal, Status, SyncExecutor
+from tests.support.engines import require, why_no_engine, why_no_gvisor
+from tests.support.jails import CEILING, Jails
+from tests.support.programs import OPEN_RULES, body, triplet
 
 pytestmark = pytest.mark.timeout(300)
 

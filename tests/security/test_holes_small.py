@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from support import OPEN_RULES, body, triplet
 
 from executor import (
     InputError,
@@ -29,6 +28,7 @@ from executor.verification.context import Context
 from executor.verification.error_names import error_name
 from executor.verification.source import with_imports
 from executor.wire.scripts import encode_request
+from tests.support.programs import OPEN_RULES, body, triplet
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from service_server import EXECUTOR, Server, running
-from support import PATIENT_FLAGS
+
+from tests.support.programs import PATIENT_FLAGS
+from tests.support.server import EXECUTOR, Server, running
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_server import running
 
 from executor.service.fusion.notebook import Unreadable, read_report
+from tests.support.server import running
 
 CELL = {"stdout": "", "stderr": "", "display": [], "error": []}
 END = {"end": "done"}

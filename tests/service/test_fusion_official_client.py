@@ -16,7 +16,8 @@ from sandbox_fusion import (
     RunStatus,
     SummaryMapping,
 )
-from service_server import Server
+
+from tests.support.server import Server
 
 pytestmark = pytest.mark.long
 

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from service_server import Server, running
 
 from executor.service.fusion.languages import RUNNABLE, Language
+from tests.support.server import Server, running
 
 
 def run(client: httpx.Client, code: str, language: str = "python", **fields: Any) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fusion_verl import scorer
-from service_server import Server
+
+from tests.support.server import Server
+from tests.support.verl_scorer import scorer
 
 DOUBLE = "```python\nprint(2 * int(input()))\n```"
 

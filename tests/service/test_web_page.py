@@ -14,8 +14,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from service_server import Server, running
-from strict_serve import STRICT, WEAK
+
+from tests.support.server import Server, running
+from tests.support.strict_serve import STRICT, WEAK
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -1,0 +1,150 @@
+"""Whole training runs as child processes, each with a hard time limit."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+needs_verl = pytest.mark.skipif(
+    importlib.util.find_spec("verl") is None, reason="veRL is not installed (extra: trainer)"
+)
+needs_ray = pytest.mark.skipif(
+    shlex.quote(sys.executable) != sys.executable,
+    reason=f"Ray cannot start an interpreter with such a path: {sys.executable}",
+)
+needs_vllm = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"
+)
+
+LETTERS = "+trainer.game=tests.trainer.support.letters:LettersGame"
+
+NOT_COMPARABLE = ("timing_", "perf/", "actor/perf/", "rollout/waiting_s", "executor/")
+"""Metrics of time, memory and load: they differ between equal runs."""
+
+
+def command(run: Path, *overrides: str, preset: str = "cpu_tiny") -> list[str]:
+    """A run of the tiny model with a game that a random model can play."""
+    return [
+        *(sys.executable, "-m", "trainer", f"preset={preset}"),
+        f"trainer.default_local_dir={run}",
+        *overrides,
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Variables of runs: the tests' own modules can be imported, and lines are wide."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
+
+
+@contextmanager
+def started(run: Path, *overrides: str, preset: str = "cpu_tiny") -> Iterator[subprocess.Popen]:
+    """A run in the background, in a session of its own; nothing of it is left afterwards."""
+    process = subprocess.Popen(
+        command(run, *overrides, preset=preset),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        for child in [*family(process.pid), *_members(process.pid)]:
+            child.kill()
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _members(session: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session:
+                found.append(process)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def leftovers(session: int) -> list[str]:
+    """Processes of a run's session that still run."""
+    return [process.name() for process in _members(session)]
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The descendants of a process."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900) -> str:
+    """Run to the end; returns what it printed."""
+    code, output = finish(run, *overrides, preset=preset, within_s=within_s)
+    assert code == 0, output
+    return output
+
+
+def finish(
+    run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900
+) -> tuple[int, str]:
+    """Run until it ends by itself; returns its exit code and what it printed."""
+    with started(run, *overrides, preset=preset) as process:
+        try:
+            output, _ = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGABRT)
+            pytest.fail(f"the run did not end within {within_s} s")
+        return process.returncode, output
+
+
+def wait_for(
+    condition: Callable[[], bool],
+    within_s: float,
+    what: str,
+    run: subprocess.Popen[str] | None = None,
+) -> None:
+    """Wait until something holds; not any longer than the run, if one is given."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        if run is not None and run.poll() is not None and not condition():
+            pytest.fail(f"{what}: the run has ended: {run.communicate()[0]}")
+        time.sleep(0.1)
+
+
+def metrics(run: Path) -> dict[int, dict[str, float]]:
+    """The metrics file: those of each step."""
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert len({row["step"] for row in rows}) == len(rows), "a step is logged twice"
+    return {row["step"]: row["metrics"] for row in rows}
+
+
+def comparable(values: dict[str, float]) -> dict[str, float]:
+    """The metrics that are a function of the seed."""
+    return {name: x for name, x in values.items() if not name.startswith(NOT_COMPARABLE)}
+
+
+def game_state(run: Path, step: int) -> Any:
+    """The game's state in a checkpoint."""
+    return json.loads((run / f"global_step_{step}" / "selfplay.json").read_text())["game"]
