@@ -13,7 +13,7 @@ import pytest
 
 from tests.docs.documents import ROOT
 
-pytestmark = pytest.mark.docs
+pytestmark = [pytest.mark.docs, pytest.mark.timeout(300)]  # a busy machine builds slowly
 ELSEWHERE = ("http:", "https:", "mailto:", "data:", "javascript:")
 
 
