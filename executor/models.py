@@ -52,7 +52,8 @@ class Status(StrEnum):
 
 
 class TaskType(StrEnum):
-    """The task types of Absolute Zero Reasoning."""
+    """What answers are judged as: the task types of Absolute Zero Reasoning, then programs that are
+    judged by tests."""
 
     DEDUCTION = "deduction"
     """Program and input are given: find the output."""
@@ -62,6 +63,18 @@ class TaskType(StrEnum):
     """Input/output pairs are given: find the program."""
     ERROR = "error"
     """Program and input are given: name the exception (or ``NoError``)."""
+    CALL = "call"
+    """Calls and what they return are given: find the program. Induction with a name of its own."""
+    STDIO = "stdio"
+    """Texts on standard input and on standard output are given: find the script."""
+    ASSERT = "assert"
+    """Code with assertions is given: find the program that it holds for."""
+    PYTEST = "pytest"
+    """A file of tests is given: find the module that they pass with."""
+
+
+PROGRAM_TASKS = frozenset({TaskType.CALL, TaskType.STDIO, TaskType.ASSERT, TaskType.PYTEST})
+"""Tasks whose answers are programs that are judged by tests."""
 
 
 class Signal(StrEnum):
@@ -89,6 +102,14 @@ class Signal(StrEnum):
     they did not open, names with double underscores, ``lambda``, ``import``, ``eval``..."""
     COMPUTED_ANSWER = "computed_answer"
     """An answer is no literal but calls something: work left to the sandbox, at times honest."""
+    SNOOPING = "snooping"
+    """The text of a program that is tested asks for frames, for all objects or all modules, or for
+    the source of what runs it: where tests would lie, were they there."""
+    FOREIGN_FILE = "foreign_file"
+    """The text of a program that is tested opens a file that its task does not give."""
+    OTHER_OUTPUT = "other_output"
+    """A script printed, word for word, what is expected of another test than the one it got wrong:
+    texts learnt by heart, or luck."""
 
 
 class Model(BaseModel):
@@ -235,24 +256,80 @@ class Verdict(Model):
     this was run. Left out of JSON where there is none, as in all results of this process."""
 
 
+class Compare(Model):
+    """When what a tested program gave is what was expected."""
+
+    atol: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Numbers may differ by so much, where one of them is no integer."""
+    rtol: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """They may also differ by this share of the expected one."""
+    unordered: bool = False
+    """The order of a list or tuple that is returned does not matter; that of those in it does."""
+    float_text: bool = False
+    """Texts that are numbers are compared as numbers, with each other and with numbers."""
+    as_json: bool = False
+    """Values are compared as JSON would hold them: a tuple is a list, keys are texts."""
+    text: Literal["exact", "lines", "tokens", "numbers"] = "lines"
+    """Standard output: as it is; without blanks at the ends of lines and of the whole; the words
+    of it; or these, where what are numbers are compared as numbers, with ``atol`` and ``rtol``."""
+
+
 class JudgeTask(Model):
     """Answers to score against one task."""
 
     task: TaskType
     answers: tuple[str, ...]
-    """Texts of the solver; for induction programs."""
+    """Texts of the solver; for induction and for tests programs."""
     program: str | None = None
-    """Source that defines ``f``; not needed for induction, nor for deduction with an output."""
+    """Source that defines ``f``; not needed for induction, nor for deduction with an output, nor
+    for tests."""
     imports: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
-    """The gold input; for induction the hidden inputs."""
+    """The gold input; for induction the hidden inputs; for ``call`` the arguments of each call."""
     outputs: tuple[str, ...] = ()
-    """The gold output (for error tasks the exception's name); for induction the hidden outputs."""
+    """The gold output (for error tasks the exception's name); for induction the hidden outputs; for
+    ``call`` what each call returns."""
     scoring: Literal["binary", "fraction", "any"] = "binary"
-    """Induction: all hidden pairs right, the share that is right, or at least one right."""
+    """Induction and tests: all right, the share that is right, or at least one right."""
     strict: bool = False
     """Also want equal types (``1`` is not ``1.0``)."""
     id: str | int | None = None
+    entry_point: str | None = None
+    """``call``, ``assert``: what is called: ``name`` or ``Class.method``."""
+    mutates: bool = False
+    """``call``: an output is ``(what is returned, the arguments as a tuple)``, after the call."""
+    compare: Compare = Compare()
+    """``call``, ``stdio``: when a result is right."""
+    stdin: tuple[str, ...] = ()
+    """``stdio``: standard input of each test."""
+    stdout: tuple[str, ...] = ()
+    """``stdio``: what each should print."""
+    argv: tuple[str, ...] = ()
+    """``stdio``: arguments of the script."""
+    files: dict[str, bytes] = Field(default_factory=dict)
+    """``stdio``, ``pytest``: files in the working directory: relative path to content."""
+    checker: str | None = None
+    """``stdio``: a program that defines ``check(stdin, expected, actual)``, which says whether an
+    output is right. It runs in a sandbox of its own."""
+    tests: str | None = None
+    """``assert``: code with assertions, bare or in ``def check(candidate)``; ``pytest``: a file of
+    tests, which imports the answer as ``solution``."""
+    together: bool = False
+    """``assert``: the tests need the answer's objects and not only their values, so both share a
+    process. The judgement is ``weak``."""
+    all_tests: bool = False
+    """Go on after the first test that fails."""
+    cases: bool = False
+    """Tell of each test how it ended."""
+
+
+class Case(Model):
+    """How one test of one answer ended."""
+
+    status: Status
+    detail: str = ""
+    usage: Usage = Usage()
+    """Of calls that share a process an equal part each; of ``assert`` nothing."""
 
 
 class Judgement(Model):
@@ -265,6 +342,15 @@ class Judgement(Model):
     statuses: tuple[Status, ...]
     """``ok`` for a right answer, ``mismatch`` for a wrong one, or why it could not be scored."""
     details: tuple[str, ...]
+    counts: tuple[tuple[int, int], ...] = Field((), exclude_if=_is_empty)
+    """Tests: for each answer how many were passed, of how many there are (``assert``: that were
+    reached). Nothing after a first failure counts, unless all tests are wanted."""
+    cases: tuple[tuple[Case, ...], ...] = Field((), exclude_if=_is_empty)
+    """Tests, where wanted: for each answer how each of them ended, in their order; up to the first
+    failure, unless all are wanted."""
+    weak: bool = Field(False, exclude_if=_is_empty)
+    """Tests and answer shared a process: an answer that is made for it can pass without being right
+    (see docs/tests.md)."""
     signals: Signals = Field(default_factory=dict, exclude_if=_is_empty)
     """At how many of the answers each was seen: in the text, in its evaluation or in the run."""
     usage: Usage = Usage()

@@ -228,8 +228,13 @@ class Executor:
             ConfigurationError: the limits are above the executor's.
         """
         self._check_open()
-        allowed = self._allowed(limits or self._limits)
-        running = asyncio.ensure_future(self._run_script(script, allowed))
+        result = await self._run_script(script, self._allowed(limits or self._limits))
+        self._signals.update(result.signals)
+        return result
+
+    async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
+        """Run a script, which ends with this call, and with the executor."""
+        running = asyncio.ensure_future(self._run_anywhere(script, limits))
         self._scripts.add(running)
         try:
             return await running
@@ -242,13 +247,12 @@ class Executor:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
+    async def _run_anywhere(self, script: Script, limits: Limits) -> ScriptResult:
         result = await self._run_warm(script, limits)
         if result is None:
             result = await self._run_in_jail(script, limits)
         if result.status is Status.FORBIDDEN and not result.signals:
             result = result.model_copy(update={"signals": {Signal.FORBIDDEN_CALL: 1}})
-        self._signals.update(result.signals)
         return result
 
     async def _run_warm(self, script: Script, limits: Limits) -> ScriptResult | None:
@@ -356,7 +360,8 @@ class Executor:
             )
             return Validator(engine, context, runs=chosen.runs, cache=self._cache)
 
-        return _Verification(validator(chosen.rules), Judge(engine, validator(chosen.judge_rules)))
+        judge = Judge(engine, validator(chosen.judge_rules), self._run_script)
+        return _Verification(validator(chosen.rules), judge)
 
     def _allowed(self, limits: Limits) -> Limits:
         for name, ceiling in self._limits:

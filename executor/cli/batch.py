@@ -13,7 +13,7 @@ from executor.cli.io.rows import Fields, Row
 from executor.cli.io.sink import Sink
 from executor.cli.io.source import Line, Source
 from executor.errors import MalformedRow
-from executor.models import Signals, Usage
+from executor.models import Judgement, Signals, Usage
 
 _encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False).encode
 
@@ -125,6 +125,12 @@ def disagreement_fields(result: object) -> Fields:
     if not hasattr(result, "disagreement"):
         return {}
     return {"disagreement": result.disagreement}
+
+
+def test_fields(result: Judgement) -> Fields:
+    """What there is to tell of programs that were judged by tests."""
+    names = {name for name in ("counts", "cases", "weak") if getattr(result, name)}
+    return result.model_dump(mode="json", include=names) if names else {}
 
 
 def signal_fields(signals: Signals) -> Fields:

@@ -9,6 +9,7 @@ A request is a u32 size and a marshalled list of items (from the host: trusted):
     ("arguments", text)        the text between the parentheses of a call
     ("value", text)            one Python expression, or what Python prints for a value
     ("expression", text)       one Python expression
+    ("tests", text)            code with assertions
 
 The reply is a u32 size, a u32 size of a JSON array with one array for each item, and the blobs that
 these announce: ``[outcome, facts..., [sizes of the blobs]]``:
@@ -19,6 +20,7 @@ these announce: ``[outcome, facts..., [sizes of the blobs]]``:
     ["expression", [code of f(TEXT), code of ((args), {kwargs})]]        arguments
     ["literal", [encoded value]]                                         value, expression
     ["expression", [code]]                                               value, expression
+    ["ok", [assertions], whether they call check, [code]]                tests
     ["malformed", reason, []]                                            all but program
     ["later", []]                                                        ask again: no time is left
 
@@ -61,6 +63,8 @@ _REQUEST_S = 0.3
 """Time after which no further item of a request is begun."""
 _MEMORY_BYTES = 512 << 20
 """Address space beyond what the process has when it starts."""
+_TESTS_FACTOR = 4
+"""Tests are compiled twice, with what follows them."""
 _PARSER_STRAIN = "too complex to parse: "
 _COMPILER_STRAIN = "too complex to compile: "
 
@@ -201,6 +205,23 @@ def _expression(text: str, *, printed: bool = False) -> Answer:
         return ["expression"], [_compile(source, "<answer>")]
 
 
+def _tests(text: str) -> Answer:
+    from executor.guest.test_compiler import NoTests, compile_tests  # noqa: PLC0415 - if needed
+
+    if strain := strains_compiler(text):
+        return ["malformed", _COMPILER_STRAIN + strain], []
+    try:
+        compiled = compile_tests(text)
+    except NoTests as problem:
+        return ["malformed", str(problem)], []
+    except SyntaxError as error:
+        where = f" (line {error.lineno})" if error.lineno else ""
+        return ["malformed", f"the tests do not compile: {error.msg}{where}"], []
+    if len(compiled.code) > _TESTS_FACTOR * code_limit(text):
+        return ["malformed", "the tests compile to too much code"], []
+    return ["ok", compiled.required, compiled.calls_check], [compiled.code]
+
+
 def _check_compiler(source: str) -> None:
     if strain := strains_compiler(source):
         raise Malformed(_COMPILER_STRAIN + strain)
@@ -221,7 +242,12 @@ def _guarded(parse: Callable[[str], Answer], text: str) -> Answer:
         return ["malformed", "too complex to parse"], []
 
 
-_PARSERS = {"arguments": _arguments, "value": _value, "expression": _expression}
+_PARSERS = {
+    "arguments": _arguments,
+    "value": _value,
+    "expression": _expression,
+    "tests": _tests,
+}
 
 
 def answer(item: tuple[str, str, tuple[object, ...] | None]) -> Answer:

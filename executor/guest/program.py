@@ -7,7 +7,8 @@ A job's body is written by the host (trusted); all integers are little-endian::
 
 ``how`` says what the data are: VALUES, the marshalled ``(args, kwargs)``; ENCODED, the same in the
 value grammar, for values that marshal does not know; EXPRESSION, marshalled code that is evaluated
-in the program's namespace.
+in the program's namespace; NAMED, u8 how (one of the first two), u8 whether the arguments are to be
+brought back, u16 size and the name of what is called instead of ``f``, then the arguments.
 
 The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
 of randomly hashed elements, 2 entropy, 4 clock, 16 a hash, an address or a number of the process)
@@ -28,7 +29,7 @@ from executor.grammar.encode import TooLarge, Unserializable, encode
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Core(Protocol):
         """What the run of a job needs of ``_core`` or ``spawn``."""
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
             ...
 
 
-VALUES, ENCODED, EXPRESSION = range(3)
+VALUES, ENCODED, EXPRESSION, NAMED = range(4)
 VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7)
 
 _REFUSAL = 32
@@ -57,6 +58,8 @@ ORDER_SHIFT = 1
 one of three other ways (see ``core/notes.c``)."""
 
 _MESSAGE_LIMIT = 500
+_MAX_DEPTH = 100
+"""Of containers that numpy's values are looked for in."""
 _loads = marshal.loads  # bound now, as all that a program can reach and the harness needs later
 _type_name = type.__dict__["__name__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
@@ -115,21 +118,69 @@ def _call(namespace: dict[str, object], how: int, data: bytes, core: Core) -> ob
         expression = _loads(data)
         core.count_frames(0)
         return eval(expression, namespace)
+    target: Any
+    if how == NAMED:
+        how, mutates, end = data[0], data[1], 4 + int.from_bytes(data[2:4], "little")
+        target = _find(namespace, data[4:end].decode())
+        args, kwargs = _arguments(how, data[end:])
+        core.count_frames(1)
+        value = target(*args, **kwargs)
+        return (value, args, kwargs) if mutates else value
+    args, kwargs = _arguments(how, data)
+    target = namespace["f"]
+    core.count_frames(1)
+    return target(*args, **kwargs)
+
+
+def _arguments(how: int, data: bytes) -> Any:
     if how == ENCODED:
         from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
 
-        args, kwargs = decode(data)  # type: ignore[misc]
-    else:
-        args, kwargs = _loads(data)
-    core.count_frames(1)
-    return namespace["f"](*args, **kwargs)  # type: ignore[operator]
+        return decode(data)
+    return _loads(data)
+
+
+def _find(namespace: dict[str, object], path: str) -> Any:
+    """What a call names; methods are those of a new instance of their class."""
+    first, *names = path.split(".")
+    if first not in namespace:
+        raise NameError(f"name {first!r} is not defined")
+    target: Any = namespace[first]
+    for name in names:
+        if isinstance(target, type):
+            target = target()
+        target = getattr(target, name)
+    return target
+
+
+def _encoded(value: object, max_bytes: int) -> bytes:
+    try:
+        return encode(value, max_bytes)
+    except Unserializable:
+        if "numpy" not in _modules:
+            raise
+    return encode(_by_value(value), max_bytes)
+
+
+def _by_value(value: Any, depth: int = 0) -> object:
+    """The value with Python's own numbers and lists in place of numpy's."""
+    kind = type(value)
+    if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
+        return value.tolist()
+    if depth > _MAX_DEPTH:
+        return value
+    if kind in (list, tuple, set, frozenset):
+        return kind(_by_value(part, depth + 1) for part in value)
+    if kind is dict:
+        return {_by_value(k, depth + 1): _by_value(v, depth + 1) for k, v in value.items()}
+    return value
 
 
 def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> bytes:
     try:
         value = _call(namespace, how, data, job.core)
         job.sources |= job.core.sources_seen()  # before the encoder looks into sets
-        record = _record(VALUE, encode(value, job.max_bytes))
+        record = _record(VALUE, _encoded(value, job.max_bytes))
         job.core.show_order(job.order)
         return record
     except Unserializable as error:

@@ -20,6 +20,8 @@ class CallOutcome(NamedTuple):
     detail: str = ""
     error_type: str = ""
     """Name of the exception's type if the status is ``error``."""
+    error_text: str = ""
+    """The text of that exception."""
     signals: frozenset[Signal] = NO_SIGNALS
     """What looked like cheating in this call."""
 

@@ -86,19 +86,22 @@ def _asks_less(rules: _Rules, known: _Rules) -> bool:
     """Whether a program that meets ``known`` surely meets ``rules``."""
     if rules is None or known is None:
         return rules is None
-    modules, keywords, parameters, size, depth = rules
-    known_modules, known_keywords, known_parameters, known_size, known_depth = known
+    modules, keywords, parameters, size, depth, f = rules
+    known_modules, known_keywords, known_parameters, known_size, known_depth, known_f = known
     return (
         set(modules) <= set(known_modules)
         and set(keywords) <= set(known_keywords)
         and parameters <= known_parameters
         and size >= known_size
         and depth >= known_depth
+        and f <= known_f
     )
 
 
 def _quick_answer(item: ParseItem) -> Parsed | None:
     kind, text, _ = item
+    if kind == "tests":
+        return None
     values = quick_values(text) if len(text) <= _QUICK_CHARACTERS else None
     if values is None:
         return None

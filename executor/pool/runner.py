@@ -261,6 +261,9 @@ def _fits(item: ParseItem, parsed: Parsed) -> bool:
         return not facts and not blobs
     if outcome in ("screened", "syntax_error", "malformed"):
         return len(facts) == 1 and type(facts[0]) is str and not blobs
+    if item[0] == "tests":
+        types = [type(fact) for fact in facts]
+        return outcome == "ok" and types == [list, bool] and len(blobs) == 1
     if item[0] == "program":
         types = [type(fact) for fact in facts]
         return outcome == "ok" and types == [list] and len(blobs) == 1
@@ -283,6 +286,7 @@ def _error(payload: bytes, *, loading: bool) -> CallOutcome:
         Status.ERROR,
         detail=f"{detail}{where}{when}",
         error_type=name,
+        error_text=message,
         signals=_EARLY_EXIT if name in _EXITS else NO_SIGNALS,
     )
 

@@ -32,13 +32,15 @@ from typing import NamedTuple
 
 
 class RuleSet(NamedTuple):
-    """The rules of one job; the fields of ``executor.models.Rules``, in the same order."""
+    """The rules of one job; the fields of ``executor.models.Rules``, in the same order, and
+    whether the program has to define ``f``."""
 
     banned_modules: tuple[str, ...] = ()
     banned_keywords: tuple[str, ...] = ()
     min_parameters: int = 1
     max_source_bytes: int = 65536
     max_depth: int = 100
+    defines_f: bool = True
 
 
 class Finding(NamedTuple):
@@ -110,7 +112,7 @@ def _first_finding(source: str, code: CodeType, rules: RuleSet) -> Finding | Non
     parts = tuple(_code_objects(code))
     tree = _LazyTree(source)
     return (
-        _entry_function(code, rules.min_parameters)
+        (_entry_function(code, rules.min_parameters) if rules.defines_f else None)
         or _too_deep(source, tree, rules)
         or (_banned_module(parts, tree, rules) if rules.banned_modules else None)
         or (_banned_keyword(tree, rules) if rules.banned_keywords else None)

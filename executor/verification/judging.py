@@ -16,8 +16,10 @@ from typing import Literal, NamedTuple
 
 from executor.grammar.compare import TooCostly
 from executor.models import (
+    PROGRAM_TASKS,
     Judgement,
     JudgeTask,
+    Rules,
     Signal,
     Status,
     TaskType,
@@ -34,28 +36,36 @@ from executor.verification.prepare import (
     read_arguments,
     read_program,
     read_value,
+    tested_item,
+    tests_item,
     value_items,
 )
 from executor.verification.runs import Evaluated, evaluate_alone, run_calls
-from executor.verification.signals import count_signals, signals_in_answer, signals_of
+from executor.verification.scoring import Broken, Scored, failed, malformed, shortened
+from executor.verification.signals import (
+    count_signals,
+    signals_in_answer,
+    signals_in_program,
+    signals_of,
+)
 from executor.verification.source import with_imports
+from executor.verification.testing.assertions import Assertions, read_compiled
+from executor.verification.testing.returns import Calls, Returns
+from executor.verification.testing.scripts import Pytest, RunScript, Scripts, read_checker
 from executor.verification.validation import Validator, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
 from executor.wire.frames import Call, How, Parsed, ParseItem
 
+_TESTS = set(JudgeTask.model_fields) - {
+    "task", "program", "imports", "inputs", "outputs", "answers", "scoring", "strict", "id",
+}  # fmt: skip
+"""Of a task only those that are judged by tests have."""
+CHECKER_RULES = Rules(banned_modules=(), min_parameters=0, max_source_bytes=1 << 20)
+"""What is asked of the code of a task's author: that it can be compiled."""
 _ANSWERS_AT_ONCE = 64
 """Answers whose code and values may be in memory at a time."""
 _PROGRAMS_AT_ONCE = 4
 """Of these, each may give many values."""
-
-
-class Scored(NamedTuple):
-    """One answer's score; ``None`` if the platform failed."""
-
-    score: float | None
-    status: Status
-    detail: str
-    signals: frozenset[Signal] = NO_SIGNALS
 
 
 class _Judged(NamedTuple):
@@ -67,22 +77,18 @@ class _Judged(NamedTuple):
     """Seen when its expression was evaluated."""
 
 
-class _Broken(Exception):
-    """The task itself cannot be used; every answer gets this outcome."""
-
-    def __init__(self, outcome: CallOutcome) -> None:
-        super().__init__(outcome.detail)
-        self.outcome = outcome
-
-
 class Judge:
     """Scores answers on an engine."""
 
-    def __init__(self, engine: Engine, validator: Validator) -> None:
-        """``validator`` computes gold outputs; its rules are also those for solvers' programs."""
+    def __init__(self, engine: Engine, validator: Validator, run_script: RunScript) -> None:
+        """``validator`` computes gold outputs; its rules are also those for solvers' programs.
+        ``run_script`` runs a script once."""
         self._engine = RowEngine(engine, validator.context.limits)
         self._validator = validator
         self._context = validator.context
+        self._run_script = run_script
+        self._assertions: Assertions | None = None
+        self._scripts: Scripts | None = None
 
     async def judge(self, task: JudgeTask, index: int) -> Judgement:
         """Score all answers of a task; ``index`` is its place in a batch."""
@@ -97,6 +103,10 @@ class Judge:
             TaskType.ABDUCTION: self._abduction,
             TaskType.INDUCTION: self._induction,
             TaskType.ERROR: self._error,
+            TaskType.CALL: self._by_calls,
+            TaskType.ASSERT: self._by_assertions,
+            TaskType.STDIO: self._by_output,
+            TaskType.PYTEST: self._by_pytest,
         }[task.task]
         scored: list[Scored] = []
         usage = Usage()
@@ -105,18 +115,25 @@ class Judge:
                 self._context.limits, task.answers, task.inputs, task.outputs, task.imports
             )
             if refused is not None:
-                raise _Broken(refused)
+                raise Broken(refused)
             for some in batched(distinct, _ANSWERS_AT_ONCE):
                 more, used = await score(task, some)
                 scored += more
                 usage += used
-        except _Broken as broken:
+        except Broken as broken:
             outcome = broken.outcome
             detail = f"the task cannot be used: {outcome.detail}"
-            lost = outcome.status is Status.INFRA
+            # A program is not scored at all by tests that are no tests.
+            lost = outcome.status is Status.INFRA or task.task in PROGRAM_TASKS
             scored = [Scored(None if lost else 0.0, outcome.status, detail)] * len(distinct)
         key = self._key(task)
         await asyncio.sleep(0)
+        if task.task in PROGRAM_TASKS:
+            scored = [
+                _with_signals(one, one.signals | signals_in_program(text, task.files))
+                for text, one in zip(distinct, scored, strict=True)
+            ]
+            await asyncio.sleep(0)
         by_answer = dict(zip(distinct, scored, strict=True))
         results = [by_answer[answer] for answer in task.answers]
         await asyncio.sleep(0)
@@ -126,12 +143,18 @@ class Judge:
         statuses = tuple(result.status for result in results)
         details = tuple(result.detail for result in results)
         await asyncio.sleep(0)
+        tested = task.task in PROGRAM_TASKS
+        counts = tuple((result.passed, result.total) for result in results) if tested else ()
+        cases = tuple(result.cases for result in results) if tested and task.cases else ()
         return Judgement.model_construct(  # all of it is ours: nothing is to be checked
             index=index,
             id=task.id,
             scores=scores,
             statuses=statuses,
             details=details,
+            counts=counts,
+            cases=cases,
+            weak=task.task is TaskType.PYTEST or task.together,
             signals=signals,
             usage=usage,
             key=key,
@@ -140,7 +163,7 @@ class Judge:
         )
 
     def _key(self, task: JudgeTask) -> str:
-        return self._context.key(
+        parts: list[object] = [
             task.task,
             task.program,
             task.imports,
@@ -149,7 +172,10 @@ class Judge:
             task.answers,
             task.scoring,
             task.strict,
-        )
+        ]
+        if task.task in PROGRAM_TASKS:
+            parts.append(task.model_dump(mode="json", include=_TESTS, exclude_defaults=True))
+        return self._context.key(*parts)
 
     # ---- deduction -----------------------------------------------------------------------------
 
@@ -178,17 +204,17 @@ class Judge:
         context = await self._imports_for(task.imports, parsed)
         evaluated = await self._value(context, parsed[0])
         if not isinstance(evaluated.value, Value):
-            raise _Broken(evaluated.value)
+            raise Broken(evaluated.value)
         return evaluated.value, evaluated.usage
 
     async def _computed_output(self, task: JudgeTask) -> tuple[Value, Usage]:
         if task.program is None or not task.inputs:
             missing = "neither an output nor a program with an input is given"
-            raise _Broken(CallOutcome(Status.MALFORMED, detail=missing))
+            raise Broken(CallOutcome(Status.MALFORMED, detail=missing))
         computed = await self._validator.compute(_gold(task, "value"))
         (result,) = computed.results
         if isinstance(result, CallOutcome):
-            raise _Broken(result)
+            raise Broken(result)
         assert isinstance(result, Value)
         return result, computed.usage
 
@@ -208,7 +234,7 @@ class Judge:
         if isinstance(read, CallOutcome):
             return Evaluated(read)
         if not isinstance(context, Program):
-            raise _Broken(context or FORGED)
+            raise Broken(context or FORGED)
         return await evaluate_alone(self._engine.fresh(), context, read)
 
     # ---- abduction -----------------------------------------------------------------------------
@@ -260,12 +286,12 @@ class Judge:
         self, task: JudgeTask, items: Sequence[ParseItem]
     ) -> tuple[Program, list[Parsed]]:
         if task.program is None:
-            raise _Broken(CallOutcome(Status.MALFORMED, detail="no program is given"))
+            raise Broken(CallOutcome(Status.MALFORMED, detail="no program is given"))
         source = with_imports(task.program, task.imports)
         parsed = await self._engine.parse([program_item(source, self._context.rules), *items])
         program = read_program(parsed[0], source)
         if isinstance(program, CallOutcome):
-            raise _Broken(program)
+            raise Broken(program)
         return program, parsed[1:]
 
     async def _call(self, task: JudgeTask, program: Program | None, answer: Parsed) -> _Judged:
@@ -302,15 +328,12 @@ class Judge:
         self, task: JudgeTask, answers: Sequence[str]
     ) -> tuple[list[Scored], Usage]:
         calls, expected, usage = await self._hidden_pairs(task)
-        sources = [with_imports(answer, task.imports) for answer in answers]
-        parsed = await self._engine.parse(
-            [program_item(source, self._context.rules) for source in sources]
-        )
+        parsed = await self._parsed_programs(task, answers)
 
         async def score(answer: Parsed) -> tuple[Scored, Usage]:
             program = read_program(answer)
             if isinstance(program, CallOutcome):
-                return _failed(program), Usage()
+                return failed(program), Usage()
             run = await run_calls(self._engine.fresh(), program, calls, colour=None)
             signals = signals_of(*run.outcomes)
             pairs = []
@@ -330,7 +353,7 @@ class Judge:
     async def _hidden_pairs(self, task: JudgeTask) -> tuple[list[Call], list[Value], Usage]:
         if not task.inputs or len(task.inputs) != len(task.outputs):
             uneven = f"{len(task.inputs)} hidden inputs and {len(task.outputs)} hidden outputs"
-            raise _Broken(CallOutcome(Status.MALFORMED, detail=uneven))
+            raise Broken(CallOutcome(Status.MALFORMED, detail=uneven))
         count = len(task.inputs)
         items = [*argument_items(task.inputs), *value_items(task.outputs)]
         gold: Program | None = None
@@ -348,6 +371,63 @@ class Judge:
         calls = [entry for entry in usable if isinstance(entry, Call)]
         return calls, _usable([evaluated.value for evaluated in values]), usage
 
+    # ---- programs that are judged by tests ------------------------------------------------------
+
+    async def _by_calls(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        calls, expected, usage = await self._hidden_pairs(task)
+        tests = Returns(self._engine, task, Calls(calls, expected))
+        scored, used = await tests.score(await self._parsed_programs(task, answers))
+        return scored, usage + used
+
+    async def _by_assertions(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        usage = Usage()
+        if self._assertions is None:
+            if not task.tests:
+                raise malformed("the task has no tests")
+            (parsed,) = await self._engine.parse(
+                [tests_item(with_imports(task.tests, task.imports))]
+            )
+            tests = read_compiled(task, parsed)
+            self._assertions = Assertions(self._engine, self._context.limits, task, tests)
+            usage = await self._assertions.prepare()
+        programs = await self._parsed_programs(task, answers)
+        scored, used = await self._assertions.score(answers, programs)
+        return scored, usage + used
+
+    async def _by_output(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        if self._scripts is None:
+            checker = None
+            if task.checker is not None:
+                item = tested_item(with_imports(task.checker, task.imports), CHECKER_RULES)
+                (parsed,) = await self._engine.parse([item])
+                checker = read_checker(parsed)
+            limits = self._context.limits
+            self._scripts = Scripts(self._engine, self._run_script, limits, task, checker)
+        return await self._scripts.score(answers, await self._parsed_programs(task, answers))
+
+    async def _by_pytest(
+        self, task: JudgeTask, answers: Sequence[str]
+    ) -> tuple[list[Scored], Usage]:
+        tests = Pytest(self._run_script, self._context.limits, task)
+        item = tested_item(task.tests or "", CHECKER_RULES)
+        (parsed,) = await self._engine.parse([item])
+        program = read_program(parsed)
+        if isinstance(program, CallOutcome):
+            raise malformed(f"the tests: {program.detail}")
+        return await tests.score(answers, await self._parsed_programs(task, answers))
+
+    async def _parsed_programs(self, task: JudgeTask, answers: Sequence[str]) -> list[Parsed]:
+        sources = [with_imports(answer, task.imports) for answer in answers]
+        item = tested_item if task.task in PROGRAM_TASKS else program_item
+        rules = self._context.rules
+        return await self._engine.parse([item(source, rules) for source in sources])
+
     # ---- error deduction -----------------------------------------------------------------------
 
     async def _error(self, task: JudgeTask, answers: Sequence[str]) -> tuple[list[Scored], Usage]:
@@ -357,11 +437,11 @@ class Judge:
         else:
             if task.program is None or not task.inputs:
                 missing = "neither an outcome nor a program with an input is given"
-                raise _Broken(CallOutcome(Status.MALFORMED, detail=missing))
+                raise Broken(CallOutcome(Status.MALFORMED, detail=missing))
             computed = await self._validator.compute(_gold(task, "error"))
             (result,) = computed.results
             if not isinstance(result, str):
-                raise _Broken(result if isinstance(result, CallOutcome) else FORGED)
+                raise Broken(result if isinstance(result, CallOutcome) else FORGED)
             expected, usage = error_name(result), computed.usage
         right = Scored(1.0, Status.OK, "the answer is right")
         wrong = Scored(0.0, Status.MISMATCH, "the outcome is another one")
@@ -390,7 +470,7 @@ def _usable[Wanted](parts: Sequence[Wanted | CallOutcome]) -> list[Wanted]:
     usable: list[Wanted] = []
     for part in parts:
         if isinstance(part, CallOutcome):
-            raise _Broken(part)
+            raise Broken(part)
         usable.append(part)
     return usable
 
@@ -412,13 +492,9 @@ def _are_arguments(value: object) -> bool:
     return type(args) is tuple and type(kwargs) is dict and all(type(k) is str for k in kwargs)
 
 
-def _failed(outcome: CallOutcome) -> Scored:
-    return Scored(None if outcome.status is Status.INFRA else 0.0, outcome.status, outcome.detail)
-
-
 async def _compare(value: Value | CallOutcome, expected: Value, *, strict: bool) -> Scored:
     if isinstance(value, CallOutcome):
-        return _failed(value)
+        return failed(value)
     size = len(value.data) + len(expected.data)
     return await off_loop(size, _compared, value, expected, strict)
 
@@ -430,10 +506,10 @@ def _compared(value: Value, expected: Value, strict: bool) -> Scored:
         try:
             right = value.equals(expected, strict=strict)
         except TooCostly:
-            return _failed(TOO_COSTLY)
+            return failed(TOO_COSTLY)
         if right:
             return Scored(1.0, Status.OK, "the answer is right")
-        return Scored(0.0, Status.MISMATCH, f"got {_shortened(value.text)}")
+        return Scored(0.0, Status.MISMATCH, f"got {shortened(value.text)}")
 
 
 def _arguments_of(outcome: CallOutcome) -> Value | CallOutcome:
@@ -441,10 +517,6 @@ def _arguments_of(outcome: CallOutcome) -> Value | CallOutcome:
     if isinstance(value, Value) and not _are_arguments(value.decoded):
         return FORGED
     return value
-
-
-def _shortened(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
 def _combine(pairs: Sequence[Scored], scoring: str) -> Scored:

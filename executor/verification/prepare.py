@@ -39,20 +39,31 @@ _PROBLEMS = {
 }
 
 
-def rules_tuple(rules: Rules) -> RulesTuple:
-    """The rules in the form that the parser takes."""
+def rules_tuple(rules: Rules, *, defines_f: bool = True) -> RulesTuple:
+    """The rules in the form that the parser takes; ``defines_f``: an ``f`` is wanted."""
     return (
         tuple(rules.banned_modules),
         tuple(rules.banned_keywords),
         rules.min_parameters,
         rules.max_source_bytes,
         rules.max_depth,
+        defines_f,
     )
 
 
 def program_item(source: str, rules: Rules | None) -> ParseItem:
     """Ask for a program to be screened (``None``: not) and compiled."""
     return ("program", source, rules_tuple(rules) if rules is not None else None)
+
+
+def tested_item(source: str, rules: Rules) -> ParseItem:
+    """Ask for a program that need not define ``f``."""
+    return ("program", source, rules_tuple(rules, defines_f=False))
+
+
+def tests_item(source: str) -> ParseItem:
+    """Ask for code with assertions."""
+    return ("tests", source, None)
 
 
 def argument_items(texts: Sequence[str]) -> list[ParseItem]:
@@ -89,6 +100,17 @@ def read_program(parsed: Parsed, source: str = "") -> Program | CallOutcome:
         return refused
     (modules,) = parsed.facts
     return Program(parsed.blobs[0], bool(modules), source)
+
+
+def read_tests(parsed: Parsed) -> tuple[bytes, frozenset[int], bool] | CallOutcome:
+    """Compiled tests, the assertions that they reach, and whether they want an entry point; or why
+    there are none."""
+    refused = problem(parsed)
+    if refused is not None:
+        return refused
+    required, calls_check = parsed.facts
+    assert isinstance(required, list)
+    return parsed.blobs[0], frozenset(required), bool(calls_check)
 
 
 def read_arguments(parsed: Parsed) -> Arguments | CallOutcome:

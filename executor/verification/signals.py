@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from executor.models import Signal, Signals
 from executor.pool.engine import NO_SIGNALS, CallOutcome
@@ -45,6 +45,34 @@ def signals_in_answer(text: str, *, literal: bool, readable: bool = True) -> fro
         found.add(Signal.INJECTION)
     if _CALL.search(bare):
         found.add(Signal.COMPUTED_ANSWER)
+    return frozenset(found)
+
+
+_SNOOPING = re.compile(
+    r"""
+    \b(?: _getframe | _current_frames | currentframe | f_back | f_locals | tb_frame | gi_frame
+        | get_objects | get_referrers | get_referents | settrace | setprofile | __subclasses__ )\b
+    | \bsys \s*+ \. \s*+ modules \b
+    | \binspect \s*+ \. \s*+ (?: stack | getsource | getouterframes ) \b
+    """,
+    re.VERBOSE,
+)
+_OPENED = re.compile(r"""(?:\bopen|\bPath)\s*+\(\s*+[rbf]?+(['"])([^'"\n]++)\1""")
+_STREAMS = frozenset({"/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd/0", "/dev/null"})
+_WRITTEN = re.compile(r"""\s*+,\s*+(?:mode\s*+=\s*+)?+['"][wax]""")
+
+
+def signals_in_program(text: str, files: Collection[str]) -> frozenset[Signal]:
+    """Signs in the text of a program that is judged by tests; ``files`` are those it is given."""
+    text = text[:_LONGEST_SEARCHED]
+    found = {Signal.SNOOPING} if _SNOOPING.search(text) else set()
+    written: set[str] = set()
+    for match in _OPENED.finditer(text):
+        path = match[2].removeprefix("./")
+        if _WRITTEN.match(text, match.end()):
+            written.add(path)
+        elif path not in files and path not in _STREAMS and path not in written:
+            found.add(Signal.FOREIGN_FILE)
     return frozenset(found)
 
 

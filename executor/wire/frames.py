@@ -49,6 +49,8 @@ class How(IntEnum):
     VALUES = 0
     ENCODED = 1
     EXPRESSION = 2
+    NAMED = 3
+    """Arguments in one of the first two ways, and what is called with them: see :func:`named`."""
 
 
 class Kind(IntEnum):
@@ -83,6 +85,19 @@ class Call(NamedTuple):
 
     how: How
     data: bytes
+
+
+def named(target: str, call: Call, *, mutates: bool = False) -> Call:
+    """A call of something else than ``f``.
+
+    Args:
+        target: ``name``, or ``Class.method`` of an instance that is made for the call.
+        call: how it would be of ``f``, with values for arguments.
+        mutates: bring back ``(value, args, kwargs)``, as these are after the call.
+    """
+    name = target.encode()
+    head = bytes((call.how, mutates)) + len(name).to_bytes(2, "little")
+    return Call(How.NAMED, head + name + call.data)
 
 
 class Reply(NamedTuple):
@@ -239,12 +254,13 @@ def decode_result(data: bytes, expected: int) -> Result | None:
     return Result(sources, bool(data[0] & _TAMPERING), refusal, records)
 
 
-ParseKind = Literal["program", "arguments", "value", "expression"]
-RulesTuple = tuple[tuple[str, ...], tuple[str, ...], int, int, int]
-"""The fields of :class:`executor.models.Rules`, in their order."""
+ParseKind = Literal["program", "arguments", "value", "expression", "tests"]
+RulesTuple = tuple[tuple[str, ...], tuple[str, ...], int, int, int, bool]
+"""The fields of :class:`executor.models.Rules`, in their order, and whether ``f`` is wanted."""
 ParseItem = tuple[ParseKind, str, RulesTuple | None]
 """What to parse: a program with its screening rules (``None``: not screened), the text between the
-parentheses of a call, one expression or what Python prints for a value, or one expression only."""
+parentheses of a call, one expression or what Python prints for a value, one expression only, or
+code with assertions."""
 
 
 class Parsed(NamedTuple):

@@ -20,7 +20,7 @@ from executor.screening.rules import (
     screen,
 )
 
-DEFAULT = RuleSet(**{name: getattr(Rules(), name) for name in RuleSet._fields})
+DEFAULT = RuleSet(**{name: getattr(Rules(), name) for name in Rules.model_fields})
 F = "def f(x):\n    return x\n"
 
 

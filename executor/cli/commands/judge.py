@@ -6,7 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, cast
 
 from executor.cli import options as opt
-from executor.cli.batch import disagreement_fields, signal_fields, usage_fields, weakness_fields
+from executor.cli.batch import (
+    disagreement_fields,
+    signal_fields,
+    test_fields,
+    usage_fields,
+    weakness_fields,
+)
 from executor.cli.io.rows import Fields, Row, read_judge_task
 from executor.cli.io.source import Line
 from executor.cli.io.summary import JudgeTally
@@ -110,6 +116,7 @@ class JudgeJob:
             "scores": result.scores,
             "statuses": result.statuses,
             "details": result.details,
+            **test_fields(result),
             **signal_fields(result.signals),
             "usage": usage_fields(result.usage),
             "key": result.key,

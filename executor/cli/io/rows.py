@@ -4,7 +4,9 @@ Keys of a row:
 
 - the program, under the first of ``program``, ``snippet`` and ``code`` that is there; ``imports``;
 - ``input`` with ``output``, or ``inputs`` with ``outputs``;
-- to judge: ``task``, ``answers`` or ``answer``, ``scoring``, ``strict``;
+- to judge: ``task``, ``answers`` or ``answer``, ``scoring``, ``strict``; of tests also
+  ``entry_point``, ``mutates``, ``compare``, ``stdin``, ``stdout``, ``argv``, ``files`` (contents in
+  base64), ``checker``, ``tests``, ``together``, ``all_tests`` and ``cases``;
 - ``id``, copied to the result as it is;
 - ``task`` of a triplet: one of the task types; ``error`` makes it one of error deduction;
 - every other key is carried along to the result, unless the result has a key of that name.
@@ -21,10 +23,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+
 from executor.cli.io.source import MAX_LINE_BYTES, Line
 from executor.errors import MalformedRow
+from executor.models import PROGRAM_TASKS, Compare, JudgeTask, TaskType, Triplet, Verdict
 from executor.models import Judgement as _Judgement
-from executor.models import JudgeTask, TaskType, Triplet, Verdict
 
 MAX_DEPTH = 200
 """Nesting of a row's lists and objects."""
@@ -32,11 +36,23 @@ MAX_DEPTH = 200
 _PROGRAM_KEYS = ("program", "snippet", "code")
 _DATA_KEYS = ("imports", "input", "output", "inputs", "outputs")
 _JUDGE_KEYS = ("answers", "answer", "scoring", "strict")
+_TEST_KEYS = (
+    "entry_point", "mutates", "compare", "stdin", "stdout", "argv", "files", "checker", "tests",
+    "together", "all_tests", "cases",
+)  # fmt: skip
 _SCORINGS = ("binary", "fraction", "any")
 
 _NOT_CARRIED_BY_VERIFY = frozenset({*_DATA_KEYS, *Verdict.model_fields, "disagreement"})
 _NOT_CARRIED_BY_JUDGE = frozenset(
-    {*_DATA_KEYS, *_JUDGE_KEYS, *_Judgement.model_fields, "task", "status", "disagreement"}
+    {
+        *_DATA_KEYS,
+        *_JUDGE_KEYS,
+        *_TEST_KEYS,
+        *_Judgement.model_fields,
+        "task",
+        "status",
+        "disagreement",
+    }
 )
 
 _JSON_NAMES = {
@@ -117,9 +133,44 @@ def read_judge_task(
             outputs=known,
             scoring=_choice(fields, "scoring", _SCORINGS) or scoring,
             strict=_flag(fields, "strict", strict),
+            **(_tests(fields) if task in PROGRAM_TASKS else {}),
         )
 
     return _read(line, index, build, _NOT_CARRIED_BY_JUDGE)
+
+
+def _tests(fields: Fields) -> Fields:
+    """What a program is judged by, as far as the row says it."""
+    found: Fields = {}
+    for key in ("entry_point", "checker", "tests"):
+        if fields.get(key) is not None:
+            found[key] = _text(fields, key)
+    for key in ("stdin", "stdout", "argv"):
+        if fields.get(key) is not None:
+            found[key] = _texts(fields, key)
+    for key in ("mutates", "together", "all_tests", "cases"):
+        found[key] = _flag(fields, key, False)
+    for key, model in (("compare", Compare), ("files", _Files)):
+        if fields.get(key) is not None:
+            found[key] = _checked(fields, key, model)
+    return found
+
+
+class _Files(RootModel[dict[str, bytes]]):
+    """Contents of files in base64, by path."""
+
+    model_config = ConfigDict(val_json_bytes="base64")
+
+
+def _checked(fields: Fields, key: str, model: type[BaseModel]) -> Any:
+    """An object of the row as a model has it."""
+    try:
+        found = model.model_validate_json(json.dumps(fields[key]), strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, (key, *problem["loc"])))
+        _refuse(f"'{where}': {problem['msg']}")
+    return found.root if isinstance(found, RootModel) else found
 
 
 def _read[T](
@@ -264,9 +315,12 @@ def _lone_outputs(fields: Fields) -> tuple[str, ...]:
 
 def _check_complete(task: TaskType, has_program: bool, inputs: int, outputs: int) -> None:
     """Refuse a row that does not hold what its task type is judged against."""
-    if task is TaskType.INDUCTION:
+    if task in PROGRAM_TASKS and task is not TaskType.CALL:
+        return
+    if task in (TaskType.INDUCTION, TaskType.CALL):
         if not inputs or not outputs:
-            _refuse("an induction row needs 'inputs' and 'outputs'")
+            article = "an" if task is TaskType.INDUCTION else "a"
+            _refuse(f"{article} {task} row needs 'inputs' and 'outputs'")
         return
     if inputs > 1 or outputs > 1:
         _refuse(f"{task} rows have one 'input' and one 'output'; only induction has several")
