@@ -29,6 +29,8 @@ from executor.errors import (
 )
 from executor.models import (
     JUDGE_RULES,
+    Case,
+    Compare,
     Judgement,
     JudgeTask,
     Limits,
@@ -50,6 +52,8 @@ __all__ = [
     "JUDGE_RULES",
     "BackendSettings",
     "BackendUnavailable",
+    "Case",
+    "Compare",
     "ConfigurationError",
     "DockerSettings",
     "Executor",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib.util
 import marshal
+import re
+import symtable
 import sys
 from collections.abc import Iterator
 from types import CodeType
+from typing import Any
 
 from executor.guest import test_driver
 
@@ -17,7 +21,7 @@ _SIMPLE = (ast.Import, ast.ImportFrom, ast.Pass, ast.Global, ast.Nonlocal, ast.B
 _BLOCKS = ("body", "orelse", "finalbody")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BRANCHES = (ast.If, ast.For, ast.While, ast.AsyncFor, ast.Match)
-_RANDOM = frozenset({"random", "numpy", "np"})
+_RANDOM = re.compile(r"\b(?:random|numpy)\b")
 
 
 class NoTests(Exception):
@@ -42,30 +46,30 @@ def compile_tests(source: str) -> Compiled:
     calls_check = check is not None and not _calls(tree, "check")
     if check is not None and calls_check and not _parameters(check):
         raise NoTests("check() must take what is tested: def check(candidate)")
-    names, modules, exceptions = _free_names(tree)
-    is_random = not _RANDOM.isdisjoint(_words(tree))
     required = _required(tree, check)
-    sites = _Strict()
-    strict = _code(sites.visit(tree))
-    if not sites.count:
+    guard = _Guard()
+    tree.body = guard.block(tree.body)
+    if not guard.numbers:
         raise NoTests("the tests hold no assertion")
-    loose = _code(_Loose().visit(ast.parse(source, test_driver.FILE)))
-    payload = marshal.dumps((strict, loose, names, modules, exceptions, calls_check, is_random))
-    reached = [sites.numbers[node] for node in required]
-    return Compiled(marshal.dumps(_with_tests(payload)), reached, calls_check)
-
-
-def _code(tree: ast.Module) -> CodeType:
-    ast.fix_missing_locations(tree)
-    return compile(tree, test_driver.FILE, "exec", dont_inherit=True, optimize=0)
+    code = compile(tree, test_driver.FILE, "exec", dont_inherit=True, optimize=0)
+    names = _free_names(source, guard.caught)
+    about = (code, *names, calls_check, _RANDOM.search(source) is not None)
+    reached = [guard.numbers[node] for node in required]
+    return Compiled(marshal.dumps(_with_tests(marshal.dumps(about))), reached, calls_check)
 
 
 def _with_tests(payload: bytes) -> CodeType:
+    code = _driver_code()
+    constants = (payload if part == test_driver.TESTS else part for part in code.co_consts)
+    return code.replace(co_consts=tuple(constants), co_filename=_DRIVER)
+
+
+@functools.cache
+def _driver_code() -> CodeType:
     spec = importlib.util.find_spec(_DRIVER)
     assert spec is not None
     code: CodeType = spec.loader.get_code(_DRIVER)  # type: ignore[union-attr]
-    constants = (payload if part == test_driver.TESTS else part for part in code.co_consts)
-    return code.replace(co_consts=tuple(constants), co_filename=_DRIVER)
+    return code
 
 
 def _last_definition(tree: ast.Module, name: str) -> ast.FunctionDef | None:
@@ -86,72 +90,40 @@ def _calls(tree: ast.Module, name: str) -> bool:
     return any(
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
         for statement in tree.body
-        if not isinstance(statement, _FUNCTIONS)
+        if not isinstance(statement, (*_FUNCTIONS, ast.Assert, ast.Assign))
         for node in ast.walk(statement)
     )
 
 
-def _words(tree: ast.Module) -> set[str]:
-    words = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            words.add(node.id)
-        elif isinstance(node, ast.alias):
-            words.add(node.name.partition(".")[0])
-        elif isinstance(node, ast.ImportFrom):
-            words.add((node.module or "").partition(".")[0])
-    return words
-
-
-def _free_names(tree: ast.Module) -> tuple[list[str], list[str], list[str]]:
+def _free_names(source: str, caught: set[str]) -> tuple[list[str], list[str], list[str]]:
     """Names that the tests use and do not define: of the answer, of modules, of exceptions."""
-    bound: set[str] = set()
-    used: dict[str, None] = {}
-    dotted: set[str] = set()
-    called: set[str] = set()
-    caught: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Load):
-                used[node.id] = None
-            else:
-                bound.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            dotted.add(node.value.id)
-        elif isinstance(node, ast.ExceptHandler):
-            caught |= {part.id for part in _parts(node.type) if isinstance(part, ast.Name)}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            called.add(node.func.id)
-        bound |= set(_bound_by(node))
-    free = [name for name in used if name not in bound and not hasattr(builtins, name)]
-    exceptions = [name for name in free if name in caught]
+    table = symtable.symtable(source, test_driver.FILE, "exec")
+    bound = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+    }
+    used = sorted(set(_globals(table)) - bound)
+    free = [name for name in used if not hasattr(builtins, name)]
     modules = [
-        name
-        for name in free
-        if name in dotted and name not in called and name in sys.stdlib_module_names
+        name for name in free if name in sys.stdlib_module_names and _is_dotted(name, source)
     ]
-    rest = [name for name in free if name not in caught and name not in modules]
-    return rest, modules, exceptions
+    exceptions = [name for name in free if name in caught]
+    return [name for name in free if name not in (*modules, *exceptions)], modules, exceptions
 
 
-def _parts(node: ast.expr | None) -> list[ast.expr]:
-    if isinstance(node, ast.Tuple):
-        return node.elts
-    return [node] if node is not None else []
+def _globals(table: symtable.SymbolTable) -> Iterator[str]:
+    top = table.get_type() == "module"
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (top or symbol.is_global()):
+            yield symbol.get_name()
+    for below in table.get_children():
+        yield from _globals(below)
 
 
-def _bound_by(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, _FUNCTIONS):
-        yield node.name
-    elif isinstance(node, ast.arg):
-        yield node.arg
-    elif isinstance(node, ast.alias):
-        yield (node.asname or node.name).partition(".")[0]
-    elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-        if node.name:
-            yield node.name
-    elif isinstance(node, ast.MatchMapping) and node.rest:
-        yield node.rest
+def _is_dotted(name: str, source: str) -> bool:
+    """Whether a name is used as a module is: for its parts, and never called."""
+    return bool(re.search(rf"\b{name}\.", source)) and not re.search(rf"\b{name}\(", source)
 
 
 def _required(tree: ast.Module, check: ast.FunctionDef | None) -> list[ast.Assert]:
@@ -164,88 +136,121 @@ def _reached(body: list[ast.stmt]) -> Iterator[ast.Assert]:
     for statement in body:
         if isinstance(statement, ast.Assert):
             yield statement
-        elif isinstance(statement, (*_FUNCTIONS, *_BRANCHES)):
-            if _leaves(statement):
-                return
+        elif isinstance(statement, _BRANCHES) and _leaves(statement):
+            return
         elif isinstance(statement, ast.With):
             yield from _reached(statement.body)
-        elif isinstance(statement, ast.Return):
+        elif isinstance(statement, (ast.Return, ast.Try)):
             return
 
 
 def _leaves(statement: ast.stmt) -> bool:
-    return not isinstance(statement, _FUNCTIONS) and any(
-        isinstance(node, ast.Return) for node in ast.walk(statement)
-    )
+    return any(isinstance(node, ast.Return) for node in ast.walk(statement))
 
 
-def _call(function: str, *arguments: ast.expr) -> ast.stmt:
-    return ast.Expr(ast.Call(ast.Name(function, ast.Load()), list(arguments), []))
+class _Guard:
+    """Puts every statement where the driver learns how it ends.
 
-
-def _guarded(body: list[ast.stmt], name: str, handler: list[ast.stmt]) -> ast.Try:
-    everything = ast.Name("BaseException", ast.Load())
-    return ast.Try(body, [ast.ExceptHandler(everything, name, handler)], [], [])
-
-
-class _Strict(ast.NodeTransformer):
-    """Counts assertions that hold, and tells of those that do not."""
+    In the strict way what is raised goes on from there; in the loose way the next statement is
+    tried. Assertions are counted.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
         self.numbers: dict[ast.Assert, int] = {}
+        self.caught: set[str] = set()
+        """Names of exceptions that are caught."""
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        """Put an assertion between what notes how it ends."""
-        self.count += 1
-        self.numbers[node] = self.count
-        site = ast.Constant(self.count)
-        tell = _call("_failed_", site, ast.Name("_error_", ast.Load()))
-        guarded = _guarded([node], "_error_", [tell])
-        guarded.orelse = [_call("_done_", site)]
-        return ast.copy_location(guarded, node)
-
-
-class _Loose:
-    """Lets each statement that cannot be done be left out, and the next one be tried."""
-
-    def visit(self, tree: ast.Module) -> ast.Module:
-        """Change the whole."""
-        tree.body = self._block(tree.body)
-        return tree
-
-    def _block(self, body: list[ast.stmt]) -> list[ast.stmt]:
+    def block(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """The statements of a block, guarded."""
         return [self._statement(statement) for statement in body]
 
     def _statement(self, statement: ast.stmt) -> ast.stmt:
+        if isinstance(statement, ast.Assert):
+            return self._assertion(statement)
         for field in _BLOCKS:
-            block = getattr(statement, field, None)
-            if block:
-                setattr(statement, field, self._block(block))
-        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-            part.body = self._block(part.body)
-        if isinstance(statement, (*_SIMPLE, *_FUNCTIONS)) or _is_future(statement):
+            if block := getattr(statement, field, None):
+                setattr(statement, field, self.block(block))
+        for handler in getattr(statement, "handlers", ()):
+            self.caught |= {part.id for part in _parts(handler.type) if isinstance(part, ast.Name)}
+            handler.body = self.block(handler.body)
+        for case in getattr(statement, "cases", ()):
+            case.body = self.block(case.body)
+        if isinstance(statement, (*_SIMPLE, *_FUNCTIONS)) or _is_text(statement):
             return statement
-        later = ast.Name("_later_", ast.Load())
-        handler = [_call("_skip_", ast.Name("_error_", ast.Load()))]
-        handler += [ast.Assign([name], later) for name in _targets(statement)]
+        make = _Maker(statement)
+        handler = [make.tell("_skip_")]
+        handler += [make.later(name) for name in _targets(statement)]
         if isinstance(statement, ast.Return):
-            handler.append(ast.Return(later))
-        return ast.copy_location(_guarded([statement], "_error_", handler), statement)
+            handler.append(ast.Return(make.name("_later_"), **make.place))
+        return make.guarded(statement, handler, [])
+
+    def _assertion(self, statement: ast.Assert) -> ast.stmt:
+        number = self.numbers[statement] = len(self.numbers) + 1
+        make = _Maker(statement)
+        return make.guarded(
+            statement, [make.tell("_failed_", number)], [make.call("_done_", [make.number(number)])]
+        )
 
 
-def _is_future(statement: ast.stmt) -> bool:
+class _Maker:
+    """Makes nodes that stand where a statement stands."""
+
+    def __init__(self, statement: ast.stmt) -> None:
+        self.place: dict[str, Any] = {
+            "lineno": statement.lineno,
+            "col_offset": statement.col_offset,
+            "end_lineno": statement.end_lineno or statement.lineno,
+            "end_col_offset": statement.end_col_offset or statement.col_offset,
+        }
+
+    def name(self, name: str, context: ast.expr_context | None = None) -> ast.Name:
+        """A name that is read, or otherwise used."""
+        return ast.Name(name, context or ast.Load(), **self.place)
+
+    def number(self, number: int) -> ast.Constant:
+        """A number."""
+        return ast.Constant(number, **self.place)
+
+    def call(self, function: str, arguments: list[ast.expr]) -> ast.stmt:
+        """The call of one of the driver's functions."""
+        call = ast.Call(self.name(function), arguments, [], **self.place)
+        return ast.Expr(call, **self.place)
+
+    def tell(self, function: str, *numbers: int) -> ast.stmt:
+        """Tell the driver of an exception."""
+        return self.call(function, [*map(self.number, numbers), self.name("_error_")])
+
+    def later(self, name: str) -> ast.stmt:
+        """Give a name the value that stands for what is not known yet."""
+        return ast.Assign([self.name(name, ast.Store())], self.name("_later_"), **self.place)
+
+    def guarded(
+        self, statement: ast.stmt, handler: list[ast.stmt], otherwise: list[ast.stmt]
+    ) -> ast.stmt:
+        """A statement between ``try`` and ``except``."""
+        everything = self.name("_Everything_")
+        caught = ast.ExceptHandler(everything, "_error_", handler, **self.place)
+        return ast.Try([statement], [caught], otherwise, [], **self.place)
+
+
+def _parts(node: ast.expr | None) -> list[ast.expr]:
+    if isinstance(node, ast.Tuple):
+        return node.elts
+    return [node] if node is not None else []
+
+
+def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _targets(statement: ast.stmt) -> list[ast.expr]:
+def _targets(statement: ast.stmt) -> list[str]:
     targets: list[ast.expr] = []
     if isinstance(statement, ast.Assign):
         targets = statement.targets
     elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
         targets = [statement.target]
     return [
-        ast.Name(node.id, ast.Store())
+        node.id
         for target in targets
         for node in ast.walk(target)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 TESTS = b"compiled tests"
-"""Replaced: marshalled ``(strict code, loose code, names of the answer, modules, exceptions,
-calls check, is random)``."""
+"""Replaced: marshalled ``(code, names of the answer, modules, exceptions, calls check, is
+random)``."""
 
 FILE = "<tests>"
 MOST_SKIPPED = 5000
@@ -113,6 +113,9 @@ class State:
 
     def failed(self, site: int, error: BaseException) -> None:
         """An assertion does not hold, or could not be looked at."""
+        if self.loose:
+            self.skip(error)
+            return
         if isinstance(error, Leave) and not self.ended:
             raise error
         if not self.go_on or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
@@ -122,7 +125,9 @@ class State:
         self.ended = ""
 
     def skip(self, error: BaseException) -> None:
-        """A statement cannot be done yet."""
+        """A statement raises: in the loose way only, the next one is tried."""
+        if not self.loose:
+            raise error
         self.skipped += 1
         if isinstance(error, Stop) or self.skipped > MOST_SKIPPED:
             raise Stop
@@ -231,9 +236,10 @@ def go(
             __import__("numpy").random.seed(20_240_229)
     namespace["_done_"], namespace["_failed_"] = state.done, state.failed
     namespace["_skip_"], namespace["_later_"] = state.skip, LATER
+    namespace["_Everything_"] = BaseException
     try:
         if answer is None:
-            for name in names:
+            for name in (*names, *entry.split(".")[:1]):  # the latter may be a builtin's name
                 namespace[name] = Proxy(name, state)
             for name in exceptions:
                 namespace[name] = state.exceptions.setdefault(name, type(name, (Exception,), {}))
@@ -269,15 +275,15 @@ def f(
     Returns ``("passed" | "failed", assertions that hold, failures, sites reached)``,
     ``("wanted", [calls])``, or ``("unsuitable", why)``.
     """
-    strict, other, *about = marshal.loads(TESTS)
+    code, *about = marshal.loads(TESTS)
     state = State(known, loose=False, go_on=go_on)
-    error = go(strict, state, entry, answer, tuple(about))
+    error = go(code, state, entry, answer, tuple(about))
     if state.unsuitable:
         return ("unsuitable", state.unsuitable)
     if state.wanted:
         if loose:
             again = State(known, loose=True, go_on=False)
-            go(other, again, entry, answer, tuple(about))
+            go(code, again, entry, answer, tuple(about))
             state.wanted.update(again.wanted)
         return ("wanted", list(state.wanted))
     failures = list(state.failures)
