@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from executor import Limits, Options, Script, ScriptResult, Status, SyncExecutor
-from tests.support.engines import require, why_no_engine, why_no_gvisor
+from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 from tests.support.jails import CEILING, Jails
 from tests.support.programs import OPEN_RULES, triplet
 
@@ -17,7 +17,7 @@ LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=256, files_mib=16)
 Run = Callable[[Script], ScriptResult]
 
 
-@pytest.fixture(scope="module", params=["warm", "new", "executor", "docker", "gvisor"])
+@pytest.fixture(scope="module", params=each("warm", "new", "executor", "docker", "gvisor"))
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     name: str = request.param
     require({"docker": why_no_engine, "gvisor": why_no_gvisor}.get(name, str)())

@@ -13,6 +13,7 @@ from tests.cases.conformance import Case, all_cases
 from tests.conformance.backends import BACKENDS, BackendUnderTest
 from tests.conformance.exceptions import EXEMPTIONS, Exemption, table
 from tests.conformance.runs import Seen, run_cases
+from tests.support.engines import each
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,11 +43,7 @@ def reference() -> Outcomes:
     return outcomes(BACKENDS["nsjail"])
 
 
-OTHERS = [
-    pytest.param(name, marks=pytest.mark.docker if name in ("docker", "gvisor") else ())
-    for name in BACKENDS
-    if name != "nsjail"
-]
+OTHERS = each(*(name for name in BACKENDS if name != "nsjail"))
 
 
 @pytest.fixture(scope="module", params=OTHERS)

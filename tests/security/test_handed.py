@@ -8,6 +8,7 @@ import pytest
 
 from tests.security.backends import ALL_ATTACKS, BACKENDS
 from tests.security.handed import EXPECTED, SCRIPTS, run_all
+from tests.support.engines import each
 
 HOLES = Path(__file__).parents[3] / "shared/data/holes"
 TIMES = 3
@@ -21,7 +22,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("backend", CHOSEN)
+@pytest.mark.parametrize("backend", each(*CHOSEN))
 async def test_inputs_of_known_holes_are_right(backend: str) -> None:
     BACKENDS[backend].require()
     assert await run_all(HOLES, backend, TIMES) == []

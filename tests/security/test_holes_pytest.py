@@ -9,13 +9,13 @@ from textwrap import dedent
 import pytest
 
 from executor import Limits, Script, ScriptResult, Signal, Status, SyncExecutor
-from tests.support.engines import require, why_no_engine, why_no_gvisor
+from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 
 pytestmark = pytest.mark.timeout(300)
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=512, processes=32)
 
 
-@pytest.fixture(scope="module", params=["nsjail", "process", "docker", "gvisor"])
+@pytest.fixture(scope="module", params=each("nsjail", "process", "docker", "gvisor"))
 def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Script], ScriptResult]]:
     reasons = {"docker": why_no_engine, "gvisor": why_no_gvisor}
     require(reasons.get(request.param, str)())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from executor import Limits, Options, Script, ScriptResult, Signal, Status, SyncExecutor
-from tests.support.engines import require, why_no_engine, why_no_gvisor
+from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 from tests.support.jails import CEILING, Jails
 from tests.support.programs import OPEN_RULES, body, triplet
 
@@ -29,7 +29,7 @@ def _engine(name: str) -> Callable[[], str]:
     return {"docker": why_no_engine, "gvisor": why_no_gvisor}.get(name, str)
 
 
-@pytest.fixture(scope="module", params=["warm", "new", "docker", "gvisor"])
+@pytest.fixture(scope="module", params=each("warm", "new", "docker", "gvisor"))
 def way(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Each way to run a script that needs a jail."""
     name: str = request.param

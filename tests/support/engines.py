@@ -61,6 +61,14 @@ def require(reason: str) -> None:
         pytest.skip(reason)
 
 
+def each(*names: str) -> list[object]:
+    """Parameters of tests: those that need a Docker engine are marked so."""
+    needs = {"docker", "gvisor"}
+    return [
+        pytest.param(name, marks=[pytest.mark.docker] if name in needs else []) for name in names
+    ]
+
+
 def why_no_gvisor() -> str:
     """As :func:`why_no_engine`, for gVisor."""
     reason = why_no_engine()

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.security.cases.base import all_cases
-from tests.security.mutation.mutations import GAPS, MUTATIONS, Mutation
+from tests.security.mutation.anchors import NoPlace, find
+from tests.security.mutation.mutations import GAPS, MUTATIONS, Change, Mutation
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("executor", "tests", "benchmarks", "scripts", "docs", "sandbox_images", "pyproject.toml")
@@ -51,6 +52,12 @@ class Broken(Exception):
     """A mutation that cannot be made."""
 
 
+def changed(text: str, change: Change) -> str:
+    """The source with a change made. Raises :exc:`NoPlace`."""
+    start, end = find(change.file, text, change.within, change.old)
+    return text[:start] + change.new + text[end:]
+
+
 def copy_tree(target: Path) -> None:
     for name in COPIED:
         source = ROOT / name
@@ -65,13 +72,11 @@ def mutated(tree: Path, mutation: Mutation) -> Iterator[None]:
     """The tree with the mutation, as long as the context lasts."""
     before: dict[Path, bytes] = {}
     try:
-        for file, old, new in mutation.changes:
-            path = tree / "executor" / file
-            text = path.read_text()
-            if text.count(old) != 1:
-                raise Broken(f"{file}: {text.count(old)} places fit {old!r}, not 1")
+        for change in mutation.changes:
+            path = tree / "executor" / change.file
+            text = changed(path.read_text(), change)
             before.setdefault(path, path.read_bytes())
-            path.write_text(text.replace(old, new))
+            path.write_text(text)
         if any(path.suffix in {".c", ".h"} for path in before):
             for library in (tree / "executor/guest").glob("_core*.so"):
                 before.setdefault(library, library.read_bytes())
@@ -144,7 +149,7 @@ def check(tree: Path, mutation: Mutation) -> Result:
             noticed_by = failed[1]
         if noticed_by and run_tests(tree, [f"tests/{failed[1]}"] if failed else [])[0] != 0:
             noticed_by, problem = "", f"fails without the mutation too: {noticed_by}"
-    except Broken as error:
+    except (Broken, NoPlace) as error:
         problem = str(error)
     return Result(mutation, noticed_by, problem, time.monotonic() - started)
 
