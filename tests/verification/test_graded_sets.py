@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from grading_support import CHEATS, GRADING, cheating, rows
 
 from executor import Compare, JudgeTask, SyncExecutor, TaskType
+from tests.support.grading import CHEATS, GRADING, cheating, rows
 
 pytestmark = [
     pytest.mark.data,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-GRADING = Path(__file__).parent.parent.parent / "shared/data/grading"
+GRADING = Path(__file__).parents[3] / "shared/data/grading"
 
 CHEATS = {
     "returns None": "def {f}(*args, **kwargs):\n    return None",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from stdio_problems import PROBLEMS, Problem
 
 from executor import Compare, JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
+from tests.cases.stdio_problems import PROBLEMS, Problem
 
 
 @pytest.fixture(scope="module")
