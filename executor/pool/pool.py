@@ -10,8 +10,10 @@ independent runs.
   ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame, and so is one
   that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
 * A request that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
-  other guests, so that one endless loop does not hold up its neighbours. If all guests of a kind
-  that may take a request are held up so, those of the other kind take it.
+  other guests, so that one endless loop does not hold up its neighbours. Where all guests that may
+  take a request have been held up for ``_RELIEF_S``, another is started, and the one it relieves
+  retires after its run. Guests of the other kind never help: a program can tell which modules its
+  guest has loaded, and must find the same ones always.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
 * A guest retires after ``RETIRE_AFTER`` requests.
@@ -48,6 +50,8 @@ SCRIPT_WINDOW = 1
 
 _TICK_S = 0.02
 _LATE_S = 0.2
+_RELIEF_S = 1.0
+"""Longer than a start of a guest takes, which is what it costs."""
 _RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 _PLACES_PER_PARSER = 4
 
@@ -253,8 +257,6 @@ class Pool:
     def _next_for(self, worker: Worker) -> Request | None:
         own = _lanes_of(worker.role)
         lanes = [lane for key in own if (lane := self._waiting.get(key))]
-        if not lanes:
-            lanes = [self._waiting[key] for key in map(_other, own) if self._is_held_up(key)]
         while lanes:
             oldest = min(lanes, key=lambda lane: lane[0].arrived_at)
             request: Request = oldest.popleft()
@@ -287,23 +289,14 @@ class Pool:
             if request.attempts >= MAX_ATTEMPTS or request.unseen >= _MAX_UNSEEN:
                 request.future.set_result(None)
             else:
-                self._enqueue(request, self._open_lane(lane))
-
-    def _open_lane(self, lane: _Lane) -> _Lane:
-        """The lane, or the one of the other kind if only that has a guest with room now."""
-        if self._idlest(lane) is not None or self._idlest(_other(lane)) is None:
-            return lane
-        return _other(lane)
+                self._enqueue(request, lane)
 
     def _is_held_up(self, lane: _Lane) -> bool:
-        """Whether requests wait in a lane all of whose guests are stuck on slow runs."""
+        """Whether requests wait in a lane all of whose guests have long been stuck on a run."""
         if not self._waiting.get(lane):
             return False
         now = time.monotonic()
-        return all(
-            worker.retiring or worker.head_age(now) >= self._slow_s
-            for worker in self._lanes.get(lane, ())
-        )
+        return all(worker.head_age(now) >= _RELIEF_S for worker in self._lanes.get(lane, ()))
 
     def _restart(self, role: Role) -> None:
         task = asyncio.create_task(self._start_again(replace(role, number=next(self._numbers))))
@@ -364,20 +357,20 @@ class Pool:
             return
         if len(worker.in_flight) > 1:
             self._move(worker, worker.give_up_followers())
-        for lane in _lanes_of(worker.role):
-            if self._is_held_up(lane) and (helper := self._idlest(_other(lane))) is not None:
-                self._refill(helper)
+        programs = worker.role.kind in ("bare", "lib") and not worker.retiring
+        if programs and any(map(self._is_held_up, _lanes_of(worker.role))):
+            self._relieve(worker)
+
+    def _relieve(self, worker: Worker) -> None:
+        """Start a guest beside one that is stuck; at most one for each place."""
+        relieved = sum(w.retiring and w.role.kind == worker.role.kind for w in self.workers)
+        if relieved < self.size:
+            worker.retiring = True
+            self._restart(worker.role)
 
 
 def _window(kind: Kind) -> int:
     return SCRIPT_WINDOW if kind == "script" else WINDOW
-
-
-def _other(lane: _Lane) -> _Lane:
-    """The lane whose guests can do the same; guests for scripts and parsers have but their own."""
-    kind, colour = lane
-    others: dict[Kind, Kind] = {"bare": "lib", "lib": "bare"}
-    return others.get(kind, kind), colour
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:

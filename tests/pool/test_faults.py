@@ -252,10 +252,13 @@ async def test_a_cancelled_call_frees_its_guests(what: str) -> None:
         await is_at_rest(executor, guests)
 
 
-async def test_an_honest_program_passes_endless_ones_on_guests_of_the_other_kind() -> None:
-    """It finds all guests stuck; those that are free first are not its own."""
-    pause = "import time\ndef f(x):\n    time.sleep(3)\n    return x"
+async def test_an_honest_program_passes_endless_ones_on_a_new_guest_of_its_kind() -> None:
+    """It finds all guests stuck, and sees as many modules as where none is."""
+    pause = "import time\ndef f(x):\n    time.sleep(4)\n    return x"
+    modules = triplet("def f(x):\n    return len(__import__('sys').modules)", "1")
     async with Executor(workers=2, limits=PATIENT, cache=False, rules=OPEN_RULES) as executor:
+        guests = len(executor.pool.workers)
+        alone = await executor.validate(modules)
 
         def all_slow() -> bool:
             states = executor.pool.stats().workers
@@ -264,11 +267,13 @@ async def test_an_honest_program_passes_endless_ones_on_guests_of_the_other_kind
         stuck = asyncio.ensure_future(executor.validate(endless(0)))
         paused = asyncio.ensure_future(executor.validate(triplet(pause, "1")))
         await until(all_slow, 60)
-        verdict = await asyncio.wait_for(executor.validate(honest(1)[0]), 30)
-        assert verdict.outputs == ("1000",)
+        verdict = await asyncio.wait_for(executor.validate(modules), 30)
+        assert (verdict.status, verdict.outputs) == (Status.OK, alone.outputs)
         assert not stuck.done()
         stuck.cancel()
         assert (await paused).outputs == ("1",)
+        await is_at_rest(executor, guests)
+        await until(lambda: len(executor.pool.workers) == guests, 10)
 
 
 async def test_a_cancelled_script_leaves_no_jail(temporary: Path) -> None:
