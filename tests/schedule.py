@@ -41,4 +41,4 @@ def scheduler(config: pytest.Config, log: object) -> Scheduler | None:
     """The hook's answer; None where the tests are not shared by file."""
     if config.getvalue("dist") != "loadfile":
         return None
-    return Scheduler(config, log)  # type: ignore[arg-type]
+    return Scheduler(config, log)

@@ -16,7 +16,7 @@ from executor.wire.scripts import check_language
 
 
 def bash(sandbox: SyncExecutor, source: str, **options: object) -> ScriptResult:
-    return sandbox.run(Script(source=source, language="bash", **options))  # type: ignore[arg-type]
+    return sandbox.run(Script(source=source, language="bash", **options))
 
 
 def test_bash_runs_with_arguments_input_and_exit_code(sandbox: SyncExecutor) -> None:

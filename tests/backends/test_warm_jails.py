@@ -47,7 +47,7 @@ def grouped() -> Iterator[Jails]:
 
 def told(jails: Jails, source: str, limits: Limits = LIMITS, **options: object) -> str:
     """What a script prints that must end well, in a warm jail."""
-    result = jails.warm(Script(source=source, **options), limits)  # type: ignore[arg-type]
+    result = jails.warm(Script(source=source, **options), limits)
     assert (result.status, result.stderr) == (Status.OK, b""), result
     return result.stdout.decode()
 
@@ -149,7 +149,7 @@ def test_other_languages_run_as_in_a_new_jail(jails: Jails, language: str) -> No
         pytest.skip(f"no {language} here")
     result, expected = facts(jails.warm(script, LIMITS)), facts(jails.new(script, LIMITS))
     for told in (result, expected):
-        lines = told["stdout"].splitlines()  # type: ignore[attr-defined]
+        lines = told["stdout"].splitlines()
         told["stdout"] = [line for line in lines if not line.startswith(b"drwx")]  # with times
         told["stdout"] = [line for line in told["stdout"] if b"script.sh" not in line]
     assert result == expected
@@ -367,7 +367,8 @@ print(subprocess.run([sys.executable, '-c', code], capture_output=True))
 def processes_of(jails: Jails) -> list[psutil.Process]:
     """Of the one idle jail: those inside, without nsjail itself."""
     (idle,) = jails.idle
-    return psutil.Process(idle._guest.pid).children(recursive=True)
+    inside: list[psutil.Process] = psutil.Process(idle._guest.pid).children(recursive=True)
+    return inside
 
 
 def test_the_process_that_lives_on_holds_no_byte_of_a_script(jails: Jails) -> None:

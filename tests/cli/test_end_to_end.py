@@ -18,6 +18,8 @@ from tests.support.programs import ENDLESS, PATIENT_FLAGS
 
 PYTHON = [sys.executable, "-m", "executor"]
 
+Command = list[str | Path]
+
 
 def executor(
     *arguments: str | Path, stdin: bytes = b"", timeout: float = 60
@@ -207,7 +209,7 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path, signum: int, exit_code: 
     file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     stuck = {"program": ENDLESS, "input": "1"}
     file.write_bytes(jsonl(*[triplet(f"x + {n}") for n in range(20)], *[stuck] * 200))
-    command = [*PYTHON, "verify", file, "--out", out, "--workers", "2"]
+    command: Command = [*PYTHON, "verify", file, "--out", out, "--workers", "2"]
     # A session of its own: like Ctrl-C in a terminal, the signal goes to the whole group.
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         try:
@@ -230,7 +232,8 @@ def test_ctrl_c_keeps_the_finished_rows(tmp_path: Path, signum: int, exit_code: 
 def test_second_ctrl_c_quits_at_once(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     (tmp_path / "rows.jsonl").write_bytes(jsonl(triplet("x"), {"program": ENDLESS, "input": "1"}))
-    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", out, *PATIENT_FLAGS]
+    rows = tmp_path / "rows.jsonl"
+    command: Command = [*PYTHON, "verify", rows, "--out", out, *PATIENT_FLAGS]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         wait_for_lines(out, 1)
         process.send_signal(signal.SIGINT)
@@ -241,7 +244,8 @@ def test_second_ctrl_c_quits_at_once(tmp_path: Path) -> None:
 def test_progress_bar_is_shown_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(jsonl(*[triplet(f"x + {n}") for n in range(50)]))
     leader, follower = pty.openpty()
-    command = [*PYTHON, "verify", tmp_path / "rows.jsonl", "--out", tmp_path / "out.jsonl"]
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    command: Command = [*PYTHON, "verify", rows, "--out", out]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(command, stderr=follower, env=environment) as process:
         os.close(follower)

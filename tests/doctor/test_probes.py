@@ -17,6 +17,7 @@ import pytest_asyncio
 from executor import Executor, Limits, Script, ScriptResult, Status, Triplet
 from executor.backends.nsjail import backend as nsjail
 from executor.backends.nsjail.backend import NsjailBackend
+from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.doctor import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
 from executor.doctor.base import LIMITS as PROBE_LIMITS
 from executor.doctor.base import Step, fixed, says, script
@@ -133,7 +134,7 @@ async def test_too_little_time_is_no_proof_of_weakness() -> None:
 async def test_a_promise_that_is_no_longer_kept_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    policy = nsjail.RUN_POLICY
+    policy = RUN_POLICY
     changed = policy.replace("#define AF_UNIX 1\n", "#define AF_UNIX 16\n")
     assert changed != policy
     monkeypatch.setattr(nsjail, "RUN_POLICY", changed)

@@ -11,7 +11,7 @@ import pytest
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends.image.build import open_image
 from executor.pool.syscalls import call_name
-from executor.wire.frames import Kind, Refusal, Result, Source, decode_result
+from executor.wire.frames import Kind, Record, Refusal, Result, Source, decode_result
 from tests.cases.forbidden import FAILING, FORBIDDEN, REFUSED
 from tests.support.programs import OPEN_RULES, body, triplet, value, verdict
 
@@ -176,7 +176,9 @@ CALL = (41).to_bytes(2, "little") + (7).to_bytes(4, "little")
 
 def test_a_refusal_is_read() -> None:
     told = decode_result(bytes((32 | 1,)) + CALL + RECORD, 1)
-    assert told == Result(Source.HASH_ORDER, False, Refusal(41, 7, False), [(Kind.VALUE, b"v")])
+    assert told == Result(
+        Source.HASH_ORDER, False, Refusal(41, 7, False), [Record(Kind.VALUE, b"v")]
+    )
     assert decode_result(bytes((32 | 64,)) + CALL, 3) == Result(
         Source(0), False, Refusal(41, 7, True), []
     )

@@ -115,7 +115,7 @@ SET_ORDER = {
 def test_the_order_of_a_set_is_seen_by_every_way(sandbox: SyncExecutor, what: str) -> None:
     """Of several pairs: two colours alone would agree about half of them."""
     program = OWN_SETS + body("w = {'a', 'b'}", f"return {SET_ORDER[what]}")
-    pairs = ("ab", "cd", "ef")
+    pairs = (("a", "b"), ("c", "d"), ("e", "f"))
     assert_refused(
         sandbox, [program.replace("'a'", f"'{x}'").replace("'b'", f"'{y}'") for x, y in pairs]
     )

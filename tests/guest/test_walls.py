@@ -20,7 +20,7 @@ def test_a_call_outside_the_policy_is_forbidden(sandbox: SyncExecutor, what: str
     assert result.signals == {Signal.FORBIDDEN_CALL: 1}
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "the host's users": (body("return open('/etc/passwd').read()"), "FileNotFoundError"),
     "the host's processes": (body("import os", "return os.listdir('/proc')"), "FileNotFoundError"),
     "its own memory": (body("return open('/proc/self/mem', 'rb').read(1)"), "FileNotFoundError"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import bombs
+from executor import SyncExecutor
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_the_host_process_stays_small(outcome: bombs.Outcome) -> None:
 def test_a_wrong_verdict_would_be_noticed() -> None:
     honest, *_, bomb = bombs.rows(25, every=25)
     assert bomb.bomb is not None
-    with bombs.SyncExecutor("process", workers=1) as executor:
+    with SyncExecutor("process", workers=1) as executor:
         verdict = executor.validate(honest.triplet)
     assert honest.is_right(verdict)
     assert not honest.is_right(verdict.model_copy(update={"outputs": ("0",)}))

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -182,7 +183,7 @@ def test_a_long_script_holds_up_no_other_and_ends_when_its_caller_goes() -> None
 
 
 @pytest.mark.usefixtures("executor")
-def test_closing_under_load_leaves_nothing(temporary: os.PathLike[str]) -> None:
+def test_closing_under_load_leaves_nothing(temporary: Path) -> None:
     async def main() -> None:
         async with Executor(workers=2, limits=LIMITS) as executor:
             await executor.run(Script(source="print(0)"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import cast
 
 import pytest
 
@@ -60,7 +61,8 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    OUTCOMES.extend(value for name, value in report.user_properties if name == "attack")
+    found = [value for name, value in report.user_properties if name == "attack"]
+    OUTCOMES.extend(cast(list[Outcome], found))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -50,7 +50,7 @@ def test_random_bytes_and_changed_inputs_break_no_promise(target: str, data: st.
 
 def test_pairs_of_literals_are_of_all_kinds() -> None:
     """The comparison is tried on equal, unequal, and refused pairs, not on one kind alone."""
-    seen = set()
+    seen: set[bool | None] = set()
     numbers = random.Random(1)
     for _ in range(200):
         first, second = pair(Choices(numbers.randbytes(40)))

@@ -48,7 +48,9 @@ def test_only_health_is_open(guarded: Server) -> None:
      "Basic " + TOKEN, "Bearer \xff"],
 )  # fmt: skip
 def test_a_wrong_token_is_refused(guarded: Server, wrong: str) -> None:
-    answer = httpx.get(f"{guarded.url}/v1/info", headers={"authorization": wrong.encode("latin-1")})
+    answer = httpx.get(
+        f"{guarded.url}/v1/info", headers={b"authorization": wrong.encode("latin-1")}
+    )
     assert answer.status_code == 401
 
 

@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
 PATIENT = ("--workers", "2", *PATIENT_FLAGS)
 """Limits that no program here reaches, however busy the machine is."""
-OPEN = {"rules": {"banned_modules": []}}
+OPEN: dict[str, Any] = {"rules": {"banned_modules": []}}
 
 
 def sleep(seconds: float) -> dict[str, Any]:

@@ -77,9 +77,7 @@ class Page:
     def fill(self, **fields: str) -> None:
         for name, text in fields.items():
             # By script: the browser would indent what is typed into a program.
-            self.driver.execute_script(  # type: ignore[no-untyped-call]
-                "arguments[0].value = arguments[1]", self.field(name), text
-            )
+            self.driver.execute_script("arguments[0].value = arguments[1]", self.field(name), text)
 
     def go(self) -> str:
         self.field("go").click()
@@ -177,7 +175,7 @@ def test_a_refusal_is_a_sentence(page: Page) -> None:
 
 def test_the_page_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     first = page.driver.find_element(By.CSS_SELECTOR, "input[name=task]:checked")
-    page.driver.execute_script("arguments[0].focus()", first)  # type: ignore[no-untyped-call]
+    page.driver.execute_script("arguments[0].focus()", first)
     keys = ActionChains(page.driver)
     keys.send_keys(Keys.ARROW_RIGHT * 5, Keys.TAB).perform()
     assert page.driver.switch_to.active_element.get_attribute("id") == "program"
@@ -211,7 +209,7 @@ def test_every_field_has_a_label_and_the_dark_form_is_dark(server: Server) -> No
     with chromium("--blink-settings=preferredColorScheme=0") as driver:
         driver.get(server.url)
         script = "return getComputedStyle(document.body).backgroundColor"
-        colour = driver.execute_script(script)  # type: ignore[no-untyped-call]
+        colour = driver.execute_script(script)
         assert all(int(part) < 60 for part in colour[4:-1].split(","))
         for task in ("validate", "induction", "run"):
             Page(driver).choose(task)
@@ -240,7 +238,7 @@ def test_the_token_is_asked_for_and_kept_for_the_tab() -> None:
         assert not page.field("token").is_displayed()
         assert "right-token" not in driver.page_source
         storage = "return JSON.stringify(localStorage) + document.cookie"
-        assert driver.execute_script(storage) == "{}"  # type: ignore[no-untyped-call]
+        assert driver.execute_script(storage) == "{}"
 
 
 def test_what_the_server_waives_is_shown() -> None:

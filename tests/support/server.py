@@ -132,12 +132,5 @@ def verifying(server: Server) -> int:
 
 def busy(found: dict[str, Any]) -> int:
     """How much the server has in hand, by its statistics."""
-    return (
-        found["in_flight"]
-        + found["waiting"]
-        + found["scripts_running"]
-        + found["scripts_waiting"]
-        + sum(found["queue_depth"].values())
-        + sum(found["items_running"].values())
-        + found["batches"]
-    )
+    names = ("in_flight", "waiting", "scripts_running", "scripts_waiting")
+    return sum(int(found[name]) for name in names) + sum(map(int, found["queue_depth"].values()))

@@ -32,7 +32,7 @@ def hold_to_more() -> None:
     )
     from executor.service.work import readiness
 
-    readiness.prove = prove_later
+    vars(readiness).update(prove=prove_later)
 
 
 async def prove_later(

@@ -61,9 +61,9 @@ def _unpacked_wheel() -> Path:
 
 def _download(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", cache]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"verl=={VERSION}"]
     done = subprocess.run(
-        [*command, f"verl=={VERSION}"], capture_output=True, text=True, timeout=110, check=False
+        [*command, "--dest", str(cache)], capture_output=True, text=True, timeout=110, check=False
     )
     found = sorted(cache.glob(f"verl-{VERSION}-*.whl"))
     if not found:

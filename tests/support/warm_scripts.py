@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from executor import Limits, Script, ScriptResult, SyncExecutor
 from executor.wire.frames import Reply, decode_reply, encode_script, split_streams
@@ -51,7 +51,7 @@ def attempt(executor: SyncExecutor, source: str, limits: Limits) -> Attempt:
     return Attempt(reply, reply.wait_status & 0x7F, *streams)
 
 
-def facts(result: ScriptResult) -> dict[str, object]:
+def facts(result: ScriptResult) -> dict[str, Any]:
     """All that is told, without what differs between any two runs: addresses and durations."""
     told = result.model_dump(exclude={"usage"})
     for name in ("stdout", "stderr"):

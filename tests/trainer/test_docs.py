@@ -20,8 +20,9 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Leaves; the parts of a reward's settings are documented with it."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        is_group = isinstance(kind, type) and issubclass(kind, BaseModel)
-        if is_group and not name.endswith("_reward"):
+        if name.endswith("_reward"):
+            yield f"{prefix}{name}"
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from keys(kind, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"

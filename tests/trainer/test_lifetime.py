@@ -38,7 +38,7 @@ def killed_when_it_has_spoken(program: str) -> list[psutil.Process]:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        below = psutil.Process(process.pid).children(recursive=True)
+        below: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
         process.kill()
     return below
 

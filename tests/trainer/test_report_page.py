@@ -170,7 +170,8 @@ def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
 
 
 def test_stacked_and_logarithmic_plots_take_holes_and_zeros(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path, **{"a/ok": 3.0, "a/error": 0.0, "diff": 0.0}))
+    metrics: dict[str, Any] = {"a/ok": 3.0, "a/error": 0.0, "diff": 0.0}
+    run = read_run(write_run(tmp_path, **metrics))
     assert draw(Chart("stack", "", r"a/(\w+)", "stacked"), run)
     assert draw(Chart("log", "", r"diff", "log"), run)
     assert draw(Chart("none", "", r"nothing"), run) is None

@@ -49,7 +49,8 @@ def test_fused_kernels_are_the_same_function() -> None:
 
     def gradients(log_probs: Any, entropy: Any) -> tuple[Any, ...]:
         loss = (weights * log_probs).sum() + 0.001 * entropy.sum()
-        return torch.autograd.grad(loss, (hidden, vocabulary))
+        found: tuple[Any, ...] = torch.autograd.grad(loss, (hidden, vocabulary))
+        return found
 
     fused = FusedLinearForPPO(impl_backend="torch")(
         hidden_states=hidden, vocab_weights=vocabulary, input_ids=labels, temperature=1.0

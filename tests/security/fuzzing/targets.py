@@ -130,7 +130,7 @@ def _parse_reply(data: bytes) -> None:
         assert data.endswith(b"".join(blob for each in answers for blob in each.blobs))
         for kind in ("program", "arguments", "value"):
             for parsed in answers:
-                assert type(_fits((kind, "", None), parsed)) is bool  # type: ignore[arg-type]
+                assert type(_fits((kind, "", None), parsed)) is bool
 
 
 def _script_reply(data: bytes) -> None:

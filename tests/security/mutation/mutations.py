@@ -170,7 +170,7 @@ MUTATIONS: tuple[Mutation, ...] = (
               Change("wire/scripts.py", "jail_processes", "return limits.processes + 2", "return limits.processes + 500")),
              (SCRIPT_GUEST, GAPS), ("thread-bomb",)),
     Mutation("output limit", "no limit of a value, in the encoder and in the zygote",
-             (Change(PROGRAM, "_outcome", "encode(value, job.max_bytes)", "encode(value, 1 << 30)"),
+             (Change(PROGRAM, "_outcome", "_encoded(value, job.max_bytes)", "_encoded(value, 1 << 30)"),
               Change(FORKS, "receive", "return OUTPUT_LIMIT;", "return RESULT;")),
              (WALLS,), ("large-value",)),
     Mutation("output limit of scripts", "all of it is kept",

@@ -305,7 +305,7 @@ def test_the_command_refuses_unknown_arms_and_a_report_of_nothing(tmp_path: Path
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "trainer.experiment", "learning"),
-                *("--out", tmp_path, *more),
+                *("--out", str(tmp_path), *more),
             ],
             capture_output=True,
             text=True,

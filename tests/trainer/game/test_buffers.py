@@ -108,8 +108,8 @@ def test_rarity_as_worked_by_hand() -> None:
     for name, text in [("int", "1"), ("int", "1"), ("int", "2"), ("str", "'a'")]:
         counts.add(name, text)
     # P(1) = 2/4; P(int) = 3/4, P(1 | int) = 2/3
-    assert counts.rarity("int", "1") == (0.5, pytest.approx((1 / 4 + 1 / 3) / 2))
-    assert counts.rarity("int", "9") == (1.0, pytest.approx((1 / 4 + 1) / 2))
+    assert counts.rarity("int", "1") == pytest.approx((0.5, (1 / 4 + 1 / 3) / 2))
+    assert counts.rarity("int", "9") == pytest.approx((1.0, (1 / 4 + 1) / 2))
     assert counts.rarity("set", "{1}") == (1.0, 1.0)
     assert TypeCounts().rarity("int", "1") == (1.0, 1.0)
 

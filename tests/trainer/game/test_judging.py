@@ -105,7 +105,7 @@ def test_inductions_are_validated_on_all_inputs(judge: TaskJudge) -> None:
 
 def test_stated_outputs_must_be_right(judge: TaskJudge) -> None:
     right = judge.revalidate(TaskType.DEDUCTION, program_task(ADD, "1", "1 + 1")).result()
-    assert right.task is not None
+    assert isinstance(right.task, ProgramTask)
     assert right.task.output == "2"
     wrong = judge.revalidate(TaskType.DEDUCTION, program_task(ADD, "1", "3")).result()
     assert wrong.status == "mismatch"
@@ -157,7 +157,8 @@ def test_what_a_lost_executor_had_in_hand_is_handed_over_again() -> None:
             judge.examine_program(TaskType.DEDUCTION, ProgramProposal(ADD, str(number)))
             for number in range(40)
         ]
-        outputs = [future.result().task.output for future in pending]
+        tasks = [future.result().task for future in pending]
+        outputs = [task.output for task in tasks if isinstance(task, ProgramTask)]
         assert outputs == [str(number + 1) for number in range(40)]
         assert judge.take_tally().retries == 3
 

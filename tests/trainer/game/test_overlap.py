@@ -183,7 +183,7 @@ def test_waiting_ends_with_the_first_verdict() -> None:
     threading.Timer(0.05, verdicts[1].set_result, [Examined("error", "")]).start()
     estimates.wait(30)
     assert verdicts[1].done()
-    assert not estimates.complete
+    before = estimates.complete
     verdicts[0].set_result(Examined("error", ""))
-    assert estimates.complete
+    assert (before, estimates.complete) == (False, True)
     estimates.wait()

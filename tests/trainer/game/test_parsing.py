@@ -87,8 +87,8 @@ PIECES = st.sampled_from([
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_every_text_is_read_without_an_exception(text: str) -> None:
     for style in ("answer", "boxed"):
-        is_well_formed(text, style)  # type: ignore[arg-type]
-        answer = extract_answer(text, style, boxed_retry=True)  # type: ignore[arg-type]
+        is_well_formed(text, style)
+        answer = extract_answer(text, style, boxed_retry=True)
         for task in TaskType:
             solution = parse_solution(answer, task)
             assert isinstance(solution, Malformed) or solution.strip()

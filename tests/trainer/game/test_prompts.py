@@ -45,12 +45,12 @@ def test_defaults_are_azrs() -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: AzrSettings(exector="nsjail"), "exector"),
+        (lambda: AzrSettings(exector="nsjail"), "exector"),  # type: ignore[call-arg]
         (lambda: AzrSettings(executor="qwq"), "nsjail"),
         (lambda: AzrSettings(executor="http"), "executor=http needs executor_url"),
         (lambda: AzrSettings(problem_types=("code_x",)), "code_i"),
         (lambda: RewardSettings(n_samples=0), "n_samples"),
-        (lambda: RewardFnSettings(splitter="Assistant:"), "splitter"),
+        (lambda: RewardFnSettings(splitter="Assistant:"), "splitter"),  # type: ignore[call-arg]
         (
             lambda: DataSelectionStrategy(composite_function_n_max=2),
             "composite_function_n_min must be from 1 to composite_function_n_max",

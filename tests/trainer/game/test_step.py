@@ -303,8 +303,9 @@ def test_buffers_grow_by_the_valid_new_proposals(
     buffers = played[0].buffers
     for task_type, expected in STORED.items():
         new = [task for task in buffers[task_type] if task.step == 1]
-        assert all(isinstance(task, ProgramTask) for task in new)
-        assert [(task.snippet, task.input, task.output) for task in new] == expected
+        programs = [task for task in new if isinstance(task, ProgramTask)]
+        assert [(task.snippet, task.input, task.output) for task in programs] == expected
+        assert len(programs) == len(new)
         assert len(buffers[task_type]) == SIZE + len(expected)
 
 
@@ -312,7 +313,8 @@ def test_induction_tasks_are_about_the_program_that_was_shown(
     played: tuple[SelfPlay, Script, StepResult],
 ) -> None:
     game, script, _ = played
-    new = [task for task in game.buffers[TaskType.INDUCTION] if task.step == 1]
+    stored = game.buffers[TaskType.INDUCTION]
+    new = [task for task in stored if isinstance(task, InductionTask) and task.step == 1]
     assert [(task.inputs, task.outputs, task.message) for task in new] == [
         (("5", "6", "7", "8"), ("6", "7", "8", "9"), "hint kilo"),
         (("15", "16", "17", "18"), ("16", "17", "18", "19"), "hint lima"),
@@ -399,8 +401,8 @@ def test_executor_that_decides_nothing_is_lost_and_the_step_never_was() -> None:
             buffers.add(task_type, task)
     for task in ERROR:
         buffers.add(TaskType.ERROR, task)
-    for task in INDUCTION:
-        buffers.add(TaskType.INDUCTION, task)
+    for pairs in INDUCTION:
+        buffers.add(TaskType.INDUCTION, pairs)
     answers = dict(ANSWERS, pred_code_i=dict.fromkeys(ANSWERS["pred_code_o"], UNTAGGED))
     script = Script({**PROPOSALS, **answers}, ESTIMATES)
     everything = ""

@@ -44,7 +44,8 @@ def whole(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> 
     """The kernel without packing; tensors are (batch, tokens, heads, size of a head)."""
     rows, tokens = q.shape[:2]
     ends = torch.arange(rows + 1, dtype=torch.int32) * tokens
-    packed = varlen(*(x.flatten(0, 1) for x in (q, k, v)), ends, ends, tokens, tokens, **options)
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))
+    packed = varlen(q, k, v, ends, ends, tokens, tokens, **options)
     return packed.view(rows, tokens, *packed.shape[1:])
 
 

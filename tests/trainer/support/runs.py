@@ -53,7 +53,9 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def started(run: Path, *overrides: str, preset: str = "cpu_tiny") -> Iterator[subprocess.Popen]:
+def started(
+    run: Path, *overrides: str, preset: str = "cpu_tiny"
+) -> Iterator[subprocess.Popen[str]]:
     """A run in the background, in a session of its own; nothing of it is left afterwards."""
     process = subprocess.Popen(
         command(run, *overrides, preset=preset),
@@ -92,9 +94,10 @@ def leftovers(session: int) -> list[str]:
 def family(pid: int) -> list[psutil.Process]:
     """The descendants of a process."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+    return children
 
 
 def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900) -> str:

@@ -65,6 +65,7 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
         "from typing import List",
     ]
     assert "def f(nums" in rows[4].task.snippet
+    assert isinstance(rows[4].task, ProgramTask)
     assert rows[4].task.input == "nums = [1, 2, 3]"
     assert list(out.parent.iterdir()) == [out]
 

@@ -57,10 +57,11 @@ def refusing() -> Iterator[Callable[[list[str]], tuple[int, str]]]:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        questions, answers = process.stdin, process.stdout
 
         def answer(arguments: list[str]) -> tuple[int, str]:
-            print(json.dumps(arguments), file=process.stdin, flush=True)
-            reply = json.loads(process.stdout.readline())
+            print(json.dumps(arguments), file=questions, flush=True)
+            reply = json.loads(answers.readline())
             return reply["code"], reply["output"]
 
         try:

@@ -117,7 +117,7 @@ def test_a_run_that_starts_ray_does_not_join_what_is_on_the_machine(
 
     given: dict[str, Any] = {}
     monkeypatch.setenv("EXECUTOR_TOKEN", "secret")
-    monkeypatch.setattr(runner.ray, "init", lambda **options: given.update(options))
+    monkeypatch.setattr("ray.init", lambda **options: given.update(options))
     runner._start_ray(config("preset=cpu_tiny"))
     assert given["address"] == "local"
     assert "EXECUTOR_TOKEN" not in given["runtime_env"]["env_vars"]

@@ -176,6 +176,7 @@ def test_wandb_run_goes_on_with_the_directorys_id(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs /dev/shm")
 def test_shared_memory_that_nobody_uses_is_removed() -> None:
+    from multiprocessing import resource_tracker
     from multiprocessing import shared_memory as memory
 
     before = shared_memory.segments()
@@ -185,11 +186,12 @@ def test_shared_memory_that_nobody_uses_is_removed() -> None:
         removed = {path.name for path in shared_memory.remove_new(before)}
         assert unused.name in removed
         assert used.name not in removed
+        assert used.buf is not None
         used.buf[0] = 1
     finally:
         used.close()
         used.unlink()
-        memory.resource_tracker.unregister(f"/{unused.name}", "shared_memory")
+        resource_tracker.unregister(f"/{unused.name}", "shared_memory")
 
 
 def test_agent_loops_of_the_game_are_made_without_hydra_and_others_with_it() -> None:
