@@ -16,6 +16,7 @@ from trainer.configs import compose
 from trainer.run import wiring
 from trainer.run.failures import ConfigurationProblem
 from trainer.verl_adapter import preflight
+from trainer.warmstart import tokens
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +74,12 @@ def test_a_run_without_validation_says_how(
     wiring.wire(given)
     preflight._say_whether_it_validates(given, Console(width=300))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("preset", ["first_run", "learning"])
+def test_models_of_the_warm_start_know_their_tags(preset: str, tmp_path: Path) -> None:
+    """They learned with the tags as tokens: a run of theirs is not told to take them out."""
+    config = compose([f"preset={preset}", f"trainer.default_local_dir={tmp_path}"])
+    wiring.wire(config)
+    assert "<think>" in tokens._MARKS
+    preflight._think_tokens(config, str(tmp_path), Tokenizer(*tokens._MARKS))

@@ -114,6 +114,7 @@ def wire(config: DictConfig) -> None:
 
 
 def _beside_warm_model(config: DictConfig, folder: Path) -> None:
+    config.trainer.think_tokens = "keep"  # it learned with the tags as tokens
     _default(config.azr, "prompts_dir", str(folder / "prompts"))
     _default(config.azr, "seed_dataset", str(folder / "programs.jsonl"))
     _default(config.azr, "code_f_seed_dataset", str(folder / "inductions.jsonl"))

@@ -106,15 +106,20 @@ class WarmStart:
 
 
 def brief() -> WarmStart:
-    """A minute or two on two cores: enough to propose and to solve a little (``first_run``)."""
+    """A minute or two: enough to propose and to solve a little (``first_run``).
+
+    One thread: on a machine where anything else runs, two wait for each other most of the time (ten
+    times as long was measured), and on a quiet one they hardly help.
+    """
     return WarmStart(
-        corpus=CorpusSettings(programs=1200, levels=2, held_out=15),
+        corpus=CorpusSettings(programs=800, levels=2, held_out=15),
         training=TrainingSettings(
-            copied_tokens=150_000,
-            deduced_tokens=150_000,
-            tokens=500_000,
-            mixed_tokens=100_000,
+            copied_tokens=80_000,
+            deduced_tokens=80_000,
+            tokens=300_000,
+            mixed_tokens=80_000,
             measured=0,
+            threads=1,
         ),
     )
 
