@@ -22,6 +22,14 @@ from trainer.run.wiring import wire
 
 FOLDER = Path(configs.__file__).parent
 GPU_PRESETS = [name for name in presets() if not name.startswith("cpu_")]
+ADVICE = (
+    "note: this run does not validate",
+    "note: seed sets without a file are made by the model",
+    "note: training needs the package flash-attn, which is not installed here",
+    "note: a run refuses the tokenizer of Qwen3's base models as it is",
+    "note: programs run on the node of the trainer only",
+)
+"""All that ``--dry-run`` may note of a preset; any other note names what cannot be."""
 PUBLISHED = {
     "qwen2.5_7b": ("Qwen/Qwen2.5-7B", 4),
     "qwen2.5_14b": ("Qwen/Qwen2.5-14B", 8),
@@ -72,8 +80,8 @@ def test_every_preset_composes_and_can_be_described(name: str) -> None:
     text = describe(config)
     assert f"experiment_name: {name}" in text
     assert "optimizer steps: 1, on" in text
-    assert "does not fit" not in text
-    assert "which does not divide" not in text
+    notes = [line for line in text.splitlines() if line.startswith("note: ")]
+    assert [note for note in notes if not note.startswith(ADVICE)] == []
 
 
 @pytest.mark.parametrize("name", presets())
