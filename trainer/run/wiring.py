@@ -234,8 +234,9 @@ def _rollout(config: DictConfig) -> None:
     rollout = config.actor_rollout_ref.rollout
     rollout.dtype = "float32"
     rollout.enforce_eager = True
-    rollout.free_cache_engine = False
-    rollout.enable_sleep_mode = False
+    if rollout.name == "vllm":  # which can free memory on GPUs only
+        rollout.free_cache_engine = False
+        rollout.enable_sleep_mode = False
     rollout.checkpoint_engine.update_weights_bucket_megabytes = 16
     vllm: dict[str, Any] = {"compilation_config": {"cudagraph_mode": "NONE"}}
     rollout.engine_kwargs.vllm = OmegaConf.merge(vllm, rollout.engine_kwargs.vllm)

@@ -85,8 +85,12 @@ CPU_SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "verl.utils.fsdp_utils:CPUOffloadPolicy": ("pin_memory",),
     "verl.workers.rollout.base:BaseRollout.update_weights": ("self", "weights", "wire_format"),
+    "verl.workers.rollout.base:BaseRollout.resume": ("self", "tags"),
+    "verl.workers.rollout.base:BaseRollout.release": ("self",),
     "verl.workers.rollout.base:_ROLLOUT_REGISTRY": (),
     "verl.workers.rollout.replica:RolloutReplica.launch_servers": ("self",),
+    "verl.workers.rollout.replica:RolloutReplica.sleep": ("self",),
+    "verl.workers.rollout.replica:RolloutReplica.wake_up": ("self",),
     "verl.workers.rollout.replica:RolloutReplicaRegistry.register": ("name", "loader"),
     "verl.workers.rollout.replica:TokenOutput": (
         "token_ids", "log_probs", "stop_reason", "extra_fields",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ DEFAULT_GENERATOR = "trainer.models.generation:TransformersGenerator"
 _GATHERING_S = 0.05
 """Requests that come within this time of the last one share a batch."""
 
+_MEMORY = frozenset({"weights", "kv_cache"})
+"""What vLLM gives back while it sleeps, by the names that veRL wakes it with."""
+
 
 class _Waiting:
     """A prompt in the queue, and who waits for its completion."""
@@ -35,12 +38,18 @@ class _Waiting:
 
 
 class HfServer:
-    """The actor that generates. Its method names are those veRL calls on a server."""
+    """The actor that generates. Its method names are those veRL calls on a server.
+
+    Sleep frees nothing here, but is kept to: weights or prompts that come to a server which would
+    have given back its memory on a GPU are an error here too.
+    """
 
     def __init__(
         self, generator: str, model_path: str, seed: int, limits: Mapping[str, int]
     ) -> None:
         torch.set_num_threads(limits["threads"])
+        self._sleeps = bool(limits["sleeps"])
+        self._given_back: frozenset[str] = frozenset()
         self._generator: Generator = make_generator(generator, model_path, seed)
         self._response_length = limits["response_length"]
         self._batch_size = limits["batch_size"]
@@ -56,6 +65,7 @@ class HfServer:
         **_: Any,
     ) -> TokenOutput:
         """Go on with a prompt. Only ``temperature``, ``seed`` and ``max_tokens`` are looked at."""
+        self._need(_MEMORY)
         waiting = _Waiting(
             Prompt(
                 token_ids=list(prompt_ids),
@@ -104,6 +114,7 @@ class HfServer:
 
     async def load_weights(self, weights: Mapping[str, np.ndarray], version: int | None) -> None:
         """Take new weights; ``version`` is the training step that made them."""
+        self._need({"weights"})
         tensors = {name: torch.tensor(values) for name, values in weights.items()}
         await asyncio.to_thread(self._generator.load, tensors)
         self._weights_version = version
@@ -112,11 +123,24 @@ class HfServer:
         """Name the weights that are there."""
         self._weights_version = global_steps
 
+    async def sleep(self) -> None:
+        """Do nothing until woken up."""
+        if self._sleeps:
+            self._given_back = _MEMORY
+
+    async def wake_up(self, tags: Collection[str] = _MEMORY) -> None:
+        """Have this memory again."""
+        self._given_back -= set(tags)
+
+    def _need(self, memory: Set[str]) -> None:
+        if missing := self._given_back & memory:
+            raise RuntimeError(f"the rollout server sleeps, without {', '.join(sorted(missing))}")
+
     async def _nothing(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """Memory is not shared with the trainer, and nothing is aborted."""
+        """Nothing is aborted, and a cache lasts as long as a batch."""
         return {"aborted_count": 0, "request_ids": []}
 
-    wake_up = sleep = abort_all_requests = resume_generation = _nothing
+    abort_all_requests = resume_generation = _nothing
     clear_kv_cache = release_kv_cache = resume_kv_cache = _nothing
     start_profile = stop_profile = _nothing
 
@@ -132,6 +156,7 @@ class HfReplica(RolloutReplica):
             "response_length": self.config.response_length,
             "batch_size": self.config.max_num_seqs,
             "threads": int(os.environ.get("OMP_NUM_THREADS", "1")),
+            "sleeps": int(self.config.free_cache_engine),
         }
         server = (
             ray.remote(HfServer)
@@ -161,10 +186,12 @@ class HfWeightSender(BaseRollout):
         self._rank = int(os.environ["RANK"])
 
     async def resume(self, tags: list[str]) -> None:
-        """The actor keeps its memory."""
+        """Wake the actor up."""
+        await self._server().wake_up.remote(tags)
 
     async def release(self) -> None:
-        """The actor keeps its memory."""
+        """Let the actor sleep."""
+        await self._server().sleep.remote()
 
     async def update_weights(
         self,
@@ -175,8 +202,10 @@ class HfWeightSender(BaseRollout):
     ) -> None:
         """Send all weights. Every rank reads the whole iterator: gathering shards takes all."""
         arrays = {name: tensor.detach().float().cpu().numpy() for name, tensor in weights}
-        server = ray.get_actor(_actor_name(self._rank))
-        await server.load_weights.remote(arrays, global_steps)
+        await self._server().load_weights.remote(arrays, global_steps)
+
+    def _server(self) -> Any:
+        return ray.get_actor(_actor_name(self._rank))
 
 
 def _actor_name(rank: int) -> str:
