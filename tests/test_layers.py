@@ -22,6 +22,7 @@ DOCUMENT = ROOT / "docs/architecture.md"
 LAYERS = """\
 cli               the command line
 service           the HTTP service
+reward            the reward function of trainers
 client            executors behind services, with the methods of one in this process
 doctor            proof that a sandbox holds what is promised
 api               what people call: asynchronous, blocking, compared, streamed
@@ -29,6 +30,7 @@ verification      which runs are wanted, and what they mean together
 pool              which guest gets which request; faults, retries, back-pressure
 backends          what a sandbox is
 guest             what runs inside a sandbox: standard library only
+formats           tests as other projects write them: pure
 wire              bytes to and from guests
 screening         rules for programs: pure
 grammar           values, as bytes and as text: pure

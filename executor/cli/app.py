@@ -13,6 +13,7 @@ import typer
 
 from executor.cli.commands.doctor import doctor
 from executor.cli.commands.image import image
+from executor.cli.commands.import_tests import import_tests
 from executor.cli.commands.judge import judge
 from executor.cli.commands.run import run
 from executor.cli.commands.serve import serve
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(verify)
 app.command()(judge)
+app.command()(import_tests)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(image)

@@ -50,7 +50,7 @@ from executor.verification.signals import (
 )
 from executor.verification.source import with_imports
 from executor.verification.testing.assertions import Assertions, read_compiled
-from executor.verification.testing.returns import Calls, Returns
+from executor.verification.testing.returns import Calls, Returns, values_of
 from executor.verification.testing.scripts import Pytest, RunScript, Scripts, read_checker
 from executor.verification.validation import Validator, import_context
 from executor.verification.values import FORGED, Value, decoded, value_of
@@ -376,10 +376,27 @@ class Judge:
     async def _by_calls(
         self, task: JudgeTask, answers: Sequence[str]
     ) -> tuple[list[Scored], Usage]:
-        calls, expected, usage = await self._hidden_pairs(task)
+        if task.outputs or task.program is None:
+            calls, expected, usage = await self._hidden_pairs(task)
+        else:
+            calls, expected, usage = await self._computed_pairs(task)
         tests = Returns(self._engine, task, Calls(calls, expected))
         scored, used = await tests.score(await self._parsed_programs(task, answers))
         return scored, usage + used
+
+    async def _computed_pairs(self, task: JudgeTask) -> tuple[list[Call], list[Value], Usage]:
+        """The calls of a task, and what its own program returns."""
+        source = with_imports(task.program or "", task.imports)
+        items = [tested_item(source, CHECKER_RULES), *argument_items(task.inputs)]
+        found, *given = await self._engine.parse(items)
+        program = read_program(found)
+        if isinstance(program, CallOutcome):
+            raise Broken(program)
+        read = await gather_few(partial(self._call, task, None, one) for one in given)
+        calls = [entry for entry in _usable([one.entry for one in read]) if isinstance(entry, Call)]
+        usage = sum((one.usage for one in read), Usage())
+        values, used = await values_of(self._engine.fresh(), program, task, calls)
+        return calls, values, usage + used
 
     async def _by_assertions(
         self, task: JudgeTask, answers: Sequence[str]

@@ -318,7 +318,7 @@ def _check_complete(task: TaskType, has_program: bool, inputs: int, outputs: int
     if task in PROGRAM_TASKS and task is not TaskType.CALL:
         return
     if task in (TaskType.INDUCTION, TaskType.CALL):
-        if not inputs or not outputs:
+        if not inputs or not (outputs or (task is TaskType.CALL and has_program)):
             article = "an" if task is TaskType.INDUCTION else "a"
             _refuse(f"{article} {task} row needs 'inputs' and 'outputs'")
         return

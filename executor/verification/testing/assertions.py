@@ -37,7 +37,7 @@ from executor.verification.values import FORGED, Value, decoded, value_of
 from executor.wire.frames import Call, How, Parsed, named
 
 _ANSWERS_AT_ONCE = 4
-_MOST_ROUNDS = 500
+_MOST_ROUNDS = 200
 """How often the tests of one answer are run because they want to know something."""
 _MOST_EXCEPTION_NAME = 100
 _NAMELESS = "Exception"

@@ -12,8 +12,9 @@ from executor.grammar.text import literal_text
 from executor.models import JudgeTask, Signal, Status, Usage
 from executor.pool.engine import NO_SIGNALS, CallOutcome
 from executor.verification.budget import TOO_COSTLY, RowEngine, gather_few, off_loop
-from executor.verification.prepare import read_program
+from executor.verification.prepare import Program, read_program
 from executor.verification.scoring import (
+    Broken,
     Scored,
     Tested,
     failed,
@@ -61,6 +62,32 @@ def tolerance_of(task: JudgeTask) -> Tolerance:
     )
 
 
+async def values_of(
+    engine: RowEngine, program: Program, task: JudgeTask, calls: Sequence[Call]
+) -> tuple[list[Value], Usage]:
+    """What a program returns for calls of ``f``, made of the task's entry point instead.
+
+    Raises :class:`Broken`: it does not return a value each time.
+    """
+    name = entry_point(task)
+    caller = Caller(engine, program)
+    values: dict[int, Value] = {}
+
+    async def assess(number: int, outcome: CallOutcome) -> Tested:
+        value = await off_loop(outcome.size, value_of, outcome)
+        if isinstance(value, CallOutcome):
+            return Tested(value.status, value.detail)
+        values[number] = value
+        return Tested(Status.OK)
+
+    targets = [named(name, call, mutates=task.mutates) for call in calls]
+    for tested in await caller.assess(targets, assess, to_the_end=False):
+        if tested.status is not Status.OK:
+            detail = f"the task's program: {tested.detail}"
+            raise Broken(CallOutcome(tested.status, detail=detail))
+    return [values[number] for number in range(len(calls))], caller.usage
+
+
 class Returns:
     """Scores answers by the calls of one task."""
 
@@ -72,7 +99,8 @@ class Returns:
         self._tolerance = tolerance_of(task)
         self._expected = pairs.expected
         self._calls = [named(name, call, mutates=task.mutates) for call in pairs.calls]
-        if task.mutates and not all(map(_is_pair, pairs.expected)):
+        computed = not task.outputs
+        if task.mutates and not computed and not all(map(_is_pair, pairs.expected)):
             raise malformed("with mutates each output is (what is returned, the arguments)")
 
     async def score(self, parsed: Sequence[Parsed]) -> tuple[list[Scored], Usage]:
@@ -109,6 +137,8 @@ class Returns:
 
     def _compared(self, value: Value, expected: Value) -> Tested:
         actual, wanted = value.decoded, expected.decoded
+        if self._task.mutates and type(wanted) is tuple:
+            wanted = wanted[:2]
         if self._task.mutates and type(actual) is tuple and len(actual) == 3:
             actual = actual[:2]  # what was given by name is given back by name, and not expected
         try:
