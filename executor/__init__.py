@@ -9,6 +9,7 @@
 
 from executor.api.blocking import SyncExecutor
 from executor.api.local import Executor, ExecutorInfo, ExecutorStats
+from executor.api.loop_thread import LoopThread
 from executor.backends.settings import (
     BackendSettings,
     DockerSettings,
@@ -66,6 +67,7 @@ __all__ = [
     "JudgeTask",
     "Judgement",
     "Limits",
+    "LoopThread",
     "MalformedRow",
     "NsjailSettings",
     "Options",

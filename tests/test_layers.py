@@ -19,7 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs/architecture.md"
 
-LAYERS = """\
+LAYERS = {
+    "executor": """\
 cli               the command line
 service           the HTTP service
 reward            the reward function of trainers
@@ -35,16 +36,33 @@ wire              bytes to and from guests
 screening         rules for programs: pure
 grammar           values, as bytes and as text: pure
 models errors interpreter    what crosses the boundary
-"""
+""",
+    "trainer": """\
+cli               the command line
+seed              tasks to start from, made without a run
+tools experiment  what is done before and after runs, and with many of them
+verl_adapter      all that knows veRL, Ray and TransferQueue
+run               a run without veRL: its configuration, directory, log, checkpoints and executor
+report            a run as a page
+warmstart         a small model that has learned to propose and to solve a little
+models            models outside of a run, and generation with them
+configs           presets, and veRL's configuration completed by them
+game              the rules of the game: no veRL, no torch
+files             files that are replaced as a whole
+""",
+}
 """From top to bottom: a line imports only what stands below it (or in the same package)."""
 
 BOTH_SIDES = ("executor.grammar", "executor.screening", "executor.wire.layout")
 """All that a guest imports besides its own modules."""
 
+_VERL = ("verl", "ray", "tensordict", "transfer_queue")
+
 NEVER: dict[str, tuple[str, ...]] = {
     "executor": ("trainer", "benchmarks", "tests", "verl", "ray", "torch"),
-    "trainer.game": ("verl", "ray", "torch", "tensordict", "transfer_queue", "vllm",
-                     "trainer.run", "trainer.verl_adapter"),
+    "trainer.game": ("torch", "transformers", "vllm", "hydra", "omegaconf"),
+    **{f"trainer.{name}": _VERL for name in ("game", "run", "models", "warmstart", "configs",
+                                             "report", "experiment", "tools", "seed", "cli")},
 }  # fmt: skip
 """What modules below a name may not import."""
 
@@ -99,9 +117,9 @@ def rooms(package: str) -> Graph:
     return {name: frozenset(used - {name}) for name, used in graph.items()}
 
 
-def layers() -> dict[str, int]:
-    """The layer of each package or module directly below ``executor``: 0 is the top."""
-    lines = [line.split("  ")[0].split() for line in LAYERS.splitlines()]
+def layers(package: str = "executor") -> dict[str, int]:
+    """The layer of each package or module directly below a package: 0 is the top."""
+    lines = [line.split("  ")[0].split() for line in LAYERS[package].splitlines()]
     return {name: number for number, names in enumerate(lines) for name in names}
 
 
@@ -110,16 +128,16 @@ def below(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def upward() -> list[str]:
-    """Imports within the executor that do not point down."""
-    order = layers()
+def upward(package: str) -> list[str]:
+    """Imports within a package that do not point down."""
+    order = layers(package)
     found = []
-    for module, targets in imports("executor").items():
+    for module, targets in imports(package).items():
         _, _, here = module.partition(".")
         if here in {"", "__main__"}:  # the public face: it is above all
             continue
         for target in targets:
-            if not below(target, "executor"):
+            if not below(target, package):
                 continue
             mine, theirs = (name.split(".")[1] for name in (module, target + "."))
             if not theirs or (mine != theirs and order[mine] >= order[theirs]):
@@ -154,21 +172,21 @@ _AVAILABLE = sys.stdlib_module_names | {"pytest", "_pytest"}
 """In a guest: pytest only where a script is to be tested."""
 
 
-def picture() -> str:
-    """The layers, and packages of the executor with their arrows, but those that others imply."""
+def picture(package: str) -> str:
+    """The layers, and a package's parts with their arrows, but those that others imply."""
     graph: dict[str, set[str]] = {}
-    for module, targets in imports("executor").items():
+    for module, targets in imports(package).items():
         mine = module.split(".")[1:2]
-        if mine and mine[0] in layers():
-            theirs = {target.split(".")[1] for target in targets if target in modules("executor")
+        if mine and mine[0] in layers(package):
+            theirs = {target.split(".")[1] for target in targets if target in modules(package)
                       and "." in target}  # fmt: skip
             graph.setdefault(mine[0], set()).update(theirs - {mine[0]})
     direct = {
         name: {u for u in used if not any(u in _reached(graph, v) for v in used - {u})}
         for name, used in graph.items()
     }
-    arrows = [f"    {name} --> {used}" for name in layers() for used in sorted(direct[name])]
-    return f"```\n{LAYERS}```\n\n```mermaid\ngraph TD\n" + "\n".join(arrows) + "\n```\n"
+    arrows = [f"    {name} --> {used}" for name in layers(package) for used in sorted(direct[name])]
+    return f"```\n{LAYERS[package]}```\n\n```mermaid\ngraph TD\n" + "\n".join(arrows) + "\n```\n"
 
 
 def _reached(graph: Mapping[str, set[str]], name: str) -> set[str]:
@@ -183,23 +201,32 @@ def _reached(graph: Mapping[str, set[str]], name: str) -> set[str]:
 
 def documented(text: str) -> str:
     """The document with the layers and the picture of today between its two marks."""
-    start, end = "<!-- structure -->\n", "<!-- end of structure -->"
-    head, _, rest = text.partition(start)
-    return f"{head}{start}{picture()}{end}{rest.partition(end)[2]}"
+    for package in LAYERS:
+        start, end = f"<!-- structure of {package} -->\n", "<!-- end of structure -->"
+        head, _, rest = text.partition(start)
+        text = f"{head}{start}{picture(package)}{end}{rest.partition(end)[2]}"
+    return text
 
 
-def test_imports_of_the_executor_point_down() -> None:
-    assert upward() == []
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_point_down(package: str) -> None:
+    assert upward(package) == []
 
 
-def test_every_package_of_the_executor_has_a_layer() -> None:
-    found = {name.split(".")[1] for name in modules("executor") if name.count(".")}
-    assert found - {"__main__", "examples"} == set(layers())
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_package_has_a_layer(package: str) -> None:
+    found = {name.split(".")[1] for name in modules(package) if name.count(".")}
+    assert found - {"__main__", "examples"} == set(layers(package))
+
+
+def test_the_trainer_uses_the_public_face_of_the_executor() -> None:
+    used = set().union(*imports("trainer").values())
+    assert {name for name in used if below(name, "executor")} <= {"executor", "executor.client"}
 
 
 @pytest.mark.parametrize("graph", [imports, rooms])
 def test_there_are_no_circles(graph: Callable[[str], Graph]) -> None:
-    for package in ("executor",):
+    for package in ("executor", "trainer"):
         try:
             TopologicalSorter(graph(package)).prepare()
         except CycleError as circle:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         say = f"note: {argument} is not needed here: {reason}"
         console.print(say, markup=False, highlight=False, soft_wrap=True)
     if options.dry_run:
-        from trainer.run.plan import describe  # noqa: PLC0415
+        from trainer.run.plan import describe
 
         console.print(describe(config), markup=False, highlight=False, soft_wrap=True)
         return 0
@@ -59,17 +59,17 @@ def _with_gpu_memory(options: argparse.Namespace) -> list[str]:
 
 
 def _run(config: DictConfig, console: Console) -> int:
-    from trainer.run import environment  # noqa: PLC0415
+    from trainer.run import environment
 
     environment.prepare(config)
     # From here on, since importing veRL, Ray or torch reads the environment.
-    from trainer.run.failures import RunError  # noqa: PLC0415
-    from trainer.verl_adapter.preflight import prepare  # noqa: PLC0415
+    from trainer.run.failures import RunError
+    from trainer.verl_adapter.preflight import prepare
 
     try:
         prepare(config, console)
         _write_config(config)
-        from trainer.verl_adapter.runner import train  # noqa: PLC0415
+        from trainer.verl_adapter.runner import train
 
         try:
             train(config, console)
@@ -84,8 +84,8 @@ def _run(config: DictConfig, console: Console) -> int:
 
 def _report(config: DictConfig, console: Console) -> None:
     """The report of what was trained, however the training ended."""
-    from trainer.report.page import write_report  # noqa: PLC0415 - matplotlib is heavy
-    from trainer.report.run_files import read_run  # noqa: PLC0415
+    from trainer.report.page import write_report
+    from trainer.report.run_files import read_run
 
     try:
         if not read_run(run_directory(config)).steps:

@@ -12,8 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from executor import ExecutorError
 from trainer.game.errors import GameError, SeedError
 from trainer.game.play.drawing import TokenCounter
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.parser_pool import Workshop
 from trainer.game.play.seeding import Refusal, load_seeds, make_seeds, read_rows, write_seeds
 from trainer.game.policy import Policy
 from trainer.game.settings import AzrSettings, GameSettings
@@ -124,7 +122,7 @@ def _import(options: argparse.Namespace) -> int:
         )
     except ValidationError as error:
         raise SeedError("; ".join(problem["msg"] for problem in error.errors())) from error
-    with _open_judge(azr) as judge:
+    with TaskJudge(make_executor(azr, _say), azr) as judge:
         found = import_files(options.files, options.errors, judge, _say)
     for task_type, tasks in found.tasks.items():
         write_seeds(options.out / SETS[task_type].file, tasks)
@@ -206,8 +204,8 @@ def wanted_sets(settings: GameSettings) -> tuple[TaskType, ...]:
 
 def _generate(options: argparse.Namespace) -> int:
     # Here, since `import` needs neither hydra nor torch.
-    from trainer.configs import compose, game_settings  # noqa: PLC0415
-    from trainer.run import own_models, wiring  # noqa: PLC0415
+    from trainer.configs import compose, game_settings
+    from trainer.run import own_models, wiring
 
     config = compose([*_AS_THE_ORIGINAL, *options.overrides])
     wiring.wire(config)
@@ -215,7 +213,8 @@ def _generate(options: argparse.Namespace) -> int:
     wanted_sets(settings)
     own_models.provide(config, Console(stderr=True))
     model = _model(config, options.batch)
-    with _open_judge(settings.azr) as judge:
+    azr = settings.azr
+    with TaskJudge(make_executor(azr, _say), azr) as judge:
         made = generate(
             settings, options.out, judge, model, count_tokens=model.count_tokens, say=_say
         )
@@ -225,9 +224,9 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _model(config: Any, batch: int) -> Any:
     """vLLM where the configuration generates with it and it is there, else transformers."""
-    from trainer.models import vllm  # noqa: PLC0415 - torch is heavy
-    from trainer.models.local import LocalModel  # noqa: PLC0415
-    from trainer.run import environment  # noqa: PLC0415
+    from trainer.models import vllm
+    from trainer.models.local import LocalModel
+    from trainer.run import environment
 
     if vllm.is_there(config):
         environment.prepare(config)
@@ -236,18 +235,6 @@ def _model(config: Any, batch: int) -> Any:
 
 
 # -- Both -----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _open_judge(azr: AzrSettings) -> Iterator[TaskJudge]:
-    workshop = Workshop(azr.reward.generation_reward_config)
-    try:
-        judge = TaskJudge(make_executor(azr, _say), workshop, azr)
-    except BaseException:
-        workshop.close()
-        raise
-    with judge:
-        yield judge
 
 
 def _refuse_existing(out: Path) -> None:

@@ -1,9 +1,10 @@
-"""An event loop in a thread of its own, and blocking calls into it."""
+"""An event loop in a thread of its own, and calls into it: blocking ones, and ones that are not."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -16,13 +17,17 @@ _END_TIMEOUT_S = 10.0
 
 
 class LoopThread:
-    """A running event loop; :meth:`call` may be used from several other threads."""
+    """A running event loop; :meth:`call` and :meth:`submit` are for other threads, any number.
 
-    def __init__(self) -> None:
+    Args:
+        name: Name of the thread.
+    """
+
+    def __init__(self, name: str = "executor") -> None:
         self._loop = asyncio.new_event_loop()
         self._calls: set[_Call[Any]] = set()
         self._stopping = False
-        self._thread = Thread(target=self._run, name="executor", daemon=True)
+        self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def call[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -50,6 +55,30 @@ class LoopThread:
             self._calls.discard(call)
             if call.task is None:
                 coroutine.close()
+
+    def submit[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Start a coroutine in the loop, and return the future of its result at once.
+
+        Cancelling the future cancels the coroutine. :meth:`stop` gives every future an end: those
+        that have no result by then raise ``ExecutorClosed``.
+
+        Raises:
+            ExecutorClosed: the loop was stopped.
+        """
+        call = _Submission(coroutine, self._calls.discard)
+        self._calls.add(call)
+        try:
+            self._schedule(partial(self._start, call))
+        except ExecutorClosed:
+            call.end()
+            raise
+        call.future.add_done_callback(partial(self._withdraw, call))
+        return call.future
+
+    def _withdraw(self, call: _Call[Any], future: Future[Any]) -> None:
+        if future.cancelled():
+            with suppress(ExecutorClosed):
+                self._schedule(call.cancel)
 
     def stop(self) -> None:
         """Cancel what still runs, wait for its end, and end the thread. Safe to call twice."""
@@ -119,3 +148,28 @@ class _Call[Result]:
         if self.task is None or self.task.cancelled():
             raise ExecutorClosed("the executor was closed")
         return self.task.result()
+
+
+class _Submission[Result](_Call[Result]):
+    """A call that nobody waits for here: its outcome goes into a future."""
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Result], ended: Callable[[_Call[Any]], None]
+    ) -> None:
+        super().__init__(coroutine)
+        self.future: Future[Result] = Future()
+        self._tell = ended
+
+    def end(self, task: asyncio.Task[Result] | None = None) -> None:
+        if self.ended:
+            return
+        super().end(task)
+        self._tell(self)
+        if self.task is None:
+            self._coroutine.close()
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.result())
+        except BaseException as error:  # it is the outcome
+            self.future.set_exception(error)

@@ -162,3 +162,47 @@ def test_calls_that_meet_the_end_are_answered(loop_thread: LoopThread) -> None:
             call.result(20)
     with pytest.raises(ExecutorClosed):
         loop_thread.call(one())
+
+
+def test_a_submitted_coroutine_gives_its_result_or_its_error(loop_thread: LoopThread) -> None:
+    async def fails() -> None:
+        raise LookupError("mine")
+
+    assert loop_thread.submit(one()).result(60) == 1
+    with pytest.raises(LookupError, match="mine"):
+        loop_thread.submit(fails()).result(60)
+
+
+def test_cancelling_a_future_cancels_the_coroutine(loop_thread: LoopThread) -> None:
+    ended = threading.Event()
+
+    async def work() -> None:
+        try:
+            await forever()
+        finally:
+            ended.set()
+
+    future = loop_thread.submit(work())
+    wait_until(lambda: loop_thread.call(_tasks()) == 2)
+    assert future.cancel()
+    assert ended.wait(60)
+    assert loop_thread.call(one()) == 1
+
+
+def test_stopping_gives_every_future_an_end(loop_thread: LoopThread) -> None:
+    futures = []
+
+    def submit_on() -> None:
+        while True:
+            futures.append(loop_thread.submit(one()))
+            futures.append(loop_thread.submit(forever()))
+
+    submitting = in_background(submit_on)
+    wait_until(lambda: len(futures) > 100)
+    loop_thread.stop()
+    with pytest.raises(ExecutorClosed):
+        submitting.result(60)
+    errors = [future.exception(60) for future in futures]
+    assert {type(error) for error in errors} == {type(None), ExecutorClosed}
+    with pytest.raises(ExecutorClosed):
+        loop_thread.submit(one())

@@ -66,8 +66,8 @@ PANELS = (
 
 def draw(results: Sequence[Result], path: Path) -> None:
     """Write the figure as PNG. A line is the mean of an arm's seeds, the band their range."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     columns, rows = 4, -(-len(PANELS) // 4)
     figure = Figure(figsize=(4.2 * columns, 2.9 * rows), layout="constrained")

@@ -64,7 +64,7 @@ class TransformersGenerator:
     """
 
     def __init__(self, model_path: str, seed: int) -> None:
-        from transformers import AutoModelForCausalLM  # noqa: PLC0415 - heavy
+        from transformers import AutoModelForCausalLM
 
         self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
         self._ends = _end_tokens(self._model)

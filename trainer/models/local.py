@@ -9,43 +9,13 @@ from typing import Any
 from omegaconf import DictConfig
 
 from trainer.game.policy import Request, Response
-from trainer.run import wiring
-from trainer.run.absolute_zero import token_counter
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded, or not be prompted; the text says why."""
-
-
-def load_tokenizer(config: DictConfig) -> tuple[Any, str]:
-    """The model's tokenizer, padding on the left, and its chat template.
-
-    Raises:
-        ModelError: it cannot be loaded, or has no chat template.
-    """
-    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
-
-    path, settings = wiring.model_path(config), config.actor_rollout_ref.model
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            settings.tokenizer_path or path, padding_side="left"
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} cannot be loaded: {_first_line(error)}") from error
-    template = settings.custom_chat_template or tokenizer.chat_template
-    if not template:
-        raise ModelError(
-            f"the tokenizer of {path} has no chat template; set "
-            "actor_rollout_ref.model.custom_chat_template"
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, str(template)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+from trainer.models.tokenizers import (
+    ModelError,
+    first_line,
+    load_tokenizer,
+    model_path,
+    token_counter,
+)
 
 
 class LocalModel:
@@ -64,18 +34,18 @@ class LocalModel:
     """
 
     def __init__(self, config: DictConfig, batch: int = 16) -> None:
-        import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
-        from transformers import AutoModelForCausalLM  # noqa: PLC0415
+        import torch
+        from transformers import AutoModelForCausalLM
 
-        path = wiring.model_path(config)
-        on_gpu = torch.cuda.is_available() and not wiring.on_cpu(config)
+        path = model_path(config)
+        on_gpu = torch.cuda.is_available() and config.trainer.device != "cpu"
         self._tokenizer, self._template = load_tokenizer(config)
         try:
             self._model: Any = AutoModelForCausalLM.from_pretrained(
                 path, dtype=torch.bfloat16 if on_gpu else torch.float32
             )
         except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"{path} cannot be loaded: {_first_line(error)}") from error
+            raise ModelError(f"{path} cannot be loaded: {first_line(error)}") from error
         self._model.to("cuda" if on_gpu else "cpu").eval()
         self._temperature = float(config.actor_rollout_ref.rollout.temperature)
         self._longest = int(config.data.max_response_length)
@@ -106,7 +76,7 @@ class LocalModel:
         return text
 
     def _sample(self, rows: Sequence[tuple[str, Request, int]], left: int) -> Iterator[Response]:
-        import torch  # noqa: PLC0415
+        import torch
 
         prompts = self._tokenizer(
             [text for text, _, _ in rows],

@@ -50,9 +50,9 @@ def make(directory: Path, *, seed: int = 0, max_positions: int = 4096) -> Path:
 
 
 def _build(directory: Path, seed: int, max_positions: int) -> None:
-    import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
-    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
-    from transformers.utils import logging  # noqa: PLC0415
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers.utils import logging
 
     logging.disable_progress_bar()
     tokenizer = _tokenizer()
@@ -79,8 +79,8 @@ def _build(directory: Path, seed: int, max_positions: int) -> None:
 
 
 def _tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
 
     end, start, stop = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
     tokenizer = Tokenizer(models.BPE())

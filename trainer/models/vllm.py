@@ -10,9 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from trainer.game.policy import Request, Response
-from trainer.models.local import ModelError, load_tokenizer
-from trainer.run import wiring
-from trainer.run.absolute_zero import token_counter
+from trainer.models.tokenizers import ModelError, load_tokenizer, model_path, token_counter
 
 _SHARE = 0.85
 """Of a GPU's memory: nothing else is on it."""
@@ -80,7 +78,7 @@ class VllmModel:
         return ids
 
     def _sampling(self, request: Request) -> Any:
-        from vllm import SamplingParams  # noqa: PLC0415 - heavy, and optional
+        from vllm import SamplingParams
 
         text = f"{self._seed}/{self._calls}/{request.id}"
         return SamplingParams(
@@ -92,17 +90,17 @@ class VllmModel:
 
 
 def _engine(config: DictConfig, longest: int) -> Any:
-    from vllm import LLM  # noqa: PLC0415 - heavy, and optional
+    from vllm import LLM
 
     rollout, model = config.actor_rollout_ref.rollout, config.actor_rollout_ref.model
     options: dict[str, Any] = {}
-    if wiring.on_cpu(config):
+    if config.trainer.device == "cpu":
         options = {"compilation_config": {"cudagraph_mode": "NONE"}}
     else:
         options = {"gpu_memory_utilization": _SHARE}
     try:
         return LLM(
-            model=wiring.model_path(config),
+            model=model_path(config),
             tokenizer=model.tokenizer_path or None,
             dtype=str(rollout.dtype),
             seed=int(config.azr.seed),
@@ -117,6 +115,5 @@ def _engine(config: DictConfig, longest: int) -> Any:
     except (OSError, ValueError, RuntimeError) as error:
         lines = str(error).strip().splitlines()
         raise ModelError(
-            f"vLLM cannot load {wiring.model_path(config)}: "
-            f"{lines[0] if lines else type(error).__name__}"
+            f"vLLM cannot load {model_path(config)}: {lines[0] if lines else type(error).__name__}"
         ) from error

@@ -180,9 +180,9 @@ def draw(chart: Chart, run: Run) -> str | None:
     lines = lines_of(chart, run)
     if not lines:
         return None
-    from matplotlib import rc_context  # noqa: PLC0415 - part of the trainer extra
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
     with rc_context({"svg.hashsalt": "report", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(6.2, 3.1), layout="constrained")

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from trainer.files import write_atomically
 from trainer.report.charts import SECTIONS, draw
 from trainer.report.run_files import Run, read_run
 
@@ -60,10 +61,7 @@ def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[str
     """
     run = read_run(folder)
     path = out or folder / "report.html"
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    text = "\n".join(_page(run))
-    unfinished.write_text(text, encoding="utf-8", errors="replace")
-    unfinished.replace(path)
+    write_atomically(path, "\n".join(_page(run)))
     return path, run.missing
 
 

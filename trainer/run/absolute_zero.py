@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,29 +10,16 @@ from omegaconf import DictConfig
 from trainer.configs import game_settings
 from trainer.game.play import validation
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.parser_pool import Workshop
 from trainer.game.play.seeding import fill_buffers, make_seeds
 from trainer.game.play.selfplay import SelfPlay, StepResult
-from trainer.game.policy import Message, Policy
-from trainer.game.settings import GameSettings
+from trainer.game.policy import Policy
 from trainer.game.tasks.buffers import Buffers
 from trainer.game.tasks.task import AZR_NAMES
+from trainer.models.tokenizers import token_counter
 from trainer.run import wiring
+from trainer.run.checks import check_game
 from trainer.run.executors import make_executor
-from trainer.run.game import Finished
-
-type Say = Callable[[str], None]
-
-
-def open_judge(settings: GameSettings, say: Say) -> TaskJudge:
-    """A connection to the executor, open.
-
-    Raises:
-        executor.ExecutorError: it cannot be opened.
-    """
-    azr = settings.azr
-    judge = TaskJudge(make_executor(azr, say), Workshop(azr.reward.generation_reward_config), azr)
-    return judge.__enter__()
+from trainer.run.game import Finished, Say
 
 
 class AbsoluteZero:
@@ -47,12 +34,18 @@ class AbsoluteZero:
         self._benchmark = [
             problem for path in wiring.validation_files(config) for problem in validation.read(path)
         ]
-        self._judge = open_judge(self._settings, say)
+        self._judge = TaskJudge(make_executor(azr, say), azr)
+        self._judge.open()
         try:
             self._play = SelfPlay(self._settings, self._buffers, self._judge, self._count_tokens)
         except BaseException:
             self._judge.close()
             raise
+
+    @staticmethod
+    def check(config: DictConfig, say: Say) -> None:
+        """The executor answers, and what the game reads can be read."""
+        check_game(config, say)
 
     def begin(self, policy: Policy, say: Say) -> None:
         """Read or make the seeds, and put them into the buffers."""
@@ -86,22 +79,3 @@ class AbsoluteZero:
     def close(self) -> None:
         """End the executor."""
         self._judge.close()
-
-
-def token_counter(tokenizer: Any, config: DictConfig) -> Callable[[Sequence[Message]], int]:
-    """Tokens of a prompt, with all that the chat template adds."""
-    options = dict(config.data.get("apply_chat_template_kwargs") or {})
-    custom = config.actor_rollout_ref.model.custom_chat_template
-    if custom:
-        options["chat_template"] = custom
-
-    def count(messages: Sequence[Message]) -> int:
-        text = tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            add_generation_prompt=True,
-            tokenize=False,
-            **options,
-        )
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    return count

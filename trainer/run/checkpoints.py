@@ -8,12 +8,13 @@ the folder as the newest.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from trainer.files import write_atomically
 
 GAME_FILE = "selfplay.json"
 METRICS_FILE = "metrics.json"
@@ -33,34 +34,6 @@ def folder(run: Path, step: int) -> Path:
     return run / f"{_PREFIX}{step}"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole: after a crash it holds the old bytes or the new ones.
-
-    Raises:
-        OSError: nothing was replaced.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_game(run: Path, step: int, state: Any) -> None:
     """Write the game's state (JSON values) into the checkpoint of a step.
 
@@ -70,7 +43,7 @@ def write_game(run: Path, step: int, state: Any) -> None:
     place = folder(run, step)
     place.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": _FORMAT, "step": step, "game": state}, separators=(",", ":"))
-    write_atomically(place / GAME_FILE, text.encode())
+    write_atomically(place / GAME_FILE, text)
 
 
 def read_game(checkpoint: Path) -> Any:
@@ -97,7 +70,7 @@ def write_metrics(run: Path, step: int, metrics: Mapping[str, float | None]) -> 
     Raises:
         OSError: there is no such file then.
     """
-    write_atomically(folder(run, step) / METRICS_FILE, json.dumps(metrics).encode())
+    write_atomically(folder(run, step) / METRICS_FILE, json.dumps(metrics))
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float | None] | None:
@@ -144,7 +117,7 @@ def repair(run: Path) -> int | None:
         return named
     complete = complete_steps(run)
     if complete:
-        write_atomically(run / TRACKER, str(complete[-1]).encode())
+        write_atomically(run / TRACKER, str(complete[-1]))
         return complete[-1]
     with suppress(FileNotFoundError):
         (run / TRACKER).unlink()

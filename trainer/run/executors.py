@@ -20,7 +20,7 @@ from executor import (
     Limits,
     SandboxFusionSettings,
 )
-from trainer.game.play.judging import Verifier
+from trainer.game.play.batch_stream import Verifier
 from trainer.game.settings import AzrSettings
 from trainer.run.lifetime import bound
 
@@ -64,7 +64,7 @@ def remote(urls: tuple[str, ...], token: str | None = None, *, patience_s: float
 
     What they do not answer in ``patience_s`` seconds, however often they are asked, is ``infra``.
     """
-    from executor.client import RemoteExecutor, Retries  # noqa: PLC0415 - extra "client"
+    from executor.client import RemoteExecutor, Retries
 
     verifier: Verifier = RemoteExecutor(urls, token=token, retries=Retries(give_up_s=patience_s))
     return verifier

@@ -1,15 +1,21 @@
-"""The game of a run, opened from its configuration."""
+"""The game of a run, named by its configuration."""
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
+from trainer.game.errors import GameError
 from trainer.game.play.selfplay import StepResult
 from trainer.game.policy import Policy
+
+type Say = Callable[[str], None]
+
+ABSOLUTE_ZERO = "trainer.run.absolute_zero:AbsoluteZero"
+"""The default of ``trainer.game_class``."""
 
 
 class Finished(BaseException):
@@ -19,7 +25,7 @@ class Finished(BaseException):
 class Game(Protocol):
     """What the trainer asks of the game."""
 
-    def begin(self, policy: Policy, say: Callable[[str], None]) -> None:
+    def begin(self, policy: Policy, say: Say) -> None:
         """Fill the buffers of a new run with seeds: from files, or made by the model."""
         ...
 
@@ -48,17 +54,31 @@ class Game(Protocol):
         ...
 
 
-def open_game(config: DictConfig, tokenizer: Any, say: Callable[[str], None]) -> Game:
-    """Open the executor and make the game.
+class GameClass(Protocol):
+    """What ``trainer.game_class`` names: a class of games."""
 
-    ``trainer.game`` names another game than Absolute Zero's: ``module:name`` of something that is
-    called as this function is.
+    def __call__(self, config: DictConfig, tokenizer: Any, say: Say) -> Game:
+        """Open the executor and make the game."""
+        ...
+
+    def check(self, config: DictConfig, say: Say) -> None:
+        """Look for what would go wrong, before anything is started.
+
+        Raises:
+            ConfigurationProblem: one sentence that says what it is.
+        """
+        ...
+
+
+def game_class(config: DictConfig) -> GameClass:
+    """The class that ``trainer.game_class`` names as ``module:name``.
+
+    Raises:
+        GameError: there is no such class.
     """
-    name = config.trainer.get("game")
-    if name:
-        module, _, attribute = str(name).partition(":")
-        made: Game = getattr(importlib.import_module(module), attribute)(config, tokenizer, say)
-        return made
-    from trainer.run.absolute_zero import AbsoluteZero  # noqa: PLC0415
-
-    return AbsoluteZero(config, tokenizer, say)
+    name = str(config.trainer.game_class)
+    try:
+        found: GameClass = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise GameError(f"trainer.game_class={name} cannot be used: {error}") from error
+    return found

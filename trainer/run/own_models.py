@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from executor import ExecutorError
@@ -19,6 +19,8 @@ _LOCAL: Final = ("nsjail", "docker", "gvisor", "process")
 def provide(config: DictConfig, console: Console) -> None:
     """Make the model in its folder, unless it is there or is not one of these.
 
+    Sets the model's path in the configuration to what can be loaded: a folder, or a hub's name.
+
     Raises:
         ConfigurationProblem: the programs that a warm start is made of cannot be run.
     """
@@ -29,11 +31,13 @@ def provide(config: DictConfig, console: Console) -> None:
         tiny.make(folder, seed=int(config.azr.seed), max_positions=int(length))
     elif name == wiring.WARM_MODEL and not folder.is_dir():
         _warm(config, folder, console)
+    with open_dict(config):
+        config.actor_rollout_ref.model.path = wiring.model_path(config)
 
 
 def _warm(config: DictConfig, folder: Path, console: Console) -> None:
-    from trainer.warmstart.making import make  # noqa: PLC0415 - of this model only
-    from trainer.warmstart.settings import brief  # noqa: PLC0415
+    from trainer.warmstart.making import make
+    from trainer.warmstart.settings import brief
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

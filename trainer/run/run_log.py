@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainer.files import write_atomically
 from trainer.run import wandb_extras
-from trainer.run.checkpoints import write_atomically
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FOLDER = "samples"

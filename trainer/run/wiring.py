@@ -73,7 +73,7 @@ def model_path(config: DictConfig) -> str:
 
 def _warm_model(config: DictConfig) -> Path:
     """Beside the run directory, so that several runs share it."""
-    from trainer.warmstart.settings import brief, model_key  # noqa: PLC0415 - of this model only
+    from trainer.warmstart.settings import brief, model_key
 
     return run_directory(config).parent / "warmstart" / f"model-{model_key(brief())}"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from executor import TaskType
+from trainer.game.play.validation import BenchmarkError
 from trainer.game.tasks.task import ProgramTask
-from trainer.tools.validation_rows import BenchmarkError
 
 HUB = "hub"
 """In place of a file: the data set's home on the Hugging Face hub."""
@@ -52,7 +52,7 @@ def read_raw(source: str, hub_name: str) -> Iterator[Mapping[str, Any]]:
     path = Path(source).expanduser()
     try:
         if path.suffix == ".parquet":
-            import pyarrow.parquet as pq  # noqa: PLC0415 - part of the trainer extra
+            import pyarrow.parquet as pq
 
             rows = pq.read_table(path).to_pylist()
         else:
@@ -130,7 +130,7 @@ def _free_names(tree: ast.AST) -> set[str]:
 
 def _from_hub(name: str) -> Iterator[Mapping[str, Any]]:
     try:
-        import datasets  # noqa: PLC0415 - part of the trainer extra
+        import datasets
 
         rows = datasets.load_dataset(name, split="test")
     except Exception as error:

@@ -22,6 +22,7 @@ import yaml
 from trainer.game.errors import TemplateError
 from trainer.game.settings import GameSettings
 from trainer.game.texts.prompts import PromptBook
+from trainer.run.game import ABSOLUTE_ZERO
 from trainer.tools import lora
 
 _STEP = "global_step_"
@@ -127,7 +128,7 @@ def _keep_prompt(actor: Path, model: Path) -> None:
     config = actor.parents[1] / "config.yaml"
     try:
         loaded = yaml.safe_load(config.read_text(encoding="utf-8"))
-        if loaded["trainer"].get("game"):
+        if loaded["trainer"]["game_class"] != ABSOLUTE_ZERO:
             return  # another game has its own prompts
         settings = GameSettings(azr=loaded["azr"], reward_fn=loaded["reward_fn"])
         wrapper = PromptBook(settings).around("{question}")

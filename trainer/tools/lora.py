@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trainer.files import replaced
+
 PREFIX = "base_model.model."
 
 
@@ -46,7 +48,7 @@ def merge(model: Path, adapters: Path) -> int:
 
 
 def _read(adapters: Path) -> dict[str, Adapter]:
-    from safetensors.torch import load_file  # noqa: PLC0415 - heavy
+    from safetensors.torch import load_file
 
     config = json.loads((adapters / "adapter_config.json").read_text(encoding="utf-8"))
     rank, alpha = int(config.get("r") or 0), float(config.get("lora_alpha") or 0)
@@ -70,8 +72,8 @@ def _read(adapters: Path) -> dict[str, Adapter]:
 
 
 def _merge_file(file: Path, pending: dict[str, Adapter]) -> None:
-    from safetensors import safe_open  # noqa: PLC0415 - heavy
-    from safetensors.torch import load_file, save_file  # noqa: PLC0415 - heavy
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
 
     with safe_open(file, framework="pt") as opened:
         metadata = opened.metadata()
@@ -82,6 +84,5 @@ def _merge_file(file: Path, pending: dict[str, Adapter]) -> None:
         if change.shape != weight.shape:
             raise AdapterError(f"the adapter of {name} is of another shape than the weight")
         weights[name] = (weight.float() + change).to(weight.dtype)
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    save_file(weights, unfinished, metadata=metadata)
-    unfinished.replace(file)
+    with replaced(file) as temporary:
+        save_file(weights, temporary, metadata=metadata)

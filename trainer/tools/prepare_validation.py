@@ -17,11 +17,12 @@ from typing import Any
 
 from executor import Executor, ExecutorError, Limits, Rules, TaskType, Triplet
 from trainer.game.errors import TemplateError
+from trainer.game.play.validation import BenchmarkError
 from trainer.game.settings import AzrSettings, GameSettings, RewardFnSettings
 from trainer.game.tasks.task import Kind, ProgramTask, Role
 from trainer.game.texts.prompts.render import PromptBook
 from trainer.tools import benchmark_sources as sources
-from trainer.tools.validation_rows import BenchmarkError, BenchmarkRow, write_rows
+from trainer.tools.validation_rows import BenchmarkRow, write_rows
 
 _LIMITS = Limits(wall_s=10, cpu_s=5)
 _NO_BANS = Rules(banned_modules=(), min_parameters=0)

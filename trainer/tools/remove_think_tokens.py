@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from trainer.files import write_atomically
 
 TOKENS = ("<think>", "</think>")
 BACKUP = ".with_think_tokens"
@@ -70,11 +71,10 @@ def remove(model: Path) -> tuple[str, ...]:
     if not changed:
         raise TokenizerFilesError(f"the tokenizer of {model} has no think tokens")
     for path in changed:
-        _copy(path, path.with_name(path.name + BACKUP))
+        # Whole or not at all: a half-written original would be taken for one.
+        write_atomically(path.with_name(path.name + BACKUP), path.read_bytes())
     for path, text in changed.items():
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        write_atomically(path, text)
     return tuple(path.name for path in changed)
 
 
@@ -95,13 +95,6 @@ def revert(model: Path) -> tuple[str, ...]:
 
 def _backups(model: Path) -> list[Path]:
     return sorted(model.glob(f"*{BACKUP}"))
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Whole or not at all: a half-written original would be taken for one."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
 
 
 def _edit_config(content: Any) -> bool:

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from executor import TaskType
+from trainer.files import replaced
 from trainer.game.tasks.task import Kind, ProgramTask
 from trainer.game.texts.prompts.render import PromptBook
 
 CASES = {TaskType.ABDUCTION: "input", TaskType.DEDUCTION: "output"}
 """The task types of benchmarks, and what is asked for."""
-
-
-class BenchmarkError(ValueError):
-    """A benchmark file that cannot be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +32,15 @@ class BenchmarkRow:
 
 def write_rows(path: Path, rows: Sequence[BenchmarkRow], prompts: PromptBook) -> None:
     """Write a file for ``data.val_files``. It is there as a whole or not at all."""
-    import pyarrow as pa  # noqa: PLC0415 - part of the trainer extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist(
         [_to_columns(index, row, prompts) for index, row in enumerate(rows)]
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        pq.write_table(table, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def _to_columns(index: int, row: BenchmarkRow, prompts: PromptBook) -> dict[str, Any]:

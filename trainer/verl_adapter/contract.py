@@ -10,9 +10,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 VERL_VERSION = "0.9.1"
 
@@ -159,7 +159,7 @@ def check_cpu_plugin() -> None:
         ContractError: it is not; veRL itself says nothing when a plug-in fails to load.
     """
     try:
-        from trainer.verl_adapter.cpu import patches, platform, rollout  # noqa: PLC0415
+        from trainer.verl_adapter.cpu import patches, platform, rollout
     except ImportError as error:
         raise ContractError(f"the plug-in for processors cannot be loaded: {error}") from error
     if not (platform.is_registered() and patches.applied() and rollout.is_registered()):
@@ -171,11 +171,8 @@ def check_cpu_plugin() -> None:
 
 def _differences(signatures: dict[str, tuple[str, ...]]) -> Iterator[str]:
     for name, parameters in signatures.items():
-        module, _, path = name.partition(":")
         try:
-            found: Any = importlib.import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
+            found = pkgutil.resolve_name(name)
         except (ImportError, AttributeError):
             yield f"{name.replace(':', '.')} is missing"
             continue

@@ -7,8 +7,8 @@ from pathlib import Path
 
 def write(path: Path, rows: int) -> None:
     """Write ``rows`` rows of the form that veRL's loader reads."""
-    import pyarrow as pa  # noqa: PLC0415 - part of the trainer extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     prompt = [{"role": "user", "content": "def f(a):\n    return a"}]
     table = pa.Table.from_pylist(

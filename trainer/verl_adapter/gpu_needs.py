@@ -21,7 +21,7 @@ _FLASH_ATTN_CAPABILITY = (8, 0)
 
 
 def _capability() -> tuple[int, int] | None:
-    import torch  # noqa: PLC0415 - heavy
+    import torch
 
     return torch.cuda.get_device_capability() if torch.cuda.is_available() else None
 

@@ -9,32 +9,23 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.console import Console
 
-from executor import ExecutorError
-from trainer.configs import game_settings
 from trainer.game.errors import GameError
-from trainer.game.play import validation
-from trainer.game.play.judging import TaskJudge
-from trainer.game.play.seeding import identity_task, load_seeds, read_rows
-from trainer.game.settings import GameSettings
-from trainer.game.tasks.task import TaskType
-from trainer.game.texts.prompts import PromptBook
 from trainer.run import checkpoints, own_models, wiring
-from trainer.run.absolute_zero import open_judge
 from trainer.run.failures import ConfigurationProblem
+from trainer.run.game import game_class
 from trainer.verl_adapter import contract, dataset, gpu_needs
-
-_EXECUTOR_ANSWERS_WITHIN_S = 10.0
 
 
 def prepare(config: DictConfig, console: Console) -> None:
-    """Make the run directory and what belongs into it, and check everything that can be checked.
+    """Make the run directory and what belongs in it, and check everything that can be checked.
 
     Sets the model's path in the configuration to what veRL loads.
 
@@ -49,12 +40,11 @@ def prepare(config: DictConfig, console: Console) -> None:
         gpu_needs.check(config)
         _say_whether_it_validates(config, console)
     _resume(config)
-    if not config.trainer.get("game"):
-        _game(config, console)
+    _game(config, console)
     with _quiet():
         remark = _verl(config)
     if remark:
-        console.print(f"warning: {remark}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"warning: {remark}")
     dataset.write(wiring.train_file(config), rows=int(config.data.train_batch_size))
 
 
@@ -85,8 +75,6 @@ def _model(config: DictConfig, console: Console) -> None:
     if not path:
         raise ConfigurationProblem("actor_rollout_ref.model.path names no model")
     own_models.provide(config, console)
-    with open_dict(config):
-        config.actor_rollout_ref.model.path = path
     _check_model(path)
     tokenizer = _tokenizer(config, path)
     template = config.actor_rollout_ref.model.custom_chat_template
@@ -118,11 +106,11 @@ def _think_tokens(config: DictConfig, path: str, tokenizer: Any) -> None:
 
 def _say_whether_it_validates(config: DictConfig, console: Console) -> None:
     if not wiring.validates(config):
-        console.print(wiring.NO_VALIDATION, markup=False, highlight=False, soft_wrap=True)
+        _say(console, wiring.NO_VALIDATION)
 
 
 def _check_model(path: str) -> None:
-    from transformers import AutoConfig  # noqa: PLC0415 - heavy
+    from transformers import AutoConfig
 
     looks_local = path.startswith(("/", ".", "~")) or path.count("/") != 1
     if looks_local and not Path(path).is_dir():
@@ -136,7 +124,7 @@ def _check_model(path: str) -> None:
 
 
 def _tokenizer(config: DictConfig, path: str) -> Any:
-    from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+    from transformers import AutoTokenizer
 
     source = str(config.actor_rollout_ref.model.tokenizer_path or path)
     try:
@@ -165,7 +153,7 @@ def _rollout_engine(config: DictConfig) -> None:
 
 
 def _gpus(config: DictConfig) -> None:
-    import torch  # noqa: PLC0415 - heavy
+    import torch
 
     wanted, there = int(config.trainer.n_gpus_per_node), torch.cuda.device_count()
     if there < wanted:
@@ -191,66 +179,14 @@ def _resume(config: DictConfig) -> None:
 
 
 def _game(config: DictConfig, console: Console) -> None:
-    """The executor answers, and what the game reads can be read."""
-    settings = game_settings(config)
-    impatient = settings.azr.model_copy(update={"executor_patience_s": _EXECUTOR_ANSWERS_WITHIN_S})
-    settings = settings.model_copy(update={"azr": impatient})
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
     try:
-        PromptBook(settings)
-        for path in wiring.validation_files(config):
-            validation.read(path)
-        _rows_of_seed_files(settings)
-        with closing(open_judge(settings, say)) as judge:
-            examined = judge.revalidate(TaskType.DEDUCTION, identity_task(TaskType.DEDUCTION))
-            verdict = examined.result()
-            if verdict.task is None:
-                raise ConfigurationProblem(
-                    f"azr.executor={settings.azr.executor} refuses the identity function: "
-                    f"{verdict.status}: {verdict.detail}"
-                )
-            if not _resumes(config):
-                _seed_files(settings, judge)
-    except ExecutorError as error:
-        raise ConfigurationProblem(
-            f"the executor (azr.executor={settings.azr.executor}) cannot be used: {error}"
-        ) from error
+        game_class(config).check(config, partial(_say, console))
     except GameError as error:
         raise ConfigurationProblem(str(error)) from error
-    except ImportError as error:
-        raise ConfigurationProblem(
-            f"azr.executor={settings.azr.executor} needs a package that is not there: {error}"
-        ) from error
 
 
-def _seed_file_names(settings: GameSettings) -> Iterator[tuple[TaskType, Path]]:
-    azr, played = settings.azr, set(settings.azr.task_types)
-    if azr.seed_dataset and played - {TaskType.ERROR}:
-        yield TaskType.DEDUCTION, Path(azr.seed_dataset).expanduser()
-    if azr.error_seed_dataset and TaskType.ERROR in played:
-        yield TaskType.ERROR, Path(azr.error_seed_dataset).expanduser()
-    if azr.code_f_seed_dataset and TaskType.INDUCTION in played:
-        yield TaskType.INDUCTION, Path(azr.code_f_seed_dataset).expanduser()
-
-
-def _rows_of_seed_files(settings: GameSettings) -> None:
-    for _, path in _seed_file_names(settings):
-        read_rows(path)
-
-
-def _seed_files(settings: GameSettings, judge: TaskJudge) -> None:
-    """Each has at least one sound task."""
-    for task_type, path in _seed_file_names(settings):
-        load_seeds(path, task_type, judge)
-
-
-def _resumes(config: DictConfig) -> bool:
-    mode = config.trainer.resume_mode
-    run = wiring.run_directory(config)
-    return mode == "resume_path" or (mode == "auto" and checkpoints.latest_step(run) is not None)
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _verl(config: DictConfig) -> str | None:
@@ -259,7 +195,7 @@ def _verl(config: DictConfig) -> str | None:
     try:
         remark = contract.check(cpu=cpu, any_version=bool(config.trainer.any_verl))
         if cpu:
-            import verl  # noqa: F401, PLC0415 - loads the plug-in
+            import verl  # noqa: F401 - loads the plug-in
 
             contract.check_cpu_plugin()
         _validate(config)
@@ -270,8 +206,8 @@ def _verl(config: DictConfig) -> str | None:
 
 def _validate(config: DictConfig) -> None:
     """veRL's own checks of a configuration."""
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy  # noqa: PLC0415
-    from verl.utils.config import validate_config  # noqa: PLC0415
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
 
     probe = config.copy()
     # veRL wants a batch of prompts at least as large as a mini-batch; here prompts are not its own.

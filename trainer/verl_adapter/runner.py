@@ -42,11 +42,11 @@ class TrainingActor:
 
     def run(self, config: DictConfig, desk_actor: Any) -> Outcome:
         """Train."""
-        import transfer_queue as tq  # noqa: PLC0415 - heavy: only where it trains
-        from verl.utils.logging_utils import configure_verl_logging  # noqa: PLC0415
+        import transfer_queue as tq
+        from verl.utils.logging_utils import configure_verl_logging
 
-        from trainer.run.game import Finished  # noqa: PLC0415
-        from trainer.verl_adapter.rollout_policy import Stopped  # noqa: PLC0415
+        from trainer.run.game import Finished
+        from trainer.verl_adapter.rollout_policy import Stopped
 
         configure_verl_logging()
         config.transfer_queue.enable = True
@@ -66,9 +66,9 @@ class TrainingActor:
 
 
 def _train(config: DictConfig, desk: Desk) -> None:
-    from verl.trainer.ppo.v1 import AgentLoopManagerTQ  # noqa: PLC0415
+    from verl.trainer.ppo.v1 import AgentLoopManagerTQ
 
-    from trainer.verl_adapter.trainer import SelfPlayTrainer  # noqa: PLC0415
+    from trainer.verl_adapter.trainer import SelfPlayTrainer
 
     trainer = SelfPlayTrainer(config, desk.say, desk.progress, desk.stopping)
     succeeded = False
@@ -93,7 +93,7 @@ def _wandb(config: DictConfig) -> Iterator[None]:
     if "wandb" not in config.trainer.logger:
         yield
         return
-    import wandb  # noqa: PLC0415 - optional
+    import wandb
 
     run_id = wandb_run_id(config) or wandb.util.generate_id()
     os.environ.update(WANDB_RUN_ID=run_id, WANDB_RESUME="allow")
@@ -139,7 +139,7 @@ def train(config: DictConfig, console: Console) -> None:
 
 
 def _start_ray(config: DictConfig) -> None:
-    from verl.trainer.constants_ppo import get_ppo_ray_runtime_env  # noqa: PLC0415
+    from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
 
     rollout = config.actor_rollout_ref.rollout
     if rollout.full_determinism:

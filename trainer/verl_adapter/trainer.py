@@ -15,7 +15,7 @@ from verl.utils.debug import marked_timer
 from trainer.game.errors import ExecutorLost
 from trainer.game.play.selfplay import StepResult
 from trainer.run import checkpoints, wiring
-from trainer.run.game import Game, open_game
+from trainer.run.game import Game, game_class
 from trainer.run.run_log import RunLog, numbers
 from trainer.verl_adapter import advantage, queue
 from trainer.verl_adapter.rollout_policy import RolloutPolicy, Sampling, Stopped
@@ -100,7 +100,7 @@ class SelfPlayTrainer(PPOTrainerSync):
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
-        self._game = open_game(self.config, self.tokenizer, self._say)
+        self._game = game_class(self.config)(self.config, self.tokenizer, self._say)
         if self.global_steps:
             folder = self._resumed_from()
             self.game.restore(checkpoints.read_game(folder))

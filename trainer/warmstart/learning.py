@@ -52,7 +52,7 @@ def train(
 
     The same corpus, settings, libraries and machine give the same weights.
     """
-    import torch  # noqa: PLC0415 - heavy, and absent where only the executor is installed
+    import torch
 
     tokenizer = train_tokenizer(corpus, settings)
     torch.set_num_threads(settings.training.threads)
@@ -99,9 +99,9 @@ def train_tokenizer(corpus: Corpus, settings: WarmStart) -> Any:
 
 def make_model(settings: ModelSettings, tokenizer: Any) -> Any:
     """The model with random weights; as many entries as the tokenizer has."""
-    import torch  # noqa: PLC0415
-    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
-    from transformers.utils import logging  # noqa: PLC0415
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers.utils import logging
 
     logging.disable_progress_bar()
     config = Qwen2Config(
@@ -142,7 +142,7 @@ def _batches(
     drawn: Iterator[Example], tokenizer: Any, settings: TrainingSettings
 ) -> Iterator[list[Encoded]]:
     """Batches of like length, of at most ``batch_tokens`` tokens with padding, in random order."""
-    import torch  # noqa: PLC0415
+    import torch
 
     while True:
         pool = sorted(
@@ -180,7 +180,7 @@ def _learn(
     settings: TrainingSettings,
     say: Callable[[Progress], None],
 ) -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -221,8 +221,8 @@ def _of_response(tokens: int) -> float:
 
 def _loss(model: Any, batch: Sequence[Encoded], prompt_weight: float) -> tuple[Any, float]:
     """Weighted mean over tokens, and the plain mean over those of responses."""
-    import torch  # noqa: PLC0415
-    from torch.nn.functional import cross_entropy  # noqa: PLC0415
+    import torch
+    from torch.nn.functional import cross_entropy
 
     width = max(len(one.tokens) for one in batch)
     ids = torch.zeros((len(batch), width), dtype=torch.long)

@@ -78,8 +78,8 @@ def cached_corpus(settings: WarmStart, cache: Path, backend: str, say: Say) -> C
 
 
 def _make(settings: WarmStart, corpus: Corpus, folder: Path, backend: str, say: Say) -> None:
-    from trainer.game.play import validation  # noqa: PLC0415 - torch is heavy
-    from trainer.warmstart import learning, measuring  # noqa: PLC0415
+    from trainer.game.play import validation
+    from trainer.warmstart import learning, measuring
 
     problems = corpora.held_out_problems(corpus, settings.corpus, settings.training.num_inputs)
     shutil.copytree(PROMPTS, folder / "prompts")

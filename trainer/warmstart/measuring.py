@@ -8,7 +8,6 @@ from typing import Any
 
 from executor import Executor
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.parser_pool import Workshop
 from trainer.game.play.selfplay import SelfPlay
 from trainer.game.play.validation import Problem, evaluate
 from trainer.game.policy import Message, Request, Response
@@ -32,7 +31,7 @@ class ModelPolicy:
     """
 
     def __init__(self, model: Path, longest: int, seed: int = 1) -> None:
-        from transformers import AutoTokenizer  # noqa: PLC0415 - heavy
+        from transformers import AutoTokenizer
 
         self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
         self._generator = TransformersGenerator(str(model), seed)
@@ -90,8 +89,7 @@ def measure(
     """
     game = _measured_game(settings)
     policy = ModelPolicy(model, settings.training.max_response)
-    workshop = Workshop(game.azr.reward.generation_reward_config)
-    with TaskJudge(Executor(backend, workers=2), workshop, game.azr) as judge:
+    with TaskJudge(Executor(backend, workers=2), game.azr) as judge:
         play = SelfPlay(game, _buffers(corpus, settings), judge)
         say("one step of self-play")
         found = dict(play.step(policy, 1).metrics)

@@ -36,8 +36,8 @@ CHAT_TEMPLATE = "{% for message in messages %}<|im_start|>{{ message['content'] 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     """A tokenizer of at most ``vocabulary`` entries; the most frequent pieces have one each."""
-    from tokenizers import AddedToken, pre_tokenizers  # noqa: PLC0415 - not with the executor alone
-    from transformers import Qwen2Tokenizer  # noqa: PLC0415 - heavy
+    from tokenizers import AddedToken, pre_tokenizers
+    from transformers import Qwen2Tokenizer
 
     names = [_END, _START, _STOP, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Qwen2Tokenizer(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.leftovers import children
-from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.parser_pool import ParserPool
 from trainer.game.rules import measures
 from trainer.game.settings import (
     CompositeScheduler,
@@ -322,36 +322,36 @@ def test_edit_distance_is_zero_for_equals_and_grows_with_difference() -> None:
     assert measures.mean_edit_distance(base, []) == 0
 
 
-# -- Workshop --
+# -- ParserPool --
 
 
 @pytest.fixture(scope="module")
-def workshop() -> Iterator[Workshop]:
-    with Workshop(GenerationRewardConfig(), processes=1) as opened:
+def parsers() -> Iterator[ParserPool]:
+    with ParserPool(GenerationRewardConfig(), processes=1) as opened:
         yield opened
 
 
-def test_the_workshop_cleans_and_composes(workshop: Workshop) -> None:
-    assert workshop.prepare("def g(x):\n    return x").result() == Program(
+def test_the_workshop_cleans_and_composes(parsers: ParserPool) -> None:
+    assert parsers.prepare("def g(x):\n    return x").result() == Program(
         "def f(x):\n    return x", ()
     )
-    functions = workshop.as_functions(["def f(x):\n    return x"]).result()
+    functions = parsers.as_functions(["def f(x):\n    return x"]).result()
     assert functions == ("def g_0(x):\n    return x",)
-    found = workshop.prepare("def f(x):\n    return g_0(x)", functions).result()
+    found = parsers.prepare("def f(x):\n    return g_0(x)", functions).result()
     assert isinstance(found, Program)
     assert found.source.startswith("def g_0(x):")
 
 
 def test_a_text_that_kills_or_stalls_the_parser_costs_one_process(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    parsers: ParserPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import os
 
     monkeypatch.setattr("trainer.game.play.parser_pool._TIME_LIMIT_S", 1.0)
-    crashed = workshop._do(os.abort)
-    stalled = workshop._do(time.sleep, 60)
-    hungry = workshop._do(bytearray, 1 << 40)
-    after = workshop.prepare("def f(x):\n    return x")
+    crashed = parsers._do(os.abort)
+    stalled = parsers._do(time.sleep, 60)
+    hungry = parsers._do(bytearray, 1 << 40)
+    after = parsers.prepare("def f(x):\n    return x")
     assert crashed.result() == Refused("the program breaks Python's parser")
     assert stalled.result() == Refused("parsing the program takes more than 1 s")
     assert hungry.result() == Refused("the program breaks Python's parser")
@@ -360,10 +360,10 @@ def test_a_text_that_kills_or_stalls_the_parser_costs_one_process(
 
 def test_closing_ends_the_processes_whatever_they_do() -> None:
     before = children()
-    workshop = Workshop(GenerationRewardConfig(), processes=1)
-    workshop._do(time.sleep, 600)
-    workshop.prepare("def f(x):\n    return x")
+    parsers = ParserPool(GenerationRewardConfig(), processes=1)
+    parsers._do(time.sleep, 600)
+    parsers.prepare("def f(x):\n    return x")
     started = time.monotonic()
-    workshop.close()
+    parsers.close()
     assert time.monotonic() - started < 20
     assert children(but="resource_tracker") <= before

@@ -16,7 +16,8 @@ from tests.support.leftovers import children
 from tests.support.waiting import wait_until
 from tests.trainer.support.game import Flaky, open_judge, program_task
 from trainer.game.errors import ExecutorLost
-from trainer.game.play.judging import TaskJudge, judge_task, validation_options
+from trainer.game.play.executor_models import judge_task, validation_options
+from trainer.game.play.judging import TaskJudge
 from trainer.game.settings import AzrSettings, DataSelectionStrategy
 from trainer.game.tasks.task import InductionTask, ProgramTask, TaskType
 from trainer.game.texts.parsing import InductionProposal, ProgramProposal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from trainer.game.errors import RewardError
-from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.parser_pool import ParserPool
 from trainer.game.rules import intrinsic, rewards
 from trainer.game.rules.intrinsic import ProposalView, Rarity, combine, register_reward, terms
 from trainer.game.settings import DiversityTerm, GenerationRewardConfig, RewardTerm
@@ -133,11 +133,11 @@ def test_a_reward_of_ones_own_runs_in_the_workshop(plugin: str) -> None:
         reward_modules=plugin, extra_rewards={"shortness": term, "broken": term}
     )
     assert terms(config)["shortness"] == term
-    with Workshop(config, processes=1) as workshop:
-        done = workshop.measure(view(), {"shortness": term})
+    with ParserPool(config, processes=1) as parsers:
+        done = parsers.measure(view(), {"shortness": term})
         assert done.result() == {"shortness": 0.5}
         with pytest.raises(RewardError, match="intrinsic reward 'broken' failed"):
-            workshop.measure(view(), {"broken": term}).result()
+            parsers.measure(view(), {"broken": term}).result()
 
 
 def test_an_unknown_reward_is_an_error_that_lists_the_known_ones() -> None:

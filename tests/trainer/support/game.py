@@ -7,8 +7,8 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from executor import Executor, Judgement, JudgeTask, Limits, Options, Status, Triplet, Verdict
-from trainer.game.play.judging import TaskJudge, Verifier
-from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.batch_stream import Verifier
+from trainer.game.play.judging import TaskJudge
 from trainer.game.play.selfplay import SelfPlay
 from trainer.game.policy import Request, Response
 from trainer.game.settings import AzrSettings, GameSettings, GenerationRewardConfig
@@ -116,8 +116,7 @@ def open_judge(
     """A judge on the real sandbox, with short limits, or on a stand-in."""
     settings = settings or AzrSettings()
     executor = verifier or Executor(workers=2, limits=LIMITS)
-    workshop = Workshop(settings.reward.generation_reward_config, processes=1)
-    with TaskJudge(executor, workshop, settings) as judge:
+    with TaskJudge(executor, settings, parser_processes=1) as judge:
         yield judge
 
 

@@ -31,7 +31,7 @@ needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"
 )
 
-LETTERS = "+trainer.game=tests.trainer.support.letters:LettersGame"
+LETTERS = "trainer.game_class=tests.trainer.support.letters:LettersGame"
 
 NOT_COMPARABLE = ("timing_", "perf/", "actor/perf/", "rollout/waiting_s", "executor/")
 """Metrics of time, memory and load: they differ between equal runs."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = (
-    "+trainer.game=tests.trainer.support.scripted_model:NotingGame",
+    "trainer.game_class=tests.trainer.support.scripted_model:NotingGame",
     "+actor_rollout_ref.rollout.engine_kwargs.hf.generator=tests.trainer.support.scripted_model:ScriptedModel",
     "data.train_batch_size=4",
     "data.max_prompt_length=400",

@@ -18,7 +18,7 @@ from tests.trainer.support.runs import ROOT, metrics, needs_verl
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(1200)]
 
-GAME = "+trainer.game=tests.trainer.support.placed:PlacedGame"
+GAME = "trainer.game_class=tests.trainer.support.placed:PlacedGame"
 
 
 @contextmanager

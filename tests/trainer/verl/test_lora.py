@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.support.runs import LETTERS, needs_verl, train
+from trainer.run.game import ABSOLUTE_ZERO
 from trainer.tools.convert_to_hf import _keep_prompt, main
 from trainer.tools.lora import AdapterError, merge
 
@@ -97,7 +98,11 @@ def test_what_stood_around_a_question_is_kept(
     model.mkdir()
     _keep_prompt(actor, model)
     assert "does not say which prompts" in capsys.readouterr().err
-    config = {"azr": {"prompt_set": "original"}, "reward_fn": {}, "trainer": {"game": None}}
+    config = {
+        "azr": {"prompt_set": "original"},
+        "reward_fn": {},
+        "trainer": {"game_class": ABSOLUTE_ZERO},
+    }
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     _keep_prompt(actor, model)
     prompt = (model / "prompt_template.txt").read_text()

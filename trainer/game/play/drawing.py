@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.game.errors import GameError, PromptTooLong
-from trainer.game.play.parser_pool import Workshop
+from trainer.game.play.parser_pool import ParserPool
 from trainer.game.play.sampling import draw_references, draw_solver_tasks
 from trainer.game.policy import Message
 from trainer.game.settings import GameSettings
@@ -69,14 +69,14 @@ class Drawer:
         self,
         settings: GameSettings,
         buffers: Buffers,
-        workshop: Workshop,
+        parsers: ParserPool,
         rng: random.Random,
         count_tokens: TokenCounter | None,
     ) -> None:
         self._settings = settings
         self._strategy = settings.azr.data_selection_strategy
         self._buffers = buffers
-        self._workshop = workshop
+        self._parsers = parsers
         self._rng = rng
         self._count_tokens = count_tokens
         self.book = PromptBook(settings)
@@ -146,7 +146,7 @@ class Drawer:
         chosen = draw_functions(pool, shown, composition, self._rng)
         if not chosen:
             return ()
-        sources = self._workshop.as_functions([task.snippet for task in chosen]).result()
+        sources = self._parsers.as_functions([task.snippet for task in chosen]).result()
         return () if isinstance(sources, Refused) else sources
 
     def _solver_prompts(self, kind: Kind, count: int, step: int) -> list[Prompt]:

@@ -27,7 +27,7 @@ _TIME_LIMIT_S = 10.0
 _MOST_PROCESSES = 4
 
 
-class Workshop:
+class ParserPool:
     """Runs jobs on source texts in processes of its own; a context manager.
 
     Args:

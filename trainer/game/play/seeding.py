@@ -7,7 +7,6 @@ out.
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from trainer.files import write_atomically
 from trainer.game.errors import SeedError
 from trainer.game.play.drawing import Drawer, Prompt, TokenCounter
 from trainer.game.play.judging import Examined, TaskJudge
@@ -173,17 +173,12 @@ def write_seeds(path: Path, tasks: Iterable[Task]) -> None:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     rows = []
     for task in tasks:
         row = task.to_json()
         del row["step"]
         rows.append(json.dumps(row) + "\n")
-    try:
-        temporary.write_text("".join(rows), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, "".join(rows))
 
 
 # -- From nothing ---------------------------------------------------------------------------------
@@ -211,7 +206,7 @@ class Seeder:
         self._say = say
         rng = random.Random(settings.azr.seed)
         empty = Buffers(())
-        self._drawer = Drawer(settings, empty, judge.workshop, rng, count_tokens)
+        self._drawer = Drawer(settings, empty, judge.parsers, rng, count_tokens)
         self._rounds = 0
 
     def programs(

@@ -99,7 +99,7 @@ class SelfPlay:
         self._judge = judge
         self._count_tokens = count_tokens
         self._rng = random.Random(settings.azr.seed)
-        self._drawer = Drawer(settings, buffers, judge.workshop, self._rng, count_tokens)
+        self._drawer = Drawer(settings, buffers, judge.parsers, self._rng, count_tokens)
         self._terms = intrinsic.terms(self._config)
         self._pending: dict[Kind, list[Prompt]] = {}
 
@@ -316,7 +316,7 @@ class SelfPlay:
             task_type, task, proposal.prompt.references, self._buffers,
             original=self._config.use_original_code_as_ref,
         )  # fmt: skip
-        return self._judge.workshop.measure(view, wanted)
+        return self._judge.parsers.measure(view, wanted)
 
     # ---- rewards ----
 

@@ -25,7 +25,7 @@ from trainer.game.texts.parsing import Malformed, extract_answer, is_well_formed
 
 
 class BenchmarkError(GameError):
-    """A validation file cannot be used."""
+    """A file of benchmark rows cannot be used; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def read(path: Path) -> list[Problem]:
 
 def _rows(path: Path) -> list[Any]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet  # noqa: PLC0415 - part of the trainer extra
+        import pyarrow.parquet
 
         rows: list[Any] = pyarrow.parquet.read_table(path).to_pylist()
         return rows

@@ -20,7 +20,7 @@ UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 def complexity(source: str) -> float:
     """Cognitive complexity, divided by 15."""
-    from complexipy import code_complexity  # noqa: PLC0415 - slow to import, and needed here only
+    from complexipy import code_complexity
 
     try:
         return float(code_complexity(source).complexity) / _FULL_COMPLEXITY
@@ -33,8 +33,8 @@ def halstead(source: str) -> float:
 
     From 0 to 1, rounded to three digits.
     """
-    from radon.complexity import cc_visit  # noqa: PLC0415
-    from radon.metrics import h_visit  # noqa: PLC0415
+    from radon.complexity import cc_visit
+    from radon.metrics import h_visit
 
     try:
         total = h_visit(source).total

@@ -66,7 +66,7 @@ def _critic_without_flash_attention() -> None:
     def load_valuehead_model(
         local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool
     ) -> Any:
-        from transformers import AutoModelForTokenClassification  # noqa: PLC0415 - heavy
+        from transformers import AutoModelForTokenClassification
 
         return AutoModelForTokenClassification.from_pretrained(
             local_path,

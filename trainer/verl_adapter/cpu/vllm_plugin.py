@@ -16,8 +16,8 @@ def register() -> None:
     if not enabled():
         return
 
-    import torch  # noqa: PLC0415 - only where it is needed
-    import vllm.model_executor.layers.utils as layers  # noqa: PLC0415
+    import torch
+    import vllm.model_executor.layers.utils as layers
 
     def keep_weight(layer: Any, remove_weight: bool) -> None:
         layer.cpu_linear = torch.nn.functional.linear
