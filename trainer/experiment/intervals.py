@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
-_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""The 97.5 % quantile of Student's t by degrees of freedom."""
-_NORMAL = 1.96
+_UPPER = 0.975
+"""The quantile that leaves 2.5 % on each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,12 @@ def over_seeds(values: Sequence[float]) -> Interval:
     """
     if not values:
         raise ValueError("no values")
+    from scipy.stats import t  # heavy
+
     mean = fmean(values)
     if len(values) == 1:
         return Interval(mean, None, None)
-    half = _T.get(len(values) - 1, _NORMAL) * stdev(values) / math.sqrt(len(values))
+    half = float(t.ppf(_UPPER, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -53,5 +54,5 @@ def over_tasks(shares: Sequence[float], tasks: int) -> Interval:
         raise ValueError("no shares")
     mean = fmean(shares)
     variance = sum(share * (1 - share) / tasks for share in shares) / len(shares) ** 2
-    half = _NORMAL * math.sqrt(variance)
+    half = NormalDist().inv_cdf(_UPPER) * math.sqrt(variance)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))

@@ -5,16 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-# The wish to be told of the parent's end (PR_SET_PDEATHSIG) outlives exec. A parent that has ended
-# before it was made is never told of: hence the second look.
-_BOUND = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("ended: the process that started this one is gone")
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
+_PROGRAM = Path(__file__).with_name("bound.py")
 
 
 def bound(command: Sequence[str]) -> list[str]:
@@ -24,4 +17,4 @@ def bound(command: Sequence[str]) -> list[str]:
     """
     if sys.platform != "linux":
         return list(command)
-    return [sys.executable, "-S", "-c", _BOUND, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", str(_PROGRAM), str(os.getpid()), *command]

@@ -9,6 +9,7 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 from hypothesis import given
@@ -62,10 +63,19 @@ def plan(tmp_path: Path) -> Plan:
     return made
 
 
-def test_the_interval_of_three_runs_is_students() -> None:
-    interval = over_seeds([0.5, 0.52, 0.54])
-    assert interval.mean == pytest.approx(0.52)
-    assert interval.high == pytest.approx(0.52 + 4.303 * 0.02 / 3**0.5)
+@pytest.mark.parametrize(
+    ("seeds", "quantile"), [(2, 12.7062), (3, 4.3027), (10, 2.2622), (11, 2.2281), (31, 2.0423)]
+)
+def test_the_interval_of_some_runs_is_students(seeds: int, quantile: float) -> None:
+    values = [0.5 + 0.01 * number for number in range(seeds)]
+    half = quantile * stdev(values) / seeds**0.5
+    interval = over_seeds(values)
+    assert interval.mean == pytest.approx(fmean(values))
+    assert interval.high == pytest.approx(fmean(values) + half, abs=1e-5)
+    assert interval.low == pytest.approx(fmean(values) - half, abs=1e-5)
+
+
+def test_one_run_has_no_interval() -> None:
     assert over_seeds([0.7]) == Interval(0.7, None, None)
     with pytest.raises(ValueError, match="no values"):
         over_seeds([])
