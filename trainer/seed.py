@@ -24,7 +24,8 @@ from executor import ExecutorError
 from trainer.game.errors import GameError, SeedError
 from trainer.game.play.drawing import TokenCounter
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.seeding import Refusal, load_seeds, make_seeds, read_rows, write_seeds
+from trainer.game.play.seed_files import Refusal, load_seeds, read_rows, write_seeds
+from trainer.game.play.seeding import make_seeds
 from trainer.game.policy import Policy
 from trainer.game.settings import AzrSettings, GameSettings
 from trainer.game.tasks.task import InductionTask, Task, TaskType

@@ -12,7 +12,7 @@ import pytest
 
 from tests.trainer.support.game import open_judge, settings
 from trainer.game.errors import SeedError
-from trainer.game.play.seeding import read_rows
+from trainer.game.play.seed_files import read_rows
 from trainer.game.policy import Request, Response
 from trainer.game.settings import DataSelectionStrategy
 from trainer.game.tasks.task import TaskType

@@ -12,7 +12,9 @@ from trainer.configs import game_settings
 from trainer.game.errors import GameError
 from trainer.game.play import validation
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.seeding import identity_task, load_seeds, read_rows
+from trainer.game.play.seed_files import load_seeds, read_rows
+from trainer.game.play.seed_sets import needed_sets
+from trainer.game.play.seeding import identity_task
 from trainer.game.settings import GameSettings
 from trainer.game.tasks.task import TaskType
 from trainer.game.texts.prompts import PromptBook
@@ -40,7 +42,8 @@ def check_game(config: DictConfig, say: Say) -> None:
         PromptBook(settings)
         for path in wiring.validation_files(config):
             validation.read(path)
-        _rows_of_seed_files(settings)
+        for _, path in _seed_files(settings):
+            read_rows(path)
         with TaskJudge(make_executor(settings.azr, say), settings.azr) as judge:
             examined = judge.revalidate(TaskType.DEDUCTION, identity_task(TaskType.DEDUCTION))
             verdict = examined.result()
@@ -50,7 +53,8 @@ def check_game(config: DictConfig, say: Say) -> None:
                     f"{verdict.status}: {verdict.detail}"
                 )
             if not _resumes(config):
-                _seed_files(settings, judge)
+                for task_type, path in _seed_files(settings):
+                    load_seeds(path, task_type, judge)  # each has at least one sound task
     except ExecutorError as error:
         raise ConfigurationProblem(
             f"the executor (azr.executor={settings.azr.executor}) cannot be used: {error}"
@@ -63,25 +67,11 @@ def check_game(config: DictConfig, say: Say) -> None:
         ) from error
 
 
-def _seed_file_names(settings: GameSettings) -> Iterator[tuple[TaskType, Path]]:
-    azr, played = settings.azr, set(settings.azr.task_types)
-    if azr.seed_dataset and played - {TaskType.ERROR}:
-        yield TaskType.DEDUCTION, Path(azr.seed_dataset).expanduser()
-    if azr.error_seed_dataset and TaskType.ERROR in played:
-        yield TaskType.ERROR, Path(azr.error_seed_dataset).expanduser()
-    if azr.code_f_seed_dataset and TaskType.INDUCTION in played:
-        yield TaskType.INDUCTION, Path(azr.code_f_seed_dataset).expanduser()
-
-
-def _rows_of_seed_files(settings: GameSettings) -> None:
-    for _, path in _seed_file_names(settings):
-        read_rows(path)
-
-
-def _seed_files(settings: GameSettings, judge: TaskJudge) -> None:
-    """Each has at least one sound task."""
-    for task_type, path in _seed_file_names(settings):
-        load_seeds(path, task_type, judge)
+def _seed_files(settings: GameSettings) -> Iterator[tuple[TaskType, Path]]:
+    for seeds in needed_sets(settings.azr):
+        path = seeds.source(settings.azr)
+        if path is not None:
+            yield seeds.task_type, path
 
 
 def _resumes(config: DictConfig) -> bool:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.configs import game_settings
 from trainer.configs.sizes import attention, gpus, longest_sequence, shards
+from trainer.game.play.seed_sets import needed_sets
 from trainer.game.settings import GameSettings
 from trainer.game.tasks.task import TaskType
 from trainer.models.shapes import ModelShape, find_shape
@@ -285,7 +286,7 @@ def _notes(config: DictConfig, settings: GameSettings) -> list[str]:
         notes.append(wiring.NO_VALIDATION)
     if config.trainer.device != "cpu":
         notes += _gpu_notes(config)
-    if _model_makes_seeds(settings):
+    if any(seeds.source(azr) is None for seeds in needed_sets(azr)):
         notes.append("seed sets without a file are made by the model before step 1")
     shape = find_shape(str(config.actor_rollout_ref.model.path))
     if shape is not None and config.trainer.device != "cpu":
@@ -322,15 +323,6 @@ def _gpu_notes(config: DictConfig) -> list[str]:
             "that folder as actor_rollout_ref.model.path"
         )
     return notes
-
-
-def _model_makes_seeds(settings: GameSettings) -> bool:
-    azr, played = settings.azr, set(settings.azr.task_types)
-    return (
-        (bool(played - {TaskType.ERROR}) and azr.seed_dataset is None)
-        or (TaskType.ERROR in played and azr.error_seed_dataset is None)
-        or (TaskType.INDUCTION in played and azr.code_f_seed_dataset is None)
-    )
 
 
 def _head_notes(config: DictConfig, shape: ModelShape) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from trainer.configs.sizes import gpus, longest_sequence
+from trainer.game.play.seed_sets import SEED_SETS
 
 TRAINER_MODE: Final = "selfplay"
 TINY_MODEL: Final = "tiny"
@@ -31,11 +32,6 @@ NO_VALIDATION: Final = (
 )
 
 _SEEDS: Final = Path(__file__).parents[1] / "seeds"
-_SEED_FILES: Final = {
-    "seed_dataset": "programs.jsonl",
-    "error_seed_dataset": "errors.jsonl",
-    "code_f_seed_dataset": "inductions.jsonl",
-}
 
 AGENT_LOOPS: Final = Path(__file__).parents[1] / "verl_adapter" / "agent_loop.yaml"
 
@@ -131,9 +127,9 @@ def _game(config: DictConfig) -> None:
     config.algorithm.trrpp_baseline = config.azr.advantage.baseline
     config.algorithm.trrpp_loss_rows = config.azr.advantage.loss_rows
     config.algorithm.trrpp_loss_mode = config.actor_rollout_ref.actor.loss_agg_mode
-    for key, name in _SEED_FILES.items():
-        if config.azr[key] == BUILT_IN:
-            config.azr[key] = str(_SEEDS / name)
+    for seeds in SEED_SETS:
+        if config.azr[seeds.read_by] == BUILT_IN:
+            config.azr[seeds.read_by] = str(_SEEDS / seeds.file)
     actor_rollout = config.actor_rollout_ref
     actor_rollout.rollout.n = 1
     actor_rollout.rollout.agent.agent_loop_config_path = str(AGENT_LOOPS)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from executor import SyncExecutor
-from trainer.game.play.seeding import write_seeds
+from trainer.game.play.seed_files import write_seeds
 from trainer.game.tasks.task import AZR_NAMES, Task, TaskType
 from trainer.warmstart import corpus as corpora
 from trainer.warmstart.corpus import TASK_TYPES, Corpus, Problem

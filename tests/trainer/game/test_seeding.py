@@ -14,14 +14,8 @@ import pytest
 from tests.trainer.support.game import new_buffers, open_judge, settings
 from trainer.game.errors import SeedError
 from trainer.game.play.judging import TaskJudge
-from trainer.game.play.seeding import (
-    fill_buffers,
-    identity_task,
-    load_seeds,
-    make_seeds,
-    read_rows,
-    write_seeds,
-)
+from trainer.game.play.seed_files import load_seeds, read_rows, write_seeds
+from trainer.game.play.seeding import fill_buffers, identity_task, make_seeds
 from trainer.game.policy import Request, Response
 from trainer.game.settings import DataSelectionStrategy, GameSettings
 from trainer.game.tasks.task import InductionTask, ProgramTask, Role, TaskType

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.game.play.seeding import read_rows
+from trainer.game.play.seed_files import read_rows
 from trainer.warmstart.examples import examples
 from trainer.warmstart.making import HELD_OUT, PROGRAMS, averages, cached_corpus, make
 from trainer.warmstart.settings import (

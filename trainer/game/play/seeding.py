@@ -1,36 +1,27 @@
-"""The first tasks: read from AZR's seed files, or made by the model from one trivial program.
-
-Every seed is validated anew, whoever made it: a row that the executor refuses is reported and left
-out.
-"""
+"""The first tasks: read from seed files, or made by the model from one trivial program."""
 
 from __future__ import annotations
 
-import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from trainer.files import write_atomically
 from trainer.game.errors import SeedError
 from trainer.game.play.drawing import Drawer, Prompt, TokenCounter
 from trainer.game.play.judging import Examined, TaskJudge
+from trainer.game.play.seed_files import SeedReport, load_seeds, write_seeds
+from trainer.game.play.seed_sets import ERRORS, INDUCTIONS, PROGRAMS, SeedSet, needed_sets
 from trainer.game.policy import Policy, Request
 from trainer.game.settings import GameSettings
 from trainer.game.tasks.buffers import Buffer, Buffers
 from trainer.game.tasks.task import (
     InductionTask,
     Kind,
-    MalformedTask,
     ProgramTask,
     Role,
     Task,
     TaskType,
-    task_from_json,
 )
 from trainer.game.texts.parsing import (
     Malformed,
@@ -61,35 +52,6 @@ def identity_task(task_type: TaskType) -> Task:
     return ProgramTask(_IDENTITY, _IDENTITY_INPUTS[0], output, original_snippet=_IDENTITY)
 
 
-class Refusal(NamedTuple):
-    """A row that is no seed."""
-
-    row: int
-    """Number of the row, from 1."""
-    status: str
-    """``malformed``, ``duplicate``, or what the executor says."""
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class SeedReport:
-    """What became of a seed set."""
-
-    source: str
-    tasks: tuple[Task, ...]
-    refused: tuple[Refusal, ...] = field(default=())
-
-    def summary(self) -> str:
-        """A sentence for people."""
-        if not self.refused:
-            return f"{self.source}: {len(self.tasks)} seeds"
-        reasons = Counter(refusal.status for refusal in self.refused)
-        listed = ", ".join(f"{count} {status}" for status, count in reasons.most_common())
-        return (
-            f"{self.source}: {len(self.tasks)} seeds; {len(self.refused)} rows left out ({listed})"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Seeds:
     """The seed sets of a run."""
@@ -99,86 +61,6 @@ class Seeds:
     errors: tuple[ProgramTask, ...] = ()
     inductions: tuple[InductionTask, ...] = ()
     reports: tuple[SeedReport, ...] = ()
-
-
-# -- Files ----------------------------------------------------------------------------------------
-
-
-def read_rows(path: Path) -> tuple[list[tuple[int, Task]], list[Refusal]]:
-    """The tasks of a file in AZR's jsonl format, by row, and the rows that are none.
-
-    Raises:
-        SeedError: the file cannot be read, or holds no task.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SeedError(f"the seed file {path} cannot be read: {error}") from error
-    rows: list[tuple[int, Task]] = []
-    refused = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((number, task_from_json(json.loads(line)).at_step(0)))
-        except (json.JSONDecodeError, RecursionError) as error:
-            refused.append(Refusal(number, "malformed", f"no JSON: {error}"))
-        except MalformedTask as error:
-            refused.append(Refusal(number, "malformed", str(error)))
-    if not rows:
-        reason = f"; the first row: {refused[0].detail}" if refused else ""
-        raise SeedError(f"the seed file {path} holds no task{reason}")
-    return rows, refused
-
-
-def load_seeds(path: Path, task_type: TaskType, judge: TaskJudge) -> SeedReport:
-    """The sound tasks of a seed file, each once, with outputs as the executor writes them.
-
-    ``task_type``: any of deduction and abduction for programs with one input, which are the same.
-
-    Raises:
-        SeedError: the file cannot be read, or holds no sound task of this type.
-        ExecutorLost: the executor cannot be reached.
-    """
-    rows, refused = read_rows(path)
-    wants_induction = task_type is TaskType.INDUCTION
-    known: set[str] = set()
-    pending: list[tuple[int, Future[Examined]]] = []
-    for number, task in rows:
-        if isinstance(task, InductionTask) != wants_induction:
-            wanted = "several inputs" if wants_induction else "one input"
-            refused.append(Refusal(number, "malformed", f"wanted is a task with {wanted}"))
-        elif task.key in known:
-            refused.append(Refusal(number, "duplicate", "the same program and input stand above"))
-        else:
-            known.add(task.key)
-            pending.append((number, judge.revalidate(task_type, task)))
-    tasks: list[Task] = []
-    for number, future in pending:
-        examined = future.result()
-        if examined.task is not None:
-            tasks.append(examined.task)
-        else:
-            refused.append(Refusal(number, examined.status, examined.detail))
-    refused.sort()
-    if not tasks:
-        raise SeedError(f"the seed file {path} holds no sound task: {refused[0].detail}")
-    return SeedReport(str(path), tuple(tasks), tuple(refused))
-
-
-def write_seeds(path: Path, tasks: Iterable[Task]) -> None:
-    """Write tasks in AZR's jsonl format; the file is there as a whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for task in tasks:
-        row = task.to_json()
-        del row["step"]
-        rows.append(json.dumps(row) + "\n")
-    write_atomically(path, "".join(rows))
 
 
 # -- From nothing ---------------------------------------------------------------------------------
@@ -209,6 +91,21 @@ class Seeder:
         self._drawer = Drawer(settings, empty, judge.parsers, rng, count_tokens)
         self._rounds = 0
 
+    def make(self, wanted: SeedSet, programs: Sequence[ProgramTask]) -> Sequence[Task]:
+        """A set of seeds; ``programs`` are what induction tasks are made about.
+
+        Raises:
+            SeedError: they do not come, in ``azr.seeding_max_rounds`` rounds.
+            ExecutorLost: the executor cannot be reached.
+        """
+        if wanted is INDUCTIONS:
+            return self.inductions(programs)
+        if wanted is ERRORS:
+            return self.programs([TaskType.ERROR])
+        played = self._settings.azr.task_types
+        proposing = [kind for kind in played if kind in (TaskType.ABDUCTION, TaskType.DEDUCTION)]
+        return self.programs(proposing or [TaskType.DEDUCTION])
+
     def programs(
         self, task_types: Sequence[TaskType], start: Iterable[ProgramTask] = ()
     ) -> list[ProgramTask]:
@@ -217,9 +114,7 @@ class Seeder:
         As AZR, the whole response is searched for a proposal: a model that is not trained yet may
         lack the tags. Error deduction has a set of its own: pass it alone.
 
-        Raises:
-            SeedError: they do not come, in ``azr.seeding_max_rounds`` rounds.
-            ExecutorLost: the executor cannot be reached.
+        Raises as :meth:`make`.
         """
         found = Buffer()
         for task in (self._first(task_types[0]), *start):
@@ -230,7 +125,7 @@ class Seeder:
             task_type = task_types[turn % len(task_types)]
             turn += 1
             self._count_round(f"{len(found)} of {wanted} {task_type.value} seeds")
-            pool = [task for task in found if isinstance(task, ProgramTask)]
+            pool = _programs(found)
             prompts = [
                 self._drawer.proposer_prompt(task_type, pool, 0)
                 for _ in range(self._settings.train_batch_size)
@@ -238,10 +133,10 @@ class Seeder:
             for examined in self._examine(prompts):
                 if examined.task is not None:
                     found.add(examined.task)
-        return [task for task in found if isinstance(task, ProgramTask)][:wanted]
+        return list(_programs(found)[:wanted])
 
     def inductions(self, programs: Sequence[ProgramTask]) -> list[InductionTask]:
-        """Induction tasks about given programs. Raises as :meth:`programs`."""
+        """Induction tasks about given programs. Raises as :meth:`make`."""
         found = Buffer()
         found.add(self._first(TaskType.INDUCTION))
         wanted = self._settings.seeds_wanted
@@ -323,60 +218,37 @@ def make_seeds(
         ExecutorLost: the executor cannot be reached.
         OSError: a set cannot be written.
     """
-    azr = settings.azr
-    played = set(azr.task_types)
-    reports: list[SeedReport] = []
+    found: dict[SeedSet, tuple[Task, ...]] = {}
+    reports = []
     seeder: Seeder | None = None
-
-    def maker() -> Seeder:
-        nonlocal seeder
-        if policy is None:
+    for wanted in needed_sets(settings.azr):
+        path = wanted.source(settings.azr)
+        if path is not None:
+            report = load_seeds(path, wanted.task_type, judge)
+        elif policy is None:
             raise SeedError("there is neither a seed file for all task types nor a model")
-        if seeder is None:
-            seeder = Seeder(settings, judge, policy, count_tokens=count_tokens, say=say)
-        return seeder
-
-    def from_file(path: str, task_type: TaskType) -> list[Task]:
-        report = load_seeds(Path(path).expanduser(), task_type, judge)
+        else:
+            seeder = seeder or Seeder(settings, judge, policy, count_tokens=count_tokens, say=say)
+            made = seeder.make(wanted, _programs(found.get(PROGRAMS, ())))
+            report = SeedReport(f"{wanted.name}, made by the model", tuple(made))
+            target = wanted.target(settings.azr)
+            if target is not None:
+                write_seeds(target, report.tasks)
         reports.append(report)
         say(report.summary())
-        return list(report.tasks[: settings.seeds_wanted])
-
-    def made(tasks: Sequence[Task], path: str | None, name: str) -> list[Task]:
-        reports.append(SeedReport(f"{name}, made by the model", tuple(tasks)))
-        say(reports[-1].summary())
-        if path:
-            write_seeds(Path(path).expanduser(), tasks)
-        return list(tasks)
-
-    programs: list[Task] = []
-    if played - {TaskType.ERROR}:
-        if azr.seed_dataset:
-            programs = from_file(azr.seed_dataset, TaskType.DEDUCTION)
-        else:
-            types = [t for t in azr.task_types if t in (TaskType.ABDUCTION, TaskType.DEDUCTION)]
-            drawn = maker().programs(types or [TaskType.DEDUCTION])
-            programs = made(drawn, azr.output_seed_path, "programs")
-    errors: list[Task] = []
-    if TaskType.ERROR in played:
-        if azr.error_seed_dataset:
-            errors = from_file(azr.error_seed_dataset, TaskType.ERROR)
-        else:
-            drawn = maker().programs([TaskType.ERROR])
-            errors = made(drawn, azr.output_error_seed_path, "error deduction")
-    inductions: list[Task] = []
-    if TaskType.INDUCTION in played:
-        if azr.code_f_seed_dataset:
-            inductions = from_file(azr.code_f_seed_dataset, TaskType.INDUCTION)
-        else:
-            known = [task for task in programs if isinstance(task, ProgramTask)]
-            inductions = made(maker().inductions(known), azr.output_code_f_seed_path, "induction")
+        found[wanted] = report.tasks[: settings.seeds_wanted]
     return Seeds(
-        programs=tuple(task for task in programs if isinstance(task, ProgramTask)),
-        errors=tuple(task for task in errors if isinstance(task, ProgramTask)),
-        inductions=tuple(task for task in inductions if isinstance(task, InductionTask)),
+        programs=_programs(found.get(PROGRAMS, ())),
+        errors=_programs(found.get(ERRORS, ())),
+        inductions=tuple(
+            task for task in found.get(INDUCTIONS, ()) if isinstance(task, InductionTask)
+        ),
         reports=tuple(reports),
     )
+
+
+def _programs(tasks: Iterable[Task]) -> tuple[ProgramTask, ...]:
+    return tuple(task for task in tasks if isinstance(task, ProgramTask))
 
 
 def fill_buffers(buffers: Buffers, seeds: Seeds) -> Mapping[TaskType, int]:
