@@ -18,4 +18,4 @@ out=${OUT:-$root/smoke-output}
 if command -v nvidia-smi >/dev/null 2>&1; then
     nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader
 fi
-exec "$python" -m trainer.tools.smoke "$out" "actor_rollout_ref.model.path=$model" "$@"
+exec "$python" -m trainer tools smoke "$out" "actor_rollout_ref.model.path=$model" "$@"

@@ -39,7 +39,6 @@ models errors interpreter    what crosses the boundary
 """,
     "trainer": """\
 cli               the command line
-seed              tasks to start from, made without a run
 tools experiment  what is done before and after runs, and with many of them
 verl_adapter      all that knows veRL, Ray and TransferQueue
 run               a run without veRL: its configuration, directory, log, checkpoints and executor
@@ -62,7 +61,7 @@ NEVER: dict[str, tuple[str, ...]] = {
     "executor": ("trainer", "benchmarks", "tests", "verl", "ray", "torch"),
     "trainer.game": ("torch", "transformers", "vllm", "hydra", "omegaconf"),
     **{f"trainer.{name}": _VERL for name in ("game", "run", "models", "warmstart", "configs",
-                                             "report", "experiment", "tools", "seed", "cli")},
+                                             "report", "experiment", "tools", "cli")},
 }  # fmt: skip
 """What modules below a name may not import."""
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from typer.main import get_command
 
+from trainer.cli.app import app
 from trainer.game.settings import AzrSettings, RewardFnSettings
 
 ROOT = Path(__file__).parents[2]
@@ -44,3 +46,4 @@ def test_every_preset_is_documented_and_no_other() -> None:
     presets = {path.stem for path in (ROOT / "trainer" / "configs" / "preset").glob("*.yaml")}
     assert presets <= CODE
     assert set(re.findall(r"preset=([\w.]+)", TEXT)) <= presets
+

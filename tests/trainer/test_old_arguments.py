@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("hydra", reason="needs the extra 'trainer'")
 
-from trainer.cli import main
+from trainer.cli.app import main
 from trainer.configs import compose, game_settings
 from trainer.configs.old_keys import NOT_NEEDED, left_out, ported
 

@@ -11,7 +11,7 @@ pytest.importorskip("hydra", reason="needs the extra 'trainer'")
 
 from omegaconf import DictConfig
 
-from trainer.cli import main
+from trainer.cli.app import main
 from trainer.configs import compose
 from trainer.models.shapes import KNOWN, find_shape
 from trainer.run.plan import checkpoint_bytes, describe, gpu_bytes, memory
@@ -37,7 +37,7 @@ def test_what_is_missing_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     text = plan(config)
     assert "note: this run does not validate: data.val_files is not set" in text
-    assert "prepare_validation --cruxeval hub --livecodebench hub" in text
+    assert "prepare-validation --cruxeval hub --livecodebench hub" in text
     assert "note: training needs the package flash-attn, which is not installed here" in text
     assert "Ray reserves 17" in text
     assert "and one more is there while it is saved: 255 GiB" in text
@@ -54,7 +54,7 @@ def test_what_is_there_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_qwen3_is_told_of_its_tokenizer() -> None:
-    assert "remove_think_tokens FOLDER" in plan(config_of("qwen3_4b"))
+    assert "remove-think-tokens FOLDER" in plan(config_of("qwen3_4b"))
 
 
 @pytest.mark.parametrize(

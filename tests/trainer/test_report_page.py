@@ -22,8 +22,8 @@ from tests.trainer.support.game import (
 
 pytest.importorskip("matplotlib", reason="needs the extra 'trainer'")
 
+from trainer.cli.app import main
 from trainer.game.tasks.task import TaskType
-from trainer.report.__main__ import main
 from trainer.report.charts import SECTIONS, Chart, draw, lines_of
 from trainer.report.page import write_report
 from trainer.report.run_files import NoRun, read_run
@@ -149,7 +149,7 @@ def test_a_folder_without_a_run_is_refused(
 ) -> None:
     with pytest.raises(NoRun):
         read_run(tmp_path)
-    assert main([str(tmp_path / "nowhere")]) == 2
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "there is no directory" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -157,7 +157,7 @@ def test_a_folder_without_a_run_is_refused(
 def test_the_command_names_the_page_and_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(write_run(tmp_path, steps=1))]) == 0
+    assert main(["report", str(write_run(tmp_path, steps=1))]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == str(tmp_path / "report.html")
     assert "missing: steps 2 to 5: the run is not at its end" in said

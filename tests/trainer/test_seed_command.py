@@ -1,4 +1,4 @@
-"""python -m trainer.seed: seed files from AZR's, and from a model."""
+"""python -m trainer seed: seed files from AZR's, and from a model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from tests.trainer.support.game import open_judge, settings
+from trainer.cli.app import main
 from trainer.game.errors import SeedError
 from trainer.game.play.seed_files import read_rows
+from trainer.game.play.seed_sets import INDUCTIONS, PROGRAMS
 from trainer.game.policy import Request, Response
 from trainer.game.settings import DataSelectionStrategy
 from trainer.game.tasks.task import TaskType
-from trainer.seed import generate, main
+from trainer.run.seed_folders import generate
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "azr_seeds"
 
@@ -48,7 +50,7 @@ def test_files_of_all_kinds_become_the_files_of_a_run(
     pairs = jsonl(tmp_path / "pairs.jsonl", SQUARE)
     errors = jsonl(tmp_path / "errors.jsonl", ERROR)
     arguments = ["import", one, two, pairs, "--errors", errors, "--out", str(out)]
-    assert main([*arguments, "--workers", "2"]) == 0
+    assert main(["seed", *arguments, "--workers", "2"]) == 0
     said = capsys.readouterr()
     assert f"2 tasks: azr.seed_dataset={out / 'programs.jsonl'}" in said.out
     assert f"1 tasks: azr.error_seed_dataset={out / 'errors.jsonl'}" in said.out
@@ -85,7 +87,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
 ) -> None:
     rows = jsonl(tmp_path / "a.jsonl", PLUS)
     given = [argument.format(rows=rows) for argument in arguments]
-    assert main(["import", *given, "--out", str(tmp_path / "out")]) == 2
+    assert main(["seed", "import", *given, "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert says in said
@@ -94,9 +96,9 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = jsonl(tmp_path / "a.jsonl", PLUS)
-    assert main(["import", rows, "--out", str(tmp_path / "out")]) == 0
+    assert main(["seed", "import", rows, "--out", str(tmp_path / "out")]) == 0
     before = (tmp_path / "out" / "programs.jsonl").read_bytes()
-    assert main(["import", rows, "--out", str(tmp_path / "out")]) == 2
+    assert main(["seed", "import", rows, "--out", str(tmp_path / "out")]) == 2
     assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "out" / "programs.jsonl").read_bytes() == before
 
@@ -107,7 +109,7 @@ def test_all_of_azrs_files_are_imported(tmp_path: Path) -> None:
     files = sorted(DATA.glob("*.jsonl"))
     if not files:
         pytest.skip("the shared data sets are absent")
-    assert main(["import", *map(str, files), "--out", str(tmp_path)]) == 0
+    assert main(["seed", "import", *map(str, files), "--out", str(tmp_path)]) == 0
     sizes = {path.name: len(path.read_text().splitlines()) for path in tmp_path.iterdir()}
     assert sizes["programs.jsonl"] > 500
     assert sizes["inductions.jsonl"] > 270
@@ -142,7 +144,7 @@ def test_a_model_makes_the_sets_that_no_file_is_named_for(tmp_path: Path) -> Non
     out = tmp_path / "out"
     with open_judge(wanted.azr) as judge:
         made = generate(wanted, out, judge, Inventor())
-    assert made == {TaskType.DEDUCTION: 4, TaskType.INDUCTION: 4}
+    assert made == {PROGRAMS: 4, INDUCTIONS: 4}
     assert sorted(path.name for path in out.iterdir()) == ["inductions.jsonl", "programs.jsonl"]
     assert len(read_rows(out / "programs.jsonl")[0]) == 4
 

@@ -1,4 +1,4 @@
-"""``python -m trainer.seed generate`` with vLLM, and the settings of the original's seeding."""
+"""``python -m trainer seed generate`` with vLLM, and the settings of the original's seeding."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CLEANING = "azr.reward.generation_reward_config"
 
 
 def test_programs_are_cleaned_as_by_the_original_unless_told_otherwise() -> None:
+    from trainer.cli.seed import _AS_THE_ORIGINAL
     from trainer.configs import compose
-    from trainer.seed import _AS_THE_ORIGINAL
 
     preset = "preset=qwen2.5_7b"
     cleaning = compose([*_AS_THE_ORIGINAL, preset]).azr.reward.generation_reward_config
@@ -45,7 +45,7 @@ from rich.console import Console
 from trainer.configs import compose
 from trainer.game.policy import Message, Request
 from trainer.game.tasks.task import Kind, Role, TaskType
-from trainer.seed import _model
+from trainer.cli.seed import _model
 from trainer.verl_adapter import own_models, wiring
 
 def main():

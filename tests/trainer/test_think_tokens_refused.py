@@ -37,14 +37,14 @@ def test_a_name_on_the_hub_is_to_be_copied_edited_and_named(config: DictConfig) 
         preflight._think_tokens(config, "Qwen/Qwen3-4B-Base", Tokenizer("a", "<think>"))
     sentence = str(raised.value)
     assert "hf download Qwen/Qwen3-4B-Base --local-dir models/Qwen3-4B-Base" in sentence
-    assert "python -m trainer.tools.remove_think_tokens models/Qwen3-4B-Base" in sentence
+    assert "python -m trainer tools remove-think-tokens models/Qwen3-4B-Base" in sentence
     assert "actor_rollout_ref.model.path=models/Qwen3-4B-Base" in sentence
 
 
 def test_a_folder_is_to_be_edited(config: DictConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationProblem) as raised:
         preflight._think_tokens(config, str(tmp_path), Tokenizer("<think>"))
-    assert f"remove_think_tokens {tmp_path})" in str(raised.value)
+    assert f"remove-think-tokens {tmp_path})" in str(raised.value)
     assert "download" not in str(raised.value)
 
 
@@ -68,7 +68,7 @@ def test_a_run_without_validation_says_how(
     without = config.copy()
     wiring.wire(without)
     preflight._say_whether_it_validates(without, Console(width=300))
-    assert "data.val_files is not set (python -m trainer.tools.prepare" in capsys.readouterr().out
+    assert "data.val_files is not set (python -m trainer tools prepare" in capsys.readouterr().out
     given = config.copy()
     given.data.val_files = "val.parquet"
     wiring.wire(given)

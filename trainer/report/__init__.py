@@ -1,4 +1,4 @@
-"""``python -m trainer.report RUN``: a run as one page with plots and samples."""
+"""``trainer report``: a run as one page with plots and samples."""
 
 from trainer.report.page import write_report
 

@@ -319,7 +319,7 @@ def _gpu_notes(config: DictConfig) -> list[str]:
     if "qwen3" in str(model.path).lower() and config.trainer.think_tokens == "refuse":
         notes.append(
             "a run refuses the tokenizer of Qwen3's base models as it is: take its think tokens "
-            "out of a local copy (python -m trainer.tools.remove_think_tokens FOLDER), and name "
+            "out of a local copy (python -m trainer tools remove-think-tokens FOLDER), and name "
             "that folder as actor_rollout_ref.model.path"
         )
     return notes

@@ -27,7 +27,7 @@ _PROCESSORS: Final = 16
 
 NO_VALIDATION: Final = (
     "this run does not validate: data.val_files is not set (python -m "
-    "trainer.tools.prepare_validation --cruxeval hub --livecodebench hub --out val.parquet makes "
+    "trainer tools prepare-validation --cruxeval hub --livecodebench hub --out val.parquet makes "
     "such a file)"
 )
 

@@ -1,1 +1,1 @@
-"""Commands around a training run: ``python -m trainer.tools.NAME``."""
+"""What is done around training runs, once: ``trainer tools NAME``."""

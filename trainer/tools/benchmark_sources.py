@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,22 @@ def livecodebench(row: Mapping[str, Any]) -> ProgramTask:
     imports = tuple(sorted(_IMPORTS[free] for free in _free_names(renamed) if free in _IMPORTS))
     snippet = "\n".join([*imports, ast.unparse(renamed)])
     return ProgramTask(snippet, rest[:-1], _text(row, "output"), imports)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A data set whose rows become tasks."""
+
+    hub_name: str
+    read: Callable[[Mapping[str, Any]], ProgramTask]
+    names: Mapping[TaskType, str]
+    """Under which its scores are reported."""
+
+
+BENCHMARKS = {
+    "cruxeval": Benchmark(CRUXEVAL, cruxeval, CRUXEVAL_NAMES),
+    "livecodebench": Benchmark(LIVECODEBENCH, livecodebench, LIVECODEBENCH_NAMES),
+}
 
 
 class _Renamer(ast.NodeTransformer):

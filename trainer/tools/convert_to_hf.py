@@ -1,7 +1,7 @@
-"""``python -m trainer.tools.convert_to_hf CHECKPOINT OUT``: a checkpoint as a Hugging Face model.
+"""A checkpoint as a Hugging Face model.
 
-CHECKPOINT is a run directory (its newest checkpoint is taken), one of its ``global_step_N``, or the
-``actor`` folder in it. veRL's model merger does the work, on the processor.
+A checkpoint is named by a run directory (its newest one is taken), one of its ``global_step_N``,
+or the ``actor`` folder in it. veRL's model merger does the work, on the processor.
 
 Adapters (LoRA) are put into the weights. The tokenizer carries the chat template that the model was
 trained with, and ``prompt_template.txt`` what the game put around every question (``{question}``).
@@ -9,12 +9,10 @@ trained with, and ``prompt_template.txt`` what the game put around every questio
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -33,26 +31,6 @@ PROMPT_FILE = "prompt_template.txt"
 
 class ConversionError(ValueError):
     """No checkpoint where one was named, or it cannot be merged; the text says why."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code: 0, or 2 if nothing was made."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.tools.convert_to_hf",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("out", type=Path, help="a folder that does not exist yet")
-    options = parser.parse_args(arguments)
-    try:
-        actor = find_actor(options.checkpoint)
-        convert(actor, options.out)
-    except (ConversionError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: the model of {actor}")
-    return 0
 
 
 def find_actor(checkpoint: Path) -> Path:
@@ -140,7 +118,3 @@ def _keep_prompt(actor: Path, model: Path) -> None:
 
 def _has_shards(folder: Path) -> bool:
     return any(folder.glob("model_world_size_*_rank_*.pt"))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""``python -m trainer.tools.prepare_validation``: benchmark files for validation during training.
+"""Benchmark files for validation during training.
 
 Every row is run: one that the executor refuses, or whose stated output is not what the program
 gives, is reported and left out. The file goes into ``data.val_files``.
@@ -6,49 +6,22 @@ gives, is reported and left out. The file goes into ``data.val_files``.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from executor import Executor, ExecutorError, Limits, Rules, TaskType, Triplet
-from trainer.game.errors import TemplateError
+from executor import Executor, Limits, Rules, TaskType, Triplet
 from trainer.game.play.validation import BenchmarkError
-from trainer.game.settings import AzrSettings, GameSettings, RewardFnSettings
 from trainer.game.tasks.task import Kind, ProgramTask, Role
-from trainer.game.texts.prompts.render import PromptBook
 from trainer.tools import benchmark_sources as sources
-from trainer.tools.validation_rows import BenchmarkRow, write_rows
+from trainer.tools.validation_rows import BenchmarkRow
 
 _LIMITS = Limits(wall_s=10, cpu_s=5)
 _NO_BANS = Rules(banned_modules=(), min_parameters=0)
 
 type Refusal = tuple[str, str]
 """The row, for people, and why it is left out."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code: 0, or 2 if nothing could be made."""
-    options = _parser().parse_args(arguments)
-    try:
-        prompts = _prompts(options)
-        rows, refused = _collect(options)
-        if not rows:
-            raise BenchmarkError("no row is left; nothing is written")
-        write_rows(options.out, rows, prompts)
-    except (BenchmarkError, ExecutorError, TemplateError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for row, reason in refused:
-        print(f"left out: {row}: {reason}", file=sys.stderr)
-    counts = Counter(row.data_source for row in rows)
-    listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    print(f"{options.out}: {listed}; {len(refused)} rows left out")
-    return 0
 
 
 def check(
@@ -80,25 +53,31 @@ async def _check(
     return sound, refused
 
 
-def _collect(options: argparse.Namespace) -> tuple[list[BenchmarkRow], list[Refusal]]:
+def collect(
+    named: Mapping[str, str | None], *, most: int | None, backend: str
+) -> tuple[list[BenchmarkRow], list[Refusal]]:
+    """The sound rows of benchmarks, and those that are left out.
+
+    Args:
+        named: For each of :data:`sources.BENCHMARKS` a file, or ``hub``; ``None``: not wanted.
+        most: At most so many rows of each.
+        backend: What runs them.
+
+    Raises:
+        BenchmarkError: a file cannot be read.
+        ExecutorError: the backend cannot be used.
+    """
     rows: list[BenchmarkRow] = []
     refused: list[Refusal] = []
-    for source, hub_name, read, names in (
-        (options.cruxeval, sources.CRUXEVAL, sources.cruxeval, sources.CRUXEVAL_NAMES),
-        (
-            options.livecodebench,
-            sources.LIVECODEBENCH,
-            sources.livecodebench,
-            sources.LIVECODEBENCH_NAMES,
-        ),
-    ):
+    for name, benchmark in sources.BENCHMARKS.items():
+        source = named.get(name)
         if source is None:
             continue
-        raw = sources.read_raw(source, hub_name)
-        tasks, unread = _read(raw, read, options.max_rows)
-        sound, failed = check(tasks, options.executor)
-        refused += [(f"{hub_name} {name}", reason) for name, reason in (*unread, *failed)]
-        rows += _as_rows(sound, names)
+        raw = sources.read_raw(source, benchmark.hub_name)
+        tasks, unread = _read(raw, benchmark.read, most)
+        sound, failed = check(tasks, backend)
+        refused += [(f"{benchmark.hub_name} {row}", reason) for row, reason in (*unread, *failed)]
+        rows += _as_rows(sound, benchmark.names)
     return rows, refused
 
 
@@ -122,41 +101,3 @@ def _as_rows(tasks: Sequence[ProgramTask], names: Mapping[TaskType, str]) -> Ite
     for task_type, name in names.items():
         for task in tasks:
             yield BenchmarkRow(name, Kind(Role.SOLVE, task_type), task)
-
-
-def _prompts(options: argparse.Namespace) -> PromptBook:
-    """The prompts of the file are for people and for veRL's length filter; a run makes its own."""
-    azr = AzrSettings(prompts_dir=options.prompts_dir)
-    reward_fn = RewardFnSettings(extraction_type=options.extraction_type)
-    return PromptBook(GameSettings(azr=azr, reward_fn=reward_fn))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.tools.prepare_validation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--cruxeval", metavar="FILE|hub", help="CRUXEval: a jsonl, json or parquet file, or 'hub'"
-    )
-    parser.add_argument(
-        "--livecodebench", metavar="FILE|hub", help="LiveCodeBench's execution task, likewise"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="the parquet file to write")
-    parser.add_argument("--max-rows", type=int, help="at most so many rows of each source")
-    parser.add_argument(
-        "--executor", default="nsjail", help="backend that checks the rows (default: nsjail)"
-    )
-    parser.add_argument(
-        "--extraction-type",
-        default="answer_conditional",
-        choices=["answer_conditional", "boxed_conditional"],
-        help="as reward_fn.extraction_type of the run",
-    )
-    parser.add_argument("--prompts-dir", help="as azr.prompts_dir of the run")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

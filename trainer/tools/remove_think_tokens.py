@@ -1,4 +1,4 @@
-"""``python -m trainer.tools.remove_think_tokens MODEL``: take Qwen3's think tokens out.
+"""Qwen3's think tokens taken out of its tokenizer.
 
 Qwen3's tokenizer has ``<think>`` and ``</think>`` as single tokens, which the base models never saw
 in training. Without them these tags are spelt with ordinary tokens, as in other models. The files
@@ -8,10 +8,8 @@ of the model's folder are changed in place; the originals are kept beside them a
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +22,6 @@ BACKUP = ".with_think_tokens"
 
 class TokenizerFilesError(ValueError):
     """The folder is not what is needed; the text says why."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code: 0, or 2 if nothing could be done."""
-    parser = argparse.ArgumentParser(
-        prog="python -m trainer.tools.remove_think_tokens",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", type=Path, help="a folder with a tokenizer")
-    parser.add_argument("--revert", action="store_true", help="bring the originals back")
-    options = parser.parse_args(arguments)
-    try:
-        changed = revert(options.model) if options.revert else remove(options.model)
-    except (TokenizerFilesError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    done = "brought back" if options.revert else "changed"
-    print(f"{options.model}: {', '.join(changed)} {done}")
-    return 0
 
 
 def remove(model: Path) -> tuple[str, ...]:
@@ -133,7 +111,3 @@ _EDITS: dict[str, Callable[[Any], bool]] = {
     "tokenizer.json": _edit_tokenizer,
     "added_tokens.json": _edit_added,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""``python -m trainer.tools.smoke OUT [key=value ...]``: does a set-up work, from start to model?
+"""Does a set-up work, from start to model?
 
 Five short steps of ``preset=single_gpu_80gb`` (or another ``preset=``), killed after the third and
 gone on with, then the conversion of the checkpoint. Prints one table: time of each phase, memory,
@@ -7,7 +7,6 @@ and how far rollout and trainer are apart. Exit codes: 0 all is as it should be,
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -20,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from trainer.tools.convert_to_hf import ConversionError, convert, find_actor
@@ -71,24 +69,6 @@ class Found:
     steps: dict[int, Mapping[str, float]] = field(default_factory=dict)
     events: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m trainer.tools.smoke", description=__doc__)
-    parser.add_argument("out", type=Path, help="a folder that does not exist yet")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as python -m trainer")
-    parser.add_argument("--within", type=float, default=570, help="seconds for all (default: 570)")
-    options = parser.parse_args(arguments)
-    if options.out.exists():
-        print(f"error: {options.out} exists already", file=sys.stderr)
-        return 1
-    options.out.mkdir(parents=True)
-    found = try_out(options.out, options.overrides, time.monotonic() + options.within)
-    Console().print(table(found))
-    for problem in found.problems:
-        print(f"PROBLEM: {problem}")
-    return 1 if found.problems else 0
 
 
 def try_out(out: Path, overrides: Sequence[str], deadline: float) -> Found:
@@ -236,7 +216,3 @@ def _convert(run: Path, out: Path, found: Found) -> None:
         return
     size = sum(path.stat().st_size for path in out.glob("*.safetensors")) / 2**30
     found.events.append(("converted", f"{size:.2f} GiB, {time.monotonic() - started:.0f} s"))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -95,7 +95,7 @@ def _think_tokens(config: DictConfig, path: str, tokenizer: Any) -> None:
     name = path.rpartition("/")[2]
     folder = path if Path(path).is_dir() else f"models/{name}"
     steps = [] if folder == path else [f"hf download {path} --local-dir {folder}"]
-    steps += [f"python -m trainer.tools.remove_think_tokens {folder}"]
+    steps += [f"python -m trainer tools remove-think-tokens {folder}"]
     steps += [] if folder == path else [f"actor_rollout_ref.model.path={folder}"]
     raise ConfigurationProblem(
         f"the tokenizer of {path} has <think> as one token, which base models never saw in "

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.waiting import wait_until
+from trainer.cli.experiment import stoppable
 from trainer.experiment import running
-from trainer.experiment.__main__ import stoppable
 from trainer.experiment.arms import ARMS, NO_UPDATES, SELF_PLAY
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
 from trainer.experiment.plan import Plan, Run, command, quick, runs

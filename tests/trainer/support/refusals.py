@@ -11,7 +11,7 @@ import json
 import sys
 import traceback
 
-from trainer.cli import main
+from trainer.cli.app import main
 
 
 def run(arguments: list[str]) -> dict[str, object]:

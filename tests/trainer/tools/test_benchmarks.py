@@ -12,12 +12,13 @@ pytest.importorskip("pyarrow", reason="needs the extra 'trainer'")
 pytest.importorskip("hydra")
 
 from executor import TaskType
+from trainer.cli.app import main
 from trainer.configs import compose
 from trainer.game.play import validation
 from trainer.game.tasks.task import ProgramTask
 from trainer.run import wiring
 from trainer.tools import benchmark_sources as sources
-from trainer.tools.prepare_validation import check, main
+from trainer.tools.prepare_validation import check
 
 CRUXEVAL: list[Any] = [
     {"code": "def f(x):\n    return x + 1", "input": "1", "output": "2", "id": "sample_0"},
@@ -46,7 +47,21 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
 ) -> None:
     out = tmp_path / "folder" / "val.parquet"
     crux, live = jsonl(tmp_path / "c.jsonl", CRUXEVAL), jsonl(tmp_path / "l.jsonl", LIVECODEBENCH)
-    assert main(["--cruxeval", crux, "--livecodebench", live, "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "tools",
+                "prepare-validation",
+                "--cruxeval",
+                crux,
+                "--livecodebench",
+                live,
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr()
     assert "2 cruxeval_i, 2 cruxeval_o, 1 livecodebench, 1 livecodebench_o; 3 rows" in said.out
     assert "row 1: mismatch: the program returns another value than given" in said.err
@@ -73,7 +88,19 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
 def test_a_run_may_validate_on_several_files(tmp_path: Path) -> None:
     crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
     for name in ("a", "b"):
-        assert main(["--cruxeval", crux, "--out", str(tmp_path / f"{name}.parquet")]) == 0
+        assert (
+            main(
+                [
+                    "tools",
+                    "prepare-validation",
+                    "--cruxeval",
+                    crux,
+                    "--out",
+                    str(tmp_path / f"{name}.parquet"),
+                ]
+            )
+            == 0
+        )
     files = [str(tmp_path / f"{name}.parquet") for name in ("a", "b")]
     config = compose(["preset=cpu_tiny", f"data.val_files=[{','.join(files)}]"])
     wiring.wire(config)
@@ -84,7 +111,21 @@ def test_a_run_may_validate_on_several_files(tmp_path: Path) -> None:
 def test_only_the_first_rows_if_asked(tmp_path: Path) -> None:
     out = tmp_path / "val.parquet"
     crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
-    assert main(["--cruxeval", crux, "--max-rows", "1", "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "tools",
+                "prepare-validation",
+                "--cruxeval",
+                crux,
+                "--max-rows",
+                "1",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert len(validation.read(out)) == 2
 
 
@@ -104,7 +145,7 @@ def test_without_a_sound_row_nothing_is_written(
     if content is not None:
         source.write_text(content)
     out = tmp_path / "val.parquet"
-    assert main(["--cruxeval", str(source), "--out", str(out)]) == 2
+    assert main([*COMMAND, "--cruxeval", str(source), "--out", str(out)]) == 2
     assert says in capsys.readouterr().err
     assert not out.exists()
 

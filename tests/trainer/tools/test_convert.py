@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.support.runs import needs_verl
-from trainer.tools.convert_to_hf import ConversionError, convert, find_actor, main
+from trainer.cli.app import main
+from trainer.tools.convert_to_hf import ConversionError, convert, find_actor
 
 SHARD = "model_world_size_1_rank_0.pt"
 
@@ -39,7 +40,7 @@ def test_a_checkpoint_and_its_actor_can_be_named(tmp_path: Path) -> None:
 def test_what_is_no_checkpoint_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 2
+    assert main(["tools", "convert-to-hf", str(tmp_path), str(tmp_path / "out")]) == 2
     assert "no run directory with a checkpoint" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -92,7 +93,7 @@ AutoTokenizer.from_pretrained(model_path).save_pretrained(actor / "huggingface")
 @pytest.mark.timeout(600)
 def test_a_checkpoint_becomes_a_model_with_its_weights(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SHARDED, str(tmp_path)], check=True, timeout=240)
-    assert main([str(tmp_path / "run"), str(tmp_path / "out")]) == 0
+    assert main(["tools", "convert-to-hf", str(tmp_path / "run"), str(tmp_path / "out")]) == 0
     safetensors = pytest.importorskip("safetensors.torch")
     made = safetensors.load_file(tmp_path / "out" / "model.safetensors")
     start = safetensors.load_file(tmp_path / "model" / "model.safetensors")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from trainer.tools.remove_think_tokens import TokenizerFilesError, main, remove, revert
+from trainer.cli.app import main
+from trainer.tools.remove_think_tokens import TokenizerFilesError, remove, revert
 
 FILES: dict[str, Any] = {
     "tokenizer_config.json": {
@@ -30,6 +31,8 @@ FILES: dict[str, Any] = {
     },
     "added_tokens.json": {"<|im_end|>": 1, "<think>": 2, "</think>": 3},
 }
+
+COMMAND = ("tools", "remove-think-tokens")
 
 
 @pytest.fixture
@@ -83,17 +86,17 @@ def test_a_broken_file_leaves_all_as_they_are(model: Path) -> None:
 def test_what_cannot_be_done_is_said_in_one_line(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(model), "--revert"]) == 2
+    assert main([*COMMAND, str(model), "--revert"]) == 2
     assert "has no originals" in capsys.readouterr().err
-    assert main([str(tmp_path / "nowhere")]) == 2
+    assert main([*COMMAND, str(tmp_path / "nowhere")]) == 2
     assert "has no tokenizer_config.json" in capsys.readouterr().err
-    assert main([str(model)]) == 0
+    assert main([*COMMAND, str(model)]) == 0
     assert "changed" in capsys.readouterr().out
-    assert main([str(model), "--revert"]) == 0
+    assert main([*COMMAND, str(model), "--revert"]) == 0
     plain = model / "plain"
     plain.mkdir()
     (plain / "tokenizer_config.json").write_text("{}")
-    assert main([str(plain)]) == 2
+    assert main([*COMMAND, str(plain)]) == 2
     assert "has no think tokens" in capsys.readouterr().err
 
 

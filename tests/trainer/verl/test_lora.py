@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.trainer.support.runs import LETTERS, needs_verl, train
+from trainer.cli.app import main
 from trainer.run.game import ABSOLUTE_ZERO
-from trainer.tools.convert_to_hf import _keep_prompt, main
+from trainer.tools.convert_to_hf import _keep_prompt
 from trainer.tools.lora import AdapterError, merge
 
 torch = pytest.importorskip("torch", reason="needs the extra 'trainer'")
@@ -122,7 +123,7 @@ def test_a_run_with_adapters_becomes_a_model_with_its_template(tmp_path: Path) -
         "actor_rollout_ref.model.lora.merge=true",
         f'actor_rollout_ref.model.custom_chat_template="{TEMPLATE}"',
     )
-    assert main([str(run), str(out)]) == 0
+    assert main(["tools", "convert-to-hf", str(run), str(out)]) == 0
     made = safetensors.load_file(out / "model.safetensors")[f"{Q}.weight"].float()
     start = safetensors.load_file(run / "model" / "model.safetensors")[f"{Q}.weight"]
     a, b = adapters_of(run / "global_step_2" / "actor" / "model_world_size_1_rank_0.pt")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.support.runs import LETTERS, environment, needs_verl
+from trainer.cli.app import main
 from trainer.tools import smoke
 
 ROOT = Path(__file__).parents[3]
@@ -39,8 +40,8 @@ def test_metrics_that_are_wrong_are_named(steps: dict[int, dict[str, float]], pr
 
 def test_a_run_that_does_not_start_is_a_problem(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert smoke.main([str(out), "preset=no-such-preset"]) == 1
-    assert smoke.main([str(out), "preset=no-such-preset"]) == 1
+    assert main(["tools", "smoke", str(out), "preset=no-such-preset"]) == 1
+    assert main(["tools", "smoke", str(out), "preset=no-such-preset"]) == 1
     assert "no-such-preset" in (out / "log_1.txt").read_text()
 
 
