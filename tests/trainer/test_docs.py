@@ -47,3 +47,11 @@ def test_every_preset_is_documented_and_no_other() -> None:
     assert presets <= CODE
     assert set(re.findall(r"preset=([\w.]+)", TEXT)) <= presets
 
+
+@pytest.mark.parametrize("document", ["README.md", "docs/trainer.md", "docs/learning.md"])
+def test_commands_of_the_trainer_that_are_named_exist(document: str) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    text = (ROOT / document).read_text()
+    for first, second in re.findall(r"python -m trainer ([a-z-]+)(?: ([a-z-]+))?(?![\w=])", text):
+        inner = getattr(commands[first], "commands", None)
+        assert inner is None or second in inner

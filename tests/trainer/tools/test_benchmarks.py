@@ -34,6 +34,7 @@ LIVECODEBENCH: list[Any] = [
     },
     {"code": "def g(x): return x", "input": "not a call", "output": "1"},
 ]
+COMMAND = ("tools", "prepare-validation")
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "cruxeval.jsonl"
 
 
@@ -47,21 +48,7 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
 ) -> None:
     out = tmp_path / "folder" / "val.parquet"
     crux, live = jsonl(tmp_path / "c.jsonl", CRUXEVAL), jsonl(tmp_path / "l.jsonl", LIVECODEBENCH)
-    assert (
-        main(
-            [
-                "tools",
-                "prepare-validation",
-                "--cruxeval",
-                crux,
-                "--livecodebench",
-                live,
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert main([*COMMAND, "--cruxeval", crux, "--livecodebench", live, "--out", str(out)]) == 0
     said = capsys.readouterr()
     assert "2 cruxeval_i, 2 cruxeval_o, 1 livecodebench, 1 livecodebench_o; 3 rows" in said.out
     assert "row 1: mismatch: the program returns another value than given" in said.err
@@ -88,19 +75,7 @@ def test_sound_rows_are_written_and_the_rest_is_reported(
 def test_a_run_may_validate_on_several_files(tmp_path: Path) -> None:
     crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
     for name in ("a", "b"):
-        assert (
-            main(
-                [
-                    "tools",
-                    "prepare-validation",
-                    "--cruxeval",
-                    crux,
-                    "--out",
-                    str(tmp_path / f"{name}.parquet"),
-                ]
-            )
-            == 0
-        )
+        assert main([*COMMAND, "--cruxeval", crux, "--out", str(tmp_path / f"{name}.parquet")]) == 0
     files = [str(tmp_path / f"{name}.parquet") for name in ("a", "b")]
     config = compose(["preset=cpu_tiny", f"data.val_files=[{','.join(files)}]"])
     wiring.wire(config)
@@ -111,21 +86,7 @@ def test_a_run_may_validate_on_several_files(tmp_path: Path) -> None:
 def test_only_the_first_rows_if_asked(tmp_path: Path) -> None:
     out = tmp_path / "val.parquet"
     crux = jsonl(tmp_path / "c.jsonl", CRUXEVAL)
-    assert (
-        main(
-            [
-                "tools",
-                "prepare-validation",
-                "--cruxeval",
-                crux,
-                "--max-rows",
-                "1",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert main([*COMMAND, "--cruxeval", crux, "--max-rows", "1", "--out", str(out)]) == 0
     assert len(validation.read(out)) == 2
 
 
