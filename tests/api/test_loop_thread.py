@@ -190,7 +190,7 @@ def test_cancelling_a_future_cancels_the_coroutine(loop_thread: LoopThread) -> N
 
 
 def test_stopping_gives_every_future_an_end(loop_thread: LoopThread) -> None:
-    futures = []
+    futures: list[Future[Any]] = []
 
     def submit_on() -> None:
         while True:

@@ -16,7 +16,7 @@ pytest.importorskip("hydra")
 
 from rich.console import Console
 
-from trainer import cli
+from trainer.cli import train
 from trainer.configs import compose
 from trainer.run.wiring import model_path, run_directory, wire
 
@@ -77,11 +77,11 @@ def test_a_run_is_not_lost_for_its_report(
     from trainer.report import page
 
     config = wired(f"trainer.default_local_dir={tmp_path}")
-    cli._report(config, Console())
+    train._report(config, Console())
     assert not (tmp_path / "report.html").exists()  # nothing was trained
     row = '{"step": 1, "metrics": {"pred_code_o/critic/rewards/mean": 0.5}}\n'
     (run_directory(config) / "metrics.jsonl").write_text(row)
-    cli._report(config, Console())
+    train._report(config, Console())
     assert (tmp_path / "report.html").is_file()
     assert "report.html" in capsys.readouterr().out.replace("\n", "")
 
@@ -89,5 +89,5 @@ def test_a_run_is_not_lost_for_its_report(
         raise RuntimeError("no plots today")
 
     monkeypatch.setattr(page, "write_report", fail)
-    cli._report(config, Console())
+    train._report(config, Console())
     assert "no plots today" in capsys.readouterr().out

@@ -314,7 +314,7 @@ def test_the_command_refuses_unknown_arms_and_a_report_of_nothing(tmp_path: Path
     for more, part in ((["--arms", "none"], "no arm none"), (["--report-only"], "no run")):
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "trainer.experiment", "learning"),
+                *(sys.executable, "-m", "trainer", "experiment", "learning"),
                 *("--out", str(tmp_path), *more),
             ],
             capture_output=True,

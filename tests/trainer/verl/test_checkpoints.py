@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.files import write_atomically
 from trainer.run import checkpoints
 from trainer.run.checkpoints import CheckpointError
 
@@ -44,16 +45,16 @@ def test_failed_write_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "state.json"
-    checkpoints.write_atomically(path, b"old")
+    write_atomically(path, b"old")
     original = Path.open
 
-    def on_full_disk(self: Path, *_: object) -> object:
+    def on_full_disk(self: Path, **_: object) -> object:
         self.touch()
         return original(Path("/dev/full"), "wb", buffering=0)
 
     monkeypatch.setattr(Path, "open", on_full_disk)
     with pytest.raises(OSError, match="No space") as caught:
-        checkpoints.write_atomically(path, b"new")
+        write_atomically(path, b"new")
     monkeypatch.undo()
     assert caught.value.errno == errno.ENOSPC
     assert path.read_bytes() == b"old"

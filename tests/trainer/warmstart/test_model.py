@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_weights_and_learning_lowers_the_loss(
 
 def test_the_command_says_what_is_wrong_with_an_executor(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "trainer.warmstart", "--executor", "none", "--cache", tmp_path],
+        [sys.executable, "-m", "trainer", "warmstart", "--executor", "none", "--cache", tmp_path],
         capture_output=True,
         text=True,
         timeout=60,
