@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import executor
+import executor.client
+import executor.errors
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, links, prose
 
 BASES = (ROOT, ROOT / "executor", ROOT / "trainer")
@@ -76,3 +80,11 @@ def test_what_does_not_exist_is_noticed(tmp_path: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1000
+
+
+@pytest.mark.parametrize("module", [executor, executor.client])
+def test_the_api_pages_have_every_public_name(module: ModuleType) -> None:
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs/api").glob("*.md"))
+    described = {name.rpartition(".")[2] for name in re.findall(r"^::: ([\w.]+)$", pages, re.M)}
+    described |= vars(executor.errors).keys()  # a page of its own, whole
+    assert set(module.__all__) - described == {"JUDGE_RULES", "__version__"} & set(module.__all__)
