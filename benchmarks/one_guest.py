@@ -12,21 +12,22 @@ from typing import Any, Literal, NamedTuple
 import psutil
 
 from executor import Limits
-from executor.backends.base import Kind, Role
+from executor.backends.base import GuestKind, Role
 from executor.backends.nsjail import backend as nsjail
 from executor.backends.settings import NsjailSettings
 from executor.wire.frames import (
     Call,
     How,
+    Job,
     Order,
     Outcome,
     Record,
+    RecordKind,
     Reply,
     decode_reply,
     decode_result,
     encode_job,
 )
-from executor.wire.frames import Kind as RecordKind
 
 LIMITS = Limits(cpu_s=5, wall_s=20, memory_mib=256, output_kib=1024)
 
@@ -73,8 +74,8 @@ class OneGuest:
         reuse: Literal["reset", "fork"],
         options: Sequence[str] = (),
         *,
-        kind: Kind = "lib",
-        colour: int = 0,
+        kind: GuestKind = "lib",
+        variant: int = 0,
         preload: Sequence[str] = (),
     ) -> None:
         self._loop = asyncio.new_event_loop()
@@ -82,7 +83,7 @@ class OneGuest:
         self._loop.run_until_complete(self._backend.open())
         self._backend.options = (*options,)
         self._backend.preload += (*preload,)
-        role = Role(kind, colour, 1)
+        role = Role(kind, variant, 1)
         self.guest = self._loop.run_until_complete(self._backend.launch(role))
         os.set_blocking(self.guest.read_fd, True)
         os.set_blocking(self.guest.write_fd, True)
@@ -95,8 +96,8 @@ class OneGuest:
     def run_compiled(self, code: bytes, call: Call, limits: Limits = LIMITS) -> Ran:
         """:meth:`run`, prepared."""
         self._number += 1
-        frame = encode_job(
-            self._number,
+        job = Job(
+            number=self._number,
             wall_ms=round(limits.wall_s * 1000),
             cpu_s=limits.cpu_s,
             memory_bytes=limits.memory_mib << 20,
@@ -105,6 +106,7 @@ class OneGuest:
             code=code,
             calls=[call],
         )
+        frame = encode_job(job)
         while frame:
             frame = frame[os.write(self.guest.write_fd, frame) :]
         reply = decode_reply(self._read(int.from_bytes(self._read(4), "little")))

@@ -173,7 +173,7 @@ class WarmPool:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._engine = PoolEngine(executor.pool, Limits())
+        self._engine = PoolEngine(executor.pool)
         self._round = 0
 
     def _fresh(self, rows: Sequence[Row]) -> list[Row]:
@@ -196,12 +196,14 @@ class WarmPool:
         assert isinstance(program, Program)
         assert isinstance(arguments, Arguments)
         calls: list[Call] = [arguments.call]
-        run = await self._engine.run(program.code, calls, colour=None, imports=program.imports)
+        run = await self._engine.run(
+            program.code, calls, Limits(), variant=None, imports=program.imports
+        )
         assert run.outcomes[0].status is Status.OK, run.outcomes[0]
 
     async def empty(self, _row: Row) -> None:
         """A process that is made and ended, and runs nothing: the floor of a run."""
-        await self._engine.run(_NO_PROGRAM, [], colour=None, imports=False)
+        await self._engine.run(_NO_PROGRAM, [], Limits(), variant=None, imports=False)
 
     async def empties(self, rows: Sequence[Row]) -> None:
         await _in_hand(rows, self.empty)

@@ -8,8 +8,10 @@
 """
 
 from executor.api.blocking import SyncExecutor
+from executor.api.differential import DifferentialExecutor
 from executor.api.local import Executor, ExecutorInfo, ExecutorStats
 from executor.api.loop_thread import LoopThread
+from executor.api.protocol import ExecutorProtocol, SyncExecutorProtocol
 from executor.backends.settings import (
     BackendSettings,
     DockerSettings,
@@ -24,8 +26,11 @@ from executor.errors import (
     ExecutorClosed,
     ExecutorError,
     InputError,
+    LanguageUnavailable,
     MalformedRow,
     ProtocolError,
+    ServiceError,
+    ServiceUnavailable,
     UnknownBackend,
 )
 from executor.models import (
@@ -47,8 +52,6 @@ from executor.models import (
     Verdict,
 )
 
-__version__ = "0.1.0"
-
 __all__ = [
     "JUDGE_RULES",
     "BackendSettings",
@@ -56,16 +59,19 @@ __all__ = [
     "Case",
     "Compare",
     "ConfigurationError",
+    "DifferentialExecutor",
     "DockerSettings",
     "Executor",
     "ExecutorClosed",
     "ExecutorError",
     "ExecutorInfo",
+    "ExecutorProtocol",
     "ExecutorStats",
     "GvisorSettings",
     "InputError",
     "JudgeTask",
     "Judgement",
+    "LanguageUnavailable",
     "Limits",
     "LoopThread",
     "MalformedRow",
@@ -77,13 +83,15 @@ __all__ = [
     "SandboxFusionSettings",
     "Script",
     "ScriptResult",
+    "ServiceError",
+    "ServiceUnavailable",
     "Signal",
     "Status",
     "SyncExecutor",
+    "SyncExecutorProtocol",
     "TaskType",
     "Triplet",
     "UnknownBackend",
     "Usage",
     "Verdict",
-    "__version__",
 ]

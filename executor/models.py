@@ -5,10 +5,23 @@ The same models serve the Python API, the command line and the HTTP service.
 
 from __future__ import annotations
 
+import base64
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
+
+from executor.errors import ConfigurationError
 
 
 class Status(StrEnum):
@@ -113,15 +126,40 @@ class Signal(StrEnum):
 
 
 class Model(BaseModel):
-    """Base of all models: immutable, no unknown keys. Bytes are base64 in JSON: they may be any."""
+    """Base of all models: immutable, no unknown keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _from_json(value: object, default: ValidatorFunctionWrapHandler, info: ValidationInfo) -> bytes:
+    if info.mode != "json":
+        content: bytes = default(value)
+        return content
+    if not isinstance(value, str):
+        raise ValueError("must be a string in base64")
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise ValueError("not base64") from None
+
+
+def _to_json(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+Base64 = Annotated[
+    bytes,
+    WrapValidator(_from_json),
+    PlainSerializer(_to_json, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+"""Bytes; in JSON a string in standard base64 (RFC 4648, section 4), with padding."""
 
 
 class Limits(Model):
     """What one run may use. Each limit has an outcome of its own."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     wall_s: float = Field(10.0, gt=0, le=3600)
     """Wall-clock seconds from start to result (``wall_limit``)."""
@@ -143,6 +181,19 @@ class Limits(Model):
     row_mib: int = Field(8, ge=1, le=256)
     """MiB that the outputs of a row may take as text; as values, over all runs that differ, four
     times as much (``row_limit``)."""
+
+    def within(self, ceiling: Limits) -> Self:
+        """These limits.
+
+        Raises:
+            ConfigurationError: one of them is above the ceiling's.
+        """
+        for name, most in ceiling:
+            if getattr(self, name) > most:
+                raise ConfigurationError(
+                    f"limits.{name} is {getattr(self, name):g}: this executor allows {most:g}"
+                )
+        return self
 
 
 class Usage(Model):
@@ -195,6 +246,11 @@ class Options(Model):
     """Screening of the programs of tasks and of solvers."""
     runs: int | None = Field(None, ge=2, le=64)
     """Fresh processes that a triplet is validated in."""
+
+    def over(self, defaults: Options) -> Options:
+        """The defaults, but for what is set here."""
+        given = self.model_dump(exclude_none=True).keys()
+        return defaults.model_copy(update={name: getattr(self, name) for name in given})
 
 
 def _is_empty(value: object) -> bool:
@@ -373,7 +429,7 @@ class Script(Model):
     stdin: str = ""
     argv: tuple[str, ...] = ()
     """Arguments after the script's name (of pytest: after the file's name)."""
-    files: dict[str, bytes] = Field(default_factory=dict)
+    files: dict[str, Base64] = Field(default_factory=dict)
     """Files put into the working directory: relative path to content."""
     collect: tuple[str, ...] = ()
     """Paths of files to bring back, if they exist as plain files: relative to the working
@@ -390,9 +446,9 @@ class ScriptResult(Model):
     """``None`` if a limit, a signal or the policy ended the script."""
     signal: int | None = None
     """Number of the signal that ended the script, if one did."""
-    stdout: bytes = b""
-    stderr: bytes = b""
-    files: dict[str, bytes] = Field(default_factory=dict)
+    stdout: Base64 = b""
+    stderr: Base64 = b""
+    files: dict[str, Base64] = Field(default_factory=dict)
     detail: str
     signals: Signals = Field(default_factory=dict, exclude_if=_is_empty)
     usage: Usage = Usage()

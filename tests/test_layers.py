@@ -8,6 +8,7 @@ A room is a folder of modules; a module beside folders (``cli/app.py``) is a roo
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -35,7 +36,8 @@ formats           tests as other projects write them: pure
 wire              bytes to and from guests
 screening         rules for programs: pure
 grammar           values, as bytes and as text: pure
-models errors interpreter    what crosses the boundary
+models            what crosses the boundary
+errors interpreter version fds lru    what all stand on
 """,
     "trainer": """\
 cli               the command line
@@ -239,6 +241,22 @@ def test_nobody_imports_what_it_must_not_know() -> None:
 def test_the_structure_in_the_docs_is_that_of_the_imports() -> None:
     text = DOCUMENT.read_text()
     assert text == documented(text), "run: python tests/test_layers.py"
+
+
+def test_the_walk_goes_down_and_names_what_is_there() -> None:
+    text = DOCUMENT.read_text().partition("<!-- walk -->")[2].partition("<!-- end of walk -->")[0]
+    rows = re.findall(r"^\| `([\w/.]+)` \| (.*) \|$", text, re.M)
+    files = [file for file, _ in rows]
+    assert len(files) == len(set(files)) > 20
+    for file, words in rows:
+        source = (ROOT / "executor" / file).read_text()
+        names = re.findall(r"`(?:\w+\.)?(\w+)`", words)
+        assert all(re.search(rf"\b{name}\b", source) for name in names), (file, names)
+    host = [layers()[file.split("/")[0]] for file in files if file.split("/")[0] not in _INSIDE]
+    assert host == sorted(host)
+
+
+_INSIDE = ("guest", "grammar")
 
 
 if __name__ == "__main__":

@@ -72,11 +72,11 @@ class Blocking[E: ExecutorProtocol]:
         """What each run may use, and the most that :class:`Options` of a call may ask for."""
         return self._executor.limits
 
-    def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+    def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
         """See :meth:`executor.Executor.validate`."""
         return self._call(self._executor.validate(triplet, options=options))
 
-    def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
+    def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:
         """See :meth:`executor.Executor.judge`."""
         return self._call(self._executor.judge(task, options=options))
 
@@ -90,7 +90,7 @@ class Blocking[E: ExecutorProtocol]:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> Iterator[Verdict]:
         """See :meth:`executor.Executor.validate_many`. The source is read in the loop's thread."""
         return self._iterate(
@@ -103,7 +103,7 @@ class Blocking[E: ExecutorProtocol]:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> Iterator[Judgement]:
         """See :meth:`executor.Executor.judge_many`. The source is read in the loop's thread."""
         return self._iterate(
@@ -153,8 +153,8 @@ class SyncExecutor(Blocking[Executor]):
         backend: str | BackendSettings = "nsjail",
         *,
         workers: int | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - immutable
-        rules: Rules = Rules(),  # noqa: B008
+        limits: Limits = Limits(),
+        rules: Rules = Rules(),
         judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,

@@ -132,11 +132,11 @@ class DifferentialExecutor:
             **{name: min(getattr(one, name) for one in known) for name in Limits.model_fields}
         )
 
-    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> ComparedVerdict:  # noqa: B008
+    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> ComparedVerdict:
         """See :meth:`executor.Executor.validate`."""
         return await self._validate(0, triplet, options)
 
-    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> ComparedJudgement:  # noqa: B008
+    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> ComparedJudgement:
         """See :meth:`executor.Executor.judge`."""
         return await self._judge(0, task, options)
 
@@ -152,7 +152,7 @@ class DifferentialExecutor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[ComparedVerdict, None]:
         """See :meth:`executor.Executor.validate_many`."""
         work = partial(self._validate, options=options)
@@ -164,7 +164,7 @@ class DifferentialExecutor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[ComparedJudgement, None]:
         """See :meth:`executor.Executor.judge_many`."""
         work = partial(self._judge, options=options)

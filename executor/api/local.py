@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from executor.api.streaming import stream
 from executor.backends import open_backend
-from executor.backends.base import ProcessReuse, process_reuse_of
+from executor.backends.base import ProcessReuse
 from executor.backends.settings import BackendSettings
 from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
+from executor.lru import Lru
 from executor.models import (
     JUDGE_RULES,
     Judgement,
@@ -30,9 +30,9 @@ from executor.models import (
     Verdict,
 )
 from executor.pool.pool import Pool, PoolStats
+from executor.pool.priority import arrive
 from executor.pool.runner import PoolEngine
 from executor.pool.warm_scripts import WarmScripts
-from executor.pool.worker import arrival
 from executor.verification.context import Context
 from executor.verification.failures import failed_judgement, failed_verdict
 from executor.verification.judging import Judge
@@ -106,8 +106,8 @@ class Executor:
         backend: str | BackendSettings = "nsjail",
         *,
         workers: int | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - immutable
-        rules: Rules = Rules(),  # noqa: B008
+        limits: Limits = Limits(),
+        rules: Rules = Rules(),
         judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,
@@ -121,9 +121,9 @@ class Executor:
         self._backend = open_backend(backend, limits)
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
-        self._engine = PoolEngine(self._pool, limits)
+        self._engine = PoolEngine(self._pool)
         self._cache = ResultCache() if cache else None
-        self._verifications: OrderedDict[Options, _Verification] = OrderedDict()
+        self._verifications: Lru[Options, _Verification] = Lru(_REMEMBERED_OPTIONS)
         self._script_places = asyncio.Semaphore(size)
         self._scripts: set[asyncio.Future[ScriptResult]] = set()
         self._warm_scripts = WarmScripts(self._pool)
@@ -163,7 +163,7 @@ class Executor:
             backend.isolated,
             self._pool.size,
             backend.warnings,
-            process_reuse_of(backend),
+            backend.process_reuse,
         )
 
     @property
@@ -191,30 +191,27 @@ class Executor:
         self,
         triplet: Triplet,
         *,
-        options: Options = Options(),  # noqa: B008
-        yields_s: float = 0.0,
+        options: Options = Options(),
     ) -> Verdict:
         """Decide whether a triplet is a sound task.
 
         Args:
             triplet: what to validate.
             options: settings of this call.
-            yields_s: calls that arrive up to so many seconds later go first.
 
         Raises:
             ConfigurationError: the options ask for more than the executor's limits.
         """
-        return await self._validate(0, triplet, options, yields_s)
+        return await self._validate(0, triplet, options)
 
     async def judge(
         self,
         task: JudgeTask,
         *,
-        options: Options = Options(),  # noqa: B008
-        yields_s: float = 0.0,
+        options: Options = Options(),
     ) -> Judgement:
         """Score the answers of a task. Arguments and errors as of :meth:`validate`."""
-        return await self._judge_task(0, task, options, yields_s)
+        return await self._judge_task(0, task, options)
 
     async def run(self, script: Script, *, limits: Limits | None = None) -> ScriptResult:
         """Run a general script once, in a fresh sandbox with a writable directory.
@@ -228,7 +225,7 @@ class Executor:
             ConfigurationError: the limits are above the executor's.
         """
         self._check_open()
-        result = await self._run_script(script, self._allowed(limits or self._limits))
+        result = await self._run_script(script, (limits or self._limits).within(self._limits))
         self._signals.update(result.signals)
         return result
 
@@ -276,7 +273,7 @@ class Executor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Verdict, None]:
         """Validate a stream of triplets; each verdict's ``index`` is its position.
 
@@ -301,7 +298,7 @@ class Executor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Judgement, None]:
         """Judge a stream of tasks; like :meth:`validate_many`."""
 
@@ -318,20 +315,16 @@ class Executor:
     def _window(self) -> int:
         return _ITEMS_PER_WORKER * self._pool.size
 
-    async def _validate(
-        self, index: int, triplet: Triplet, options: Options, yields_s: float = 0.0
-    ) -> Verdict:
+    async def _validate(self, index: int, triplet: Triplet, options: Options) -> Verdict:
         self._check_open()
-        arrival.set(time.monotonic() + yields_s)
+        arrive()
         verdict = await self._verification(options).validator.validate(triplet, index)
         self._signals.update(verdict.signals)
         return verdict
 
-    async def _judge_task(
-        self, index: int, task: JudgeTask, options: Options, yields_s: float = 0.0
-    ) -> Judgement:
+    async def _judge_task(self, index: int, task: JudgeTask, options: Options) -> Judgement:
         self._check_open()
-        arrival.set(time.monotonic() + yields_s)
+        arrive()
         judgement = await self._verification(options).judge.judge(task, index)
         self._signals.update(judgement.signals)
         return judgement
@@ -339,18 +332,14 @@ class Executor:
     def _verification(self, options: Options) -> _Verification:
         known = self._verifications.get(options)
         if known is None:
-            known = self._verifications[options] = self._make_verification(options)
-            if len(self._verifications) > _REMEMBERED_OPTIONS:
-                self._verifications.popitem(last=False)
-        self._verifications.move_to_end(options)
+            known = self._make_verification(options)
+            self._verifications.put(options, known)
         return known
 
     def _make_verification(self, options: Options) -> _Verification:
-        given = options.model_dump(exclude_none=True).keys()
-        chosen = self._defaults.model_copy(update={name: getattr(options, name) for name in given})
+        chosen = options.over(self._defaults)
         assert chosen.limits is not None
-        limits = self._allowed(chosen.limits)
-        engine = self._engine.limited(limits)
+        limits = chosen.limits.within(self._limits)
 
         def validator(rules: Rules | None) -> Validator:
             assert rules is not None
@@ -358,18 +347,10 @@ class Executor:
             context = Context(
                 limits, rules, backend=self._backend.name, interpreter=self._backend.interpreter
             )
-            return Validator(engine, context, runs=chosen.runs, cache=self._cache)
+            return Validator(self._engine, context, runs=chosen.runs, cache=self._cache)
 
-        judge = Judge(engine, validator(chosen.judge_rules), self._run_script)
+        judge = Judge(self._engine, validator(chosen.judge_rules), self._run_script)
         return _Verification(validator(chosen.rules), judge)
-
-    def _allowed(self, limits: Limits) -> Limits:
-        for name, ceiling in self._limits:
-            if getattr(limits, name) > ceiling:
-                raise ConfigurationError(
-                    f"limits.{name} is {getattr(limits, name):g}: this executor allows {ceiling:g}"
-                )
-        return limits
 
     def _check_open(self) -> None:
         if not self._open:

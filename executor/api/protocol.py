@@ -51,11 +51,11 @@ class ExecutorProtocol(Protocol):
         """What each run may use, and the most that a call may ask for."""
         ...
 
-    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
         """Decide whether a triplet is a sound task."""
         ...
 
-    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
+    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:
         """Score the answers of a task."""
         ...
 
@@ -69,7 +69,7 @@ class ExecutorProtocol(Protocol):
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Verdict, None]:
         """Validate a stream of triplets; each verdict's ``index`` is its position."""
         ...
@@ -80,7 +80,7 @@ class ExecutorProtocol(Protocol):
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Judgement, None]:
         """Judge a stream of tasks; each judgement's ``index`` is its position."""
         ...
@@ -112,11 +112,11 @@ class SyncExecutorProtocol(Protocol):
         """What each run may use, and the most that a call may ask for."""
         ...
 
-    def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+    def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
         """Decide whether a triplet is a sound task."""
         ...
 
-    def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
+    def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:
         """Score the answers of a task."""
         ...
 
@@ -130,7 +130,7 @@ class SyncExecutorProtocol(Protocol):
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> Iterator[Verdict]:
         """Validate a stream of triplets; each verdict's ``index`` is its position."""
         ...
@@ -141,7 +141,7 @@ class SyncExecutorProtocol(Protocol):
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> Iterator[Judgement]:
         """Judge a stream of tasks; each judgement's ``index`` is its position."""
         ...

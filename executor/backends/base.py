@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from executor.models import Limits, Script, ScriptResult
 
-Kind = Literal["parser", "bare", "lib", "script"]
+GuestKind = Literal["parser", "bare", "lib", "script"]
 """What a warm guest is for: parsing and compiling; running programs that import nothing; running
 programs that import the common modules, which are preloaded; running scripts that need no more than
 an interpreter."""
 
-VERIFY_KINDS: frozenset[Kind] = frozenset({"parser", "bare", "lib"})
-"""What every backend can launch. One that can launch others too has an attribute ``kinds``, known
-once it is open. Without ``script`` all scripts go to :meth:`Backend.run_script`."""
-
+VERIFY_KINDS: frozenset[GuestKind] = frozenset({"parser", "bare", "lib"})
+"""What every backend can launch."""
 
 HASH_SEEDS = (104_729, 1_299_709)
-"""``PYTHONHASHSEED`` by colour. Fixed, so that a verdict can be had again."""
+"""``PYTHONHASHSEED`` by variant. Fixed, so that a verdict can be had again."""
 
 CLOCK_SHIFTS_S = (0, 40_217_371.375)
-"""How far all clocks are ahead, by colour: 465 days, 11 hours, 29 minutes and
+"""How far all clocks are ahead, by variant: 465 days, 11 hours, 29 minutes and
 31 seconds and a part of one, so that date and time differ in every part."""
 
 PID_SHIFTS = (0, 1_000_001)
-"""What is added to the process numbers that a program sees, by colour."""
+"""What is added to the process numbers that a program sees, by variant."""
 
 PRELOAD = (
     "math", "re", "collections", "itertools", "functools", "operator", "string", "copy", "heapq",
@@ -46,9 +45,9 @@ SCRIPT_PRELOAD = (
 class Role:
     """One warm guest to start."""
 
-    kind: Kind
-    colour: int
-    """0 or 1: guests of different colour differ in hash seed and clock."""
+    kind: GuestKind
+    variant: int
+    """0 or 1: guests of different variant differ in hash seed and clock."""
     number: int
     """Different for each guest that is started; part of its environment."""
     core: int | None = None
@@ -91,20 +90,24 @@ class Guest(Protocol):
 
 
 class Backend(Protocol):
-    """A way to isolate guests.
-
-    One that keeps warm sandboxes of its own for :meth:`run_script` has an attribute
-    ``script_jails``: how many there are by state, as of :class:`executor.pool.pool.PoolStats`. One
-    that can put processes back after a run has an attribute ``process_reuse``, known once it is
-    open: see :func:`process_reuse_of`.
-    """
+    """A way to isolate guests. All attributes are known once it is open; :class:`BaseBackend` has
+    what is usual."""
 
     name: str
     isolated: bool
     warnings: tuple[str, ...]
     """Weaknesses on this host, for people."""
     interpreter: str
-    """Implementation and version that programs run on, once the backend is open."""
+    """Implementation and version that programs run on."""
+    kinds: frozenset[GuestKind]
+    """What it can launch. Without ``script`` all scripts go to :meth:`run_script`."""
+    pace: Pace
+    process_reuse: ProcessReuse
+
+    @property
+    def script_jails(self) -> Mapping[str, int]:
+        """Warm sandboxes that it keeps for :meth:`run_script`, by state: ``idle``, ``busy``,
+        ``starting``. Empty if it keeps none."""
 
     async def open(self) -> None:
         """Get ready. Raises :class:`executor.errors.BackendUnavailable`, saying what is missing."""
@@ -119,7 +122,15 @@ class Backend(Protocol):
         """Release what :meth:`open` took. All guests have been closed before."""
 
 
-def process_reuse_of(backend: Backend) -> ProcessReuse:
-    """What becomes of a run's process, once the backend is open."""
-    reuse: ProcessReuse = getattr(backend, "process_reuse", "fork")
-    return reuse
+class BaseBackend:
+    """What most backends have in common."""
+
+    warnings: tuple[str, ...] = ()
+    kinds = VERIFY_KINDS
+    pace = Pace()
+    process_reuse: ProcessReuse = "fork"
+
+    @property
+    def script_jails(self) -> Mapping[str, int]:
+        """None is kept."""
+        return {}

@@ -11,7 +11,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from executor.backends.base import HASH_SEEDS, PRELOAD, Role
+from executor.backends.base import HASH_SEEDS, PRELOAD, BaseBackend, Role
 from executor.backends.host.exchange import exchange
 from executor.backends.host.guest_process import GuestProcess
 from executor.backends.image.build import GUEST_MAIN, SCRIPT_MAIN, GuestImage, open_image_in_thread
@@ -41,7 +41,7 @@ def _languages() -> frozenset[ScriptLanguage]:
     return frozenset(found)
 
 
-class ProcessBackend:
+class ProcessBackend(BaseBackend):
     """Guests as plain processes. Must be asked for by name; says in every result what it is."""
 
     name = NAME
@@ -70,7 +70,7 @@ class ProcessBackend:
             [sys.executable, "-s", "-P", "-S", "-B", f"{self._image.root}{GUEST_MAIN}",
              entry, *options],
             core=role.core,
-            environment={"PYTHONHASHSEED": str(HASH_SEEDS[role.colour])},
+            environment={"PYTHONHASHSEED": str(HASH_SEEDS[role.variant])},
         )  # fmt: skip
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +19,8 @@ from executor.cli.commands.serve import serve
 from executor.cli.commands.verify import verify
 from executor.cli.failure import EXIT_INFRA, EXIT_UNUSABLE, CommandError
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorError, InputError
+from executor.version import version
 
-_DISTRIBUTION = "absolute-zero-executor"
 _UNUSABLE = (ConfigurationError, BackendUnavailable, InputError)
 
 app = typer.Typer(
@@ -43,11 +42,7 @@ app.command()(serve)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            version = metadata.version(_DISTRIBUTION)
-        except metadata.PackageNotFoundError:
-            version = "(not installed)"
-        typer.echo(f"executor {version}, Python {platform.python_version()}")
+        typer.echo(f"executor {version()}, Python {platform.python_version()}")
         raise typer.Exit
 
 

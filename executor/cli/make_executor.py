@@ -25,7 +25,7 @@ _TAKES = {
 
 
 @dataclass(frozen=True, slots=True)
-class EngineOptions:
+class ExecutorOptions:
     """What the executor is made from."""
 
     backend: str
@@ -50,7 +50,7 @@ class EngineOptions:
         return tuple(name.strip() for name in self.backend.split(","))
 
 
-def create_executor(options: EngineOptions) -> ExecutorProtocol:
+def create_executor(options: ExecutorOptions) -> ExecutorProtocol:
     """Make an executor; it starts when it is entered.
 
     Raises:
@@ -65,7 +65,7 @@ def create_executor(options: EngineOptions) -> ExecutorProtocol:
     return DifferentialExecutor(*made)
 
 
-def create_local_executor(options: EngineOptions) -> Executor:
+def create_local_executor(options: ExecutorOptions) -> Executor:
     """Make an executor of this process, on one backend.
 
     Raises:
@@ -77,11 +77,11 @@ def create_local_executor(options: EngineOptions) -> Executor:
     return _local(options, options.names[0])
 
 
-def _create(options: EngineOptions, name: str) -> ExecutorProtocol:
+def _create(options: ExecutorOptions, name: str) -> ExecutorProtocol:
     return _remote(options) if name == HTTP else _local(options, name)
 
 
-def _local(options: EngineOptions, name: str) -> Executor:
+def _local(options: ExecutorOptions, name: str) -> Executor:
     from executor.api.local import Executor  # noqa: PLC0415 - help and usage errors need no backend
 
     return Executor(
@@ -94,7 +94,7 @@ def _local(options: EngineOptions, name: str) -> Executor:
     )
 
 
-def _settings(options: EngineOptions, name: str) -> str | BackendSettings:
+def _settings(options: ExecutorOptions, name: str) -> str | BackendSettings:
     from executor.backends.settings import SETTINGS  # noqa: PLC0415
 
     given = {
@@ -105,7 +105,7 @@ def _settings(options: EngineOptions, name: str) -> str | BackendSettings:
     return SETTINGS[name](**given) if given else name
 
 
-def _remote(options: EngineOptions) -> ExecutorProtocol:
+def _remote(options: ExecutorOptions) -> ExecutorProtocol:
     if options.url is None:
         raise ConfigurationError("--backend http needs --url: the address of a service")
     try:
@@ -123,7 +123,7 @@ def _remote(options: EngineOptions) -> ExecutorProtocol:
     )
 
 
-def _check(options: EngineOptions) -> None:
+def _check(options: ExecutorOptions) -> None:
     """Refuse what would be ignored."""
     names = options.names
     if len(set(names)) < len(names):

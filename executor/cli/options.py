@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from executor.cli.failure import CommandError
+from executor.cli.model_options import Field, takes
 from executor.models import Limits, Rules
 
-DEFAULTS = Limits()
 RULES = Rules()
 
-_LIMITS_PANEL = "Limits of one run"
 _SCREENING_PANEL = "Screening of programs"
 _BACKEND_PANEL = "Sandbox"
 
@@ -183,45 +181,22 @@ BanKeyword = Annotated[
 ]
 
 
-def names(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The names in a list of options; each may hold several, with commas between them."""
-    parts = [part.strip() for value in given or () for part in value.split(",")]
-    return tuple(part for part in parts if part)
+_ONE_RUN = ("wall_s", "cpu_s", "memory_mib", "output_kib")
+_SCRIPT = ("processes", "files_mib")
+_ROW = ("row_texts", "row_s", "row_mib")
 
 
-def _limit(name: str, text: str, envvar: str | None = None) -> Any:
-    return typer.Option(name, metavar="N", help=text, rich_help_panel=_LIMITS_PANEL, envvar=envvar)
+def _limits(*names: str, **variables: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    fields = [Field(name, envvar=variables.get(name)) for name in names]
+    return takes("limits", Limits, {"Limits of one run": fields})
 
 
-_WALL = ("--wall-s", "Wall-clock seconds.")
-_CPU = ("--cpu-s", "Seconds of processor time.")
-WallS = Annotated[float, _limit(*_WALL)]
-CpuS = Annotated[int, _limit(*_CPU)]
-ServedWallS = Annotated[float, _limit(*_WALL, "EXECUTOR_WALL_S")]
-ServedCpuS = Annotated[int, _limit(*_CPU, "EXECUTOR_CPU_S")]
-MemoryMib = Annotated[int, _limit("--memory-mib", "MiB beyond the bare interpreter.")]
-OutputKib = Annotated[int, _limit("--output-kib", "KiB of the value.")]
-StreamKib = Annotated[int, _limit("--output-kib", "KiB of stdout, and of stderr.")]
-RowTexts = Annotated[int, _limit("--row-texts", "Inputs, pairs or answers of a row.")]
-RowS = Annotated[float, _limit("--row-s", "Seconds of all runs of a row, or of an answer.")]
-RowMib = Annotated[int, _limit("--row-mib", "MiB of a row's outputs, as text.")]
-Processes = Annotated[int, _limit("--processes", "Processes and threads at once.")]
-FilesMib = Annotated[int, _limit("--files-mib", "MiB of files written.")]
-
-
-def limits(**given: float) -> Limits:
-    """The limits, checked.
-
-    Raises:
-        CommandError: one is out of its range.
-    """
-    try:
-        return Limits.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        message = first["msg"].removeprefix("Input ")
-        raise CommandError(f"{option} {message}, not {first['input']}") from None
+with_row_limits = _limits(*_ONE_RUN, *_ROW)
+"""Of commands for rows: options for limits, as the parameter ``limits``."""
+with_script_limits = _limits(*_ONE_RUN, *_SCRIPT)
+with_served_limits = _limits(
+    *_ONE_RUN, *_SCRIPT, *_ROW, wall_s="EXECUTOR_WALL_S", cpu_s="EXECUTOR_CPU_S"
+)
 
 
 def rules(

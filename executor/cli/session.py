@@ -37,7 +37,7 @@ class BatchOptions:
     file: str
     out: str | None
     quiet: bool
-    engine: make_executor.EngineOptions
+    engine: make_executor.ExecutorOptions
 
 
 def process[T, R: Indexed](

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from executor.api.streaming import consecutive, each
-from executor.client.bodies import Kind, item_json
+from executor.client.bodies import ItemKind, item_json
 from executor.client.endpoint import Endpoint
 from executor.client.faults import Fault
 from executor.client.fleet import Fleet, Patience
@@ -51,7 +51,7 @@ class Batches[Item: BaseModel, Result: BaseModel]:
     def __init__(
         self,
         fleet: Fleet,
-        kind: Kind[Item, Result],
+        kind: ItemKind[Item, Result],
         options: bytes,
         retries: Retries,
         *,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,14 +16,13 @@ from executor.models import (
     Limits,
     Options,
     Script,
-    ScriptResult,
     Status,
     Triplet,
     Verdict,
 )
 
 
-class Kind[Item: BaseModel, Result: BaseModel](NamedTuple):
+class ItemKind[Item: BaseModel, Result: BaseModel](NamedTuple):
     """One kind of work: its route, and how answers to a line of a batch are read."""
 
     path: str
@@ -67,36 +65,20 @@ def options_json(options: Options) -> bytes:
 
 
 def script_json(script: Script, limits: Limits | None) -> bytes:
-    """The JSON of a script and its limits; files are in base64.
+    """The JSON of a script and its limits.
 
     Raises:
         InputError: a text has no UTF-8.
     """
-    fields = script.model_dump(exclude_defaults=True)
-    files = {path: base64.b64encode(data).decode() for path, data in script.files.items()}
-    if files:
-        fields["files"] = files
-    if limits is not None:
-        fields["limits"] = limits.model_dump()
     try:
-        return json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+        text = script.model_dump_json(exclude_defaults=True).encode()
+    except PydanticSerializationError:
         raise InputError("the script holds lone surrogates, which cannot be sent") from None
+    return text if limits is None else text[:-1] + b',"limits":' + _json(limits) + b"}"
 
 
-def script_result(data: bytes) -> ScriptResult:
-    """Read the answer to a script. Raises ``ValueError``: it is none."""
-    fields = json.loads(data)
-    if not isinstance(fields, dict):
-        raise ValueError("not an object")
-    try:
-        for name in ("stdout", "stderr"):
-            fields[name] = base64.b64decode(fields.get(name, ""), validate=True)
-        files = fields.get("files", {})
-        fields["files"] = {p: base64.b64decode(data, validate=True) for p, data in files.items()}
-    except (TypeError, AttributeError) as error:
-        raise ValueError(str(error)) from error
-    return ScriptResult.model_validate(fields)
+def _json(model: BaseModel) -> bytes:
+    return model.model_dump_json().encode()
 
 
 def _verdict_line(line: bytes, item: Triplet) -> tuple[int, Verdict]:
@@ -164,5 +146,5 @@ def _infra_judgement(index: int, item: JudgeTask, detail: str) -> Judgement:
     return _no_scores(index, item, Status.INFRA, detail)
 
 
-VALIDATE = Kind[Triplet, Verdict]("/v1/validate", _verdict, _verdict_line, _infra_verdict)
-JUDGE = Kind[JudgeTask, Judgement]("/v1/judge", _judgement, _judgement_line, _infra_judgement)
+VALIDATE = ItemKind[Triplet, Verdict]("/v1/validate", _verdict, _verdict_line, _infra_verdict)
+JUDGE = ItemKind[JudgeTask, Judgement]("/v1/judge", _judgement, _judgement_line, _infra_judgement)

@@ -16,11 +16,10 @@ from executor.client.batches import CHUNK_ITEMS, Batches
 from executor.client.bodies import (
     JUDGE,
     VALIDATE,
-    Kind,
+    ItemKind,
     item_json,
     options_json,
     script_json,
-    script_result,
 )
 from executor.client.endpoint import Endpoint, EndpointInfo
 from executor.client.faults import Fault
@@ -106,8 +105,8 @@ class RemoteExecutor:
         rules: Rules | None = None,
         judge_rules: Rules | None = None,
         runs: int | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
-        retries: Retries = Retries(),  # noqa: B008
+        timeouts: Timeouts = Timeouts(),
+        retries: Retries = Retries(),
     ) -> None:
         self._urls = check_urls(urls)
         self._token = token if token is not None else os.environ.get(_TOKEN_VARIABLE)
@@ -125,7 +124,7 @@ class RemoteExecutor:
         try:
             await fleet.open()
             self._fleet = fleet
-            self._check(self.limits, self._ceiling())
+            self.limits.within(self._ceiling())
         except BaseException:
             self._fleet = None
             await fleet.close()
@@ -176,11 +175,11 @@ class RemoteExecutor:
         fleet = self._open_fleet()
         return RemoteStats(tuple(map(_endpoint_stats, fleet.endpoints)), fleet.retries)
 
-    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:  # noqa: B008
+    async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
         """See :meth:`executor.Executor.validate`."""
         return await self._single(VALIDATE, triplet, options)
 
-    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:  # noqa: B008
+    async def judge(self, task: JudgeTask, *, options: Options = Options()) -> Judgement:
         """See :meth:`executor.Executor.judge`."""
         return await self._single(JUDGE, task, options)
 
@@ -188,10 +187,10 @@ class RemoteExecutor:
         """See :meth:`executor.Executor.run`. Repeated only if it surely was not started."""
         self._open_fleet()
         if limits is not None:
-            self._check(limits, self.limits)
+            limits.within(self.limits)
         wanted = limits or self._defaults.limits
         body = script_json(script, wanted)
-        return await self._call("/v1/run", body, script_result, pure=False)
+        return await self._call("/v1/run", body, ScriptResult.model_validate_json, pure=False)
 
     def validate_many(
         self,
@@ -199,7 +198,7 @@ class RemoteExecutor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Verdict, None]:
         """See :meth:`executor.Executor.validate_many`."""
         return self._many(VALIDATE, triplets, ordered=ordered, window=window, options=options)
@@ -210,14 +209,14 @@ class RemoteExecutor:
         *,
         ordered: bool = True,
         window: int | None = None,
-        options: Options = Options(),  # noqa: B008
+        options: Options = Options(),
     ) -> AsyncGenerator[Judgement, None]:
         """See :meth:`executor.Executor.judge_many`."""
         return self._many(JUDGE, tasks, ordered=ordered, window=window, options=options)
 
     async def _many[Item: BaseModel, Result: BaseModel](
         self,
-        kind: Kind[Item, Result],
+        kind: ItemKind[Item, Result],
         items: Iterable[Item] | AsyncIterable[Item],
         *,
         ordered: bool,
@@ -242,7 +241,7 @@ class RemoteExecutor:
         return max(_ITEMS_PER_WORKER * workers, 4 * CHUNK_ITEMS * len(self._urls))
 
     async def _single[Item: BaseModel, Result: BaseModel](
-        self, kind: Kind[Item, Result], item: Item, options: Options
+        self, kind: ItemKind[Item, Result], item: Item, options: Options
     ) -> Result:
         self._open_fleet()
         body = item_json(item, self._options(options))
@@ -266,19 +265,9 @@ class RemoteExecutor:
 
     def _options(self, options: Options) -> bytes:
         """The JSON of the options of a call. Raises :class:`ConfigurationError`."""
-        given = options.model_dump(exclude_none=True).keys()
-        chosen = self._defaults.model_copy(update={name: getattr(options, name) for name in given})
         if options.limits is not None:
-            self._check(options.limits, self.limits)
-        return options_json(chosen)
-
-    @staticmethod
-    def _check(limits: Limits, most: Limits) -> None:
-        for name, ceiling in most:
-            if getattr(limits, name) > ceiling:
-                raise ConfigurationError(
-                    f"limits.{name} is {getattr(limits, name):g}: this executor allows {ceiling:g}"
-                )
+            options.limits.within(self.limits)
+        return options_json(options.over(self._defaults))
 
     def _known(self) -> list[EndpointInfo]:
         return [e.info for e in self._open_fleet().endpoints if e.info is not None]
@@ -307,8 +296,8 @@ class SyncRemoteExecutor(Blocking[RemoteExecutor]):
         rules: Rules | None = None,
         judge_rules: Rules | None = None,
         runs: int | None = None,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008 - immutable
-        retries: Retries = Retries(),  # noqa: B008
+        timeouts: Timeouts = Timeouts(),
+        retries: Retries = Retries(),
     ) -> None:
         executor = RemoteExecutor(
             urls,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from executor.doctor.canaries import Bait
+from executor.doctor.canaries import Canaries
 from executor.models import Limits, Script, Status, Triplet
 
 LIMITS = Limits(wall_s=20, cpu_s=10, memory_mib=128, output_kib=64, processes=16, files_mib=8)
@@ -64,7 +64,7 @@ class Step:
     limits: Limits = LIMITS
 
 
-Steps = Callable[[Bait], tuple[Step, ...]]
+Steps = Callable[[Canaries], tuple[Step, ...]]
 
 
 @dataclass(frozen=True)

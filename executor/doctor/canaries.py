@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from executor.backends.host.owner import left_behind, this_process
 
-_PREFIX = "executor-bait-"
+_PREFIX = "executor-canaries-"
 
 
-class Bait(NamedTuple):
+class Canaries(NamedTuple):
     """Things of this host that no program may reach."""
 
     port: int
@@ -34,7 +34,7 @@ class Bait(NamedTuple):
 
 
 @asynccontextmanager
-async def laid_out() -> AsyncIterator[Bait]:
+async def planted() -> AsyncIterator[Canaries]:
     """Listeners and a file, for a block. Files of processes that were killed are removed."""
     _tidy()
     name = f"{_PREFIX}{secrets.token_hex(8)}"
@@ -42,10 +42,10 @@ async def laid_out() -> AsyncIterator[Bait]:
     async with tcp, await asyncio.start_unix_server(_hang_up, f"\0{name}"):
         prefix = f"{_PREFIX}{this_process()}-"
         with tempfile.NamedTemporaryFile("w", prefix=prefix) as file:
-            file.write("bait")
+            file.write("canaries")
             file.flush()
             os.chmod(file.name, 0o644)
-            yield Bait(
+            yield Canaries(
                 port=tcp.sockets[0].getsockname()[1],
                 socket=name,
                 file=file.name,

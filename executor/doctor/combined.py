@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.resources import files
 
 from executor.models import Script, ScriptResult, Status
 
-_TOGETHER = """\
-import contextlib, io, json
-told = {{}}
-for name, source in {sources!r}.items():
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said):
-            exec(source, {{'__name__': '__main__'}})
-    except Exception:
-        continue
-    told[name] = said.getvalue()
-print(json.dumps(told))
-"""
+_DRIVER = files("executor.doctor").joinpath("combined_driver.py").read_text("utf-8")
 
 
 def together(scripts: Mapping[str, Script]) -> Script:
     """One script that runs these scripts in Python, which have names."""
-    return Script(source=_TOGETHER.format(sources={n: s.source for n, s in scripts.items()}))
+    sources = {name: script.source for name, script in scripts.items()}
+    return Script(source=_DRIVER, stdin=json.dumps(sources))
 
 
 def told(result: ScriptResult) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from executor.doctor.base import Expect, Probe, Step, ends, fixed, program, says, script
-from executor.doctor.canaries import Bait
+from executor.doctor.canaries import Canaries
 from executor.models import Status
 
 _FORBIDDEN = ends(Status.FORBIDDEN)
@@ -78,7 +78,7 @@ print([n for n, (family, kind) in families.items()
 """
 
 
-def _network(bait: Bait) -> tuple[Step, ...]:
+def _network(canaries: Canaries) -> tuple[Step, ...]:
     # Connecting a datagram socket sends nothing: it asks for a route.
     source = f"""{_ATTEMPT}
 import socket
@@ -90,19 +90,19 @@ def connects(family, kind, address):
 ways = {{
     'a route to the internet': (2, 2, ('192.0.2.1', 53)),
     'a route to the internet (6)': (10, 2, ('2001:db8::1', 53)),
-    'the host\\'s loopback device': (2, 1, ('127.0.0.1', {bait.port})),
+    'the host\\'s loopback device': (2, 1, ('127.0.0.1', {canaries.port})),
 }}
 print([name for name, way in ways.items() if succeeds(lambda: connects(*way))])
 """
     return (script(source, expect=says("[]")),)
 
 
-def _local_socket(bait: Bait) -> tuple[Step, ...]:
+def _local_socket(canaries: Canaries) -> tuple[Step, ...]:
     source = f"""\
 import socket
 made = socket.socket(socket.AF_UNIX)
 try:
-    made.connect('\\0{bait.socket}')
+    made.connect('\\0{canaries.socket}')
     print('connected')
 except OSError as error:
     print('refused')
@@ -110,9 +110,9 @@ except OSError as error:
     return (script(source, expect=says("refused")),)
 
 
-def _host_paths(bait: Bait) -> str:
+def _host_paths(canaries: Canaries) -> str:
     paths = (
-        bait.file, bait.package, "/etc/shadow", "/var/run/docker.sock", "/run/docker.sock",
+        canaries.file, canaries.package, "/etc/shadow", "/var/run/docker.sock", "/run/docker.sock",
         "/root/.ssh", "/proc/kcore", "/proc/kallsyms", "/proc/meminfo", "/sys/kernel",
     )  # fmt: skip
     return repr(list(paths))
@@ -131,13 +131,13 @@ def reads(path):
 """
 
 
-def _host_files(bait: Bait) -> tuple[Step, ...]:
-    found = f"[path for path in {_host_paths(bait)} if reads(path)]"
+def _host_files(canaries: Canaries) -> tuple[Step, ...]:
+    found = f"[path for path in {_host_paths(canaries)} if reads(path)]"
     return (program(f"return {found}", head=_READS, expect=says("[]")),)
 
 
-def _script_host_files(bait: Bait) -> tuple[Step, ...]:
-    found = f"[path for path in {_host_paths(bait)} if reads(path)]"
+def _script_host_files(canaries: Canaries) -> tuple[Step, ...]:
+    found = f"[path for path in {_host_paths(canaries)} if reads(path)]"
     return (script(f"{_READS}print({found})", expect=says("[]")),)
 
 
@@ -209,13 +209,13 @@ _CORE = "import resource"
 _CORE_LIMIT = "resource.getrlimit(resource.RLIMIT_CORE)"
 
 
-def _host_name(bait: Bait) -> tuple[Step, ...]:
-    source = f"import os\nprint(os.uname().nodename == {bait.host_name!r})"
+def _host_name(canaries: Canaries) -> tuple[Step, ...]:
+    source = f"import os\nprint(os.uname().nodename == {canaries.host_name!r})"
     return (script(source, expect=says("False")),)
 
 
-def _kernel(bait: Bait) -> tuple[Step, ...]:
-    source = f"import os\nprint(os.uname().release == {bait.kernel!r})"
+def _kernel(canaries: Canaries) -> tuple[Step, ...]:
+    source = f"import os\nprint(os.uname().release == {canaries.kernel!r})"
     return (script(source, expect=says("False")),)
 
 

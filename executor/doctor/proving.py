@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from executor.api.protocol import ExecutorProtocol
 from executor.doctor.base import LIMITS, Probe, ProbeResult, Seen, State, Step
-from executor.doctor.canaries import Bait, laid_out
+from executor.doctor.canaries import Canaries, planted
 from executor.doctor.combined import together, told
 from executor.doctor.promises import Exemption, exemption, key
 from executor.models import Limits, Options, Rules, Script, Status
@@ -32,10 +32,12 @@ async def prove(
     """
     promised_by = promises or key(executor.info.backend)
     places = asyncio.Semaphore(_AT_A_TIME)
-    async with laid_out() as bait:
+    async with planted() as canaries:
         try:
             async with asyncio.TaskGroup() as group:
-                trials = [_Trial(executor, probe, bait, places, promised_by) for probe in probes]
+                trials = [
+                    _Trial(executor, probe, canaries, places, promised_by) for probe in probes
+                ]
                 for sharing in _sharing(trials):
                     task = group.create_task(_tell(sharing, executor, places))
                     for trial in sharing:
@@ -51,13 +53,13 @@ class _Trial:
         self,
         executor: ExecutorProtocol,
         probe: Probe,
-        bait: Bait,
+        canaries: Canaries,
         places: asyncio.Semaphore,
         backend: str,
     ) -> None:
         self._executor = executor
         self.probe = probe
-        self.steps = probe.steps(bait)
+        self.steps = probe.steps(canaries)
         self._places = places
         self._excused = exemption(backend, probe.name) or self._admitted()
         self.shared: asyncio.Task[dict[str, str]] | None = None

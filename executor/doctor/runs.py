@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from executor.doctor.base import Probe, Step, ends, fixed, program, says, script
-from executor.doctor.canaries import Bait
+from executor.doctor.canaries import Canaries
 from executor.models import Status
 
 _LOOKS = 3
@@ -29,7 +29,7 @@ def _leftovers_of_programs() -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _leftovers_of_scripts(_: Bait) -> tuple[Step, ...]:
+def _leftovers_of_scripts(_: Canaries) -> tuple[Step, ...]:
     name = f"executor-probe-{secrets.token_hex(8)}"
     leave = f"""\
 import os, socket, time

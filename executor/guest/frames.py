@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import posix
 
-READY = b"ready\n"
-"""What a guest process writes, unframed, when it is warm and locked down."""
-
 
 class Input:
     """The bytes from the host that are not used up yet."""

@@ -26,7 +26,8 @@ import sys
 import traceback
 
 from executor.guest import script
-from executor.guest.frames import READY, write
+from executor.guest.frames import write
+from executor.wire.layout import READY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

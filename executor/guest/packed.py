@@ -32,6 +32,27 @@ import time
 import zlib
 from _blake2 import blake2b  # hashlib would load OpenSSL
 
+from executor.wire.layout import (
+    ALL_SOURCES,
+    CLOSED,
+    END,
+    EXPRESSION,
+    FORGED,
+    HASH_ORDER,
+    IDENTITY,
+    MAC_BYTES,
+    NO_RESULT,
+    OUTPUT_LIMIT,
+    OVERFLOW,
+    REPORT,
+    RESULT,
+    RESULT_HEAD,
+    SLACK,
+    SPAWN_FAILED,
+    TAMPERING,
+    WALL_LIMIT,
+)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,20 +64,12 @@ if TYPE_CHECKING:
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
 __builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
-END = -1
-"""Number of the last line."""
-OVERFLOW = "executor.frames"
-"""Name of the file, in the working directory, for a line that is too long for standard output."""
-
-RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED = range(7)
-
-_HEAD = struct.Struct("<8sI")
-_REPORT = struct.Struct("<IBiIQQQI")
+_NOT_FOR_PROGRAMS = ("executor.guest", "executor.wire")
+_HEAD = struct.Struct(RESULT_HEAD)
+_REPORT = struct.Struct(REPORT)
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _CAPABILITY_VERSION = 0x20080522
-_SLACK = 1 << 16
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
-_TAMPERING = 8
 _ENDING_S = 0.25
 """How long a child that has closed its channel may take to end: machines may be busy."""
 
@@ -73,7 +86,7 @@ class Printer:
         """Write the line of one reply."""
         data = binascii.b2a_base64(zlib.compress(payload, 1), newline=False)
         text = b"%d %s" % (number, data)
-        mac = blake2b(text, key=self._key, digest_size=16).hexdigest().encode()
+        mac = blake2b(text, key=self._key, digest_size=MAC_BYTES).hexdigest().encode()
         line = b"%d %s %s\n" % (number, mac, data)
         if len(line) > self._room:
             self.full = True
@@ -103,7 +116,7 @@ class Sources:
 
     def sources_seen(self) -> int:
         """The sources that cannot be ruled out, and tampering."""
-        return self._seen | (_TAMPERING if self._names.changed() else 0)
+        return self._seen | (TAMPERING if self._names.changed() else 0)
 
 
 def serve(key: bytearray, read: Callable[[int], bytearray], head: int, bodies: int) -> None:
@@ -152,14 +165,14 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
     watched = names.Names(names.watched())
     frames = depth.Depth().count_frames
     sys.argv = ["program"]
-    for name in [name for name in sys.modules if name.startswith("executor.guest")]:
+    for name in [name for name in sys.modules if name.startswith(_NOT_FOR_PROGRAMS)]:
         del sys.modules[name]
     sys.meta_path.pop(0)  # the finder of the guest's code
     preload.tell_temporary_directory()
 
     def work(key: bytearray, pack: bytearray, start: int, end: int, job: list[int]) -> bytes:
         number, wall_ms, cpu_s, memory, output, flags, _size = job
-        spawned = _spawn(wall_ms, output + _SLACK)
+        spawned = _spawn(wall_ms, output + SLACK)
         if isinstance(spawned, bytes):
             return struct.pack("<I", number) + spawned
         writer, nonce = spawned
@@ -170,7 +183,7 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
             _become_child(writer, null, cpu_s, memory)
             body = zlib.decompress(binascii.a2b_base64(packed))
             code, calls = program.split_job(body)
-            sources = Sources(shape.possible(code, calls, program.EXPRESSION), watched, frames)
+            sources = Sources(shape.possible(code, calls), watched, frames)
             if install_filter is not None:
                 install_filter()
             result = program.run(sources, body, flags, output)
@@ -346,9 +359,6 @@ def _has_ended(pid: int) -> bool:
     return True
 
 
-_HASH_ORDER, _IDENTITY, _ALL_SOURCES = 1, 16, 1 | 2 | 4 | 16
-
-
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -398,22 +408,22 @@ class Shape:
         """The sources of one code object and those inside it."""
         names = code.co_names
         if not _REACHING.isdisjoint(names) or not self._other_modules.isdisjoint(names):
-            return _ALL_SOURCES
+            return ALL_SOURCES
         if any(name[0] == "_" and name[:2] != "__" for name in names):
-            return _ALL_SOURCES
+            return ALL_SOURCES
         operations = set(code.co_code[::2])
         if self._import in operations and not self._imports_are_safe(code):
-            return _ALL_SOURCES
+            return ALL_SOURCES
         found = 0
         if not (self._sets.isdisjoint(operations) and _MAKES_SETS.isdisjoint(names)):
-            found = _HASH_ORDER
+            found = HASH_ORDER
         elif not self._operators.isdisjoint(operations):
-            found = 0 if _MAKES_SETS_BY_OPERATORS.isdisjoint(names) else _HASH_ORDER
+            found = 0 if _MAKES_SETS_BY_OPERATORS.isdisjoint(names) else HASH_ORDER
         if not _SHOWS_IDENTITY.isdisjoint(names):
-            found |= _IDENTITY
+            found |= IDENTITY
         for constant in code.co_consts:
             if type(constant) is frozenset:
-                found |= _HASH_ORDER
+                found |= HASH_ORDER
             elif type(constant) is type(code):
                 found |= self.sources(constant)
         return found
@@ -429,14 +439,14 @@ class Shape:
                     return False
         return True
 
-    def possible(self, code: CodeType, calls: list[tuple[int, bytes]], expression: int) -> int:
+    def possible(self, code: CodeType, calls: list[tuple[int, bytes]]) -> int:
         """The sources of a job."""
         found = self.sources(code)
         for how, data in calls:
-            if how == expression:
+            if how == EXPRESSION:
                 found |= self.sources(marshal.loads(data))
             elif b"<" in data or b">" in data:  # how marshal begins a set
-                found |= _HASH_ORDER
+                found |= HASH_ORDER
         return found
 
 

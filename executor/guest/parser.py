@@ -44,10 +44,10 @@ from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
 from executor.guest import seccomp
 from executor.guest.core import core
-from executor.guest.frames import READY, Input, write, write_frame
-from executor.guest.program import ENCODED, VALUES
+from executor.guest.frames import Input, write, write_frame
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text, imported_modules, screen
+from executor.wire.layout import ENCODED, READY, VALUES
 
 Facts = list[object]
 Answer = tuple[Facts, list[bytes]]

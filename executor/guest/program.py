@@ -5,17 +5,13 @@ A job's body is written by the host (trusted); all integers are little-endian::
     u32 size, marshalled code of the program
     u16 number of calls, then for each: u8 how, u32 size, data
 
-``how`` says what the data are: VALUES, the marshalled ``(args, kwargs)``; ENCODED, the same in the
-value grammar, for values that marshal does not know; EXPRESSION, marshalled code that is evaluated
-in the program's namespace; NAMED, u8 how (one of the first two), u8 whether the arguments are to be
-brought back, u16 size and the name of what is called instead of ``f``, then the arguments.
+``how`` says what the data are; with NAMED, u8 how (VALUES or ENCODED), u8 whether the arguments are
+to be brought back, u16 size and the name of what is called instead of ``f``, then the arguments.
 
-The result is a u8 with the sources of nondeterminism that the calls used (bits: 1 order of a set
-of randomly hashed elements, 2 entropy, 4 clock, 16 a hash, an address or a number of the process)
-and bit 8 for names that were tampered with (see names.py), then one record for each call: u8 kind,
-u32 size, payload. With bit 32 of the u8, a u16 with the number of a system call that was refused
-(see seccomp.py) and a u32 with the line of the program stand before the records; with bit 64 too,
-the run ended there and has no records. The host treats it all as hostile.
+The result is a u8 with bits for what the calls have used and done, then one record for each call:
+u8 kind, u32 size, payload. With bit REFUSAL, the system call that was refused (see seccomp.py)
+stands before the records; with END_OF_RUN too, the run ended there and has no records. The numbers
+are in ``wire/layout.py``. The host treats the result as hostile.
 """
 
 from __future__ import annotations
@@ -26,6 +22,20 @@ import sys
 from types import CodeType
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
+from executor.wire.layout import (
+    ENCODED,
+    ERROR,
+    EXPRESSION,
+    LOAD_ERROR,
+    NAMED,
+    NO_MEMORY,
+    OBJECT,
+    ORDER_SHIFT,
+    REFUSAL,
+    TOO_LARGE,
+    UNSERIALIZABLE,
+    VALUE,
+)
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:
@@ -48,14 +58,6 @@ if TYPE_CHECKING:
             """The number of the system call that was refused, and the line."""
             ...
 
-
-VALUES, ENCODED, EXPRESSION, NAMED = range(4)
-VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7)
-
-_REFUSAL = 32
-ORDER_SHIFT = 1
-"""Bits 1 and 2 of a job's flags: how the sources of nondeterminism are shown; 0 as they are, else
-one of three other ways (see ``core/notes.c``)."""
 
 _MESSAGE_LIMIT = 500
 _MAX_DEPTH = 100
@@ -231,5 +233,5 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
             continue
         records.append(_outcome(namespace, how, data, job))
     sources = job.sources | core.sources_seen()
-    refused = core.refused() if sources & _REFUSAL else b""
+    refused = core.refused() if sources & REFUSAL else b""
     return bytes((sources,)) + refused + b"".join(records)

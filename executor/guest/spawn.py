@@ -20,25 +20,35 @@ from executor.guest import seccomp
 from executor.guest.depth import Depth
 from executor.guest.frames import Input, write_frame
 from executor.guest.names import Names
+from executor.wire.layout import (
+    ALL_SOURCES,
+    CLOSED,
+    FORGED,
+    JOB,
+    NO_RESULT,
+    OUTPUT_LIMIT,
+    REPORT,
+    RESULT,
+    RESULT_HEAD,
+    SLACK,
+    SPAWN_FAILED,
+    TAMPERING,
+    WALL_LIMIT,
+)
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:
     from types import CodeType
 
-RESULT, WALL_LIMIT, OUTPUT_LIMIT, NO_RESULT, FORGED, CLOSED, SPAWN_FAILED, CPU_LIMIT = range(8)
-
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
 __builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
 _SIGKILL = 9
-_HEAD = struct.Struct("<8sI")
-_JOB = struct.Struct("<IIIQIB")
-_REPORT = struct.Struct("<IBiIQQQI")
-_SLACK = 1 << 16  # what records and messages may add to the values
+_HEAD = struct.Struct(RESULT_HEAD)
+_JOB = struct.Struct(JOB)
+_REPORT = struct.Struct(REPORT)
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
-_TAMPERING = 8
-_ALL_SOURCES = 1 | 2 | 4 | 16
 
 _Spawned = tuple[int, int, int, int, int, int, int, bytes]
 
@@ -99,8 +109,8 @@ def refused() -> bytes:
 
 
 def sources_seen() -> int:
-    """All sources: what is not known must be assumed. Tampering (8) if it is seen."""
-    return _ALL_SOURCES | (_TAMPERING if _State.names.changed() else 0)
+    """All sources: what is not known must be assumed. TAMPERING if it is seen."""
+    return ALL_SOURCES | (TAMPERING if _State.names.changed() else 0)
 
 
 def lock(_filter: bytes, _patches: tuple[int, ...]) -> None:
@@ -183,7 +193,7 @@ def serve(base: int) -> tuple[int, int, bytes]:
         number, wall_ms, cpu_s, memory, output, flags = _JOB.unpack_from(frame)
         limit = base + memory if memory else 0
         try:
-            spawned = _spawn(wall_ms, cpu_s, limit, output + _SLACK)
+            spawned = _spawn(wall_ms, cpu_s, limit, output + SLACK)
         except OSError:
             spawned = (SPAWN_FAILED, 0, 0, 0, 0, 0, 0, b"")
         if spawned is None:

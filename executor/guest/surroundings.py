@@ -42,7 +42,7 @@ def find_directories() -> None:
 
 
 def scatter() -> None:
-    """Give the heap a layout that depends on the hash seed, and so on the guest's colour.
+    """Give the heap a layout that depends on the hash seed, and so on the guest's variant.
 
     An even or an odd number of blocks of each size is taken, and some are given back from one end
     or from the other: the next objects lie elsewhere, and in another order.

@@ -28,8 +28,9 @@ from types import ModuleType
 
 from executor.guest import seccomp
 from executor.guest.core import core
-from executor.guest.frames import READY, write
+from executor.guest.frames import write
 from executor.guest.preload import load
+from executor.wire.layout import READY
 
 DIRECTORY = "/box"
 SCRIPT = f"{DIRECTORY}/script.py"

@@ -24,8 +24,9 @@ import sys
 
 from executor.guest import names, program, seccomp, surroundings
 from executor.guest.core import core
-from executor.guest.frames import READY, write
+from executor.guest.frames import write
 from executor.guest.preload import load, tell_temporary_directory
+from executor.wire.layout import READY, VALUES
 
 
 def _scrub_environment(token: bytes) -> None:
@@ -63,13 +64,14 @@ def f(text, numbers):
     best = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [(n * 2, str(n)) for n in numbers if n > 1], best, ''.join(reversed(text)), len(best) / 2
 """
+_NOT_FOR_PROGRAMS = ("executor.guest", "executor.wire")
 _REHEARSALS = 40  # enough for the interpreter to specialize all of the harness's bytecode
 
 
 def _sample_job() -> bytes:
     code = marshal.dumps(compile(_SAMPLE, "<program>", "exec"))
     arguments = marshal.dumps((("ab1cab", [1, 2, 3]), {}), 2)
-    call = bytes((program.VALUES,)) + len(arguments).to_bytes(4, "little") + arguments
+    call = bytes((VALUES,)) + len(arguments).to_bytes(4, "little") + arguments
     return len(code).to_bytes(4, "little") + code + (1).to_bytes(2, "little") + call
 
 
@@ -120,7 +122,7 @@ def serve(
     core.immortalize()
     gc.freeze()  # children collect their own garbage only, and leave these pages alone
     sys.argv = ["program"]
-    for name in [name for name in sys.modules if name.startswith("executor.guest")]:
+    for name in [name for name in sys.modules if name.startswith(_NOT_FOR_PROGRAMS)]:
         del sys.modules[name]  # nothing that a program needs to find
     if locked:
         core.watch_refusals()

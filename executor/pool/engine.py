@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from executor.models import Signal, Status, Usage
+from executor.models import Limits, Signal, Status, Usage
 from executor.wire.frames import Call, Order, Parsed, ParseItem, Source
 
 NO_SIGNALS: frozenset[Signal] = frozenset()
@@ -53,13 +53,14 @@ class Engine(Protocol):
         self,
         code: bytes,
         calls: Sequence[Call],
+        limits: Limits,
         *,
-        colour: int | None,
+        variant: int | None,
         imports: bool,
         order: Order = Order.NATURAL,
     ) -> Run:
-        """Run in a fresh process of the given colour (0 or 1: hash seed, clock; ``None``: any).
+        """Run in a fresh process of the given variant (0 or 1: hash seed, clock; ``None``: any).
 
         ``imports`` says whether the program imports modules; ``order`` shows it sets of randomly
-        hashed elements in another order than a run of the same colour sees in natural order.
+        hashed elements in another order than a run of the same variant sees in natural order.
         """

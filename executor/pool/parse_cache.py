@@ -6,11 +6,11 @@ are JSON as well as Python, which are read by JSON's parser. Both give what the 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import quick_values
+from executor.lru import Lru
 from executor.wire.frames import How, Parsed, ParseItem, RulesTuple
 
 MAX_BYTES = 16 << 20
@@ -25,7 +25,7 @@ _QUICK_CHARACTERS = 4096
 _Rules = RulesTuple | None
 
 
-class Front:
+class ParseCache:
     """Stands before the parsers."""
 
     def __init__(
@@ -35,8 +35,7 @@ class Front:
     ) -> None:
         self._ask = ask
         self._max_bytes = max_bytes
-        self._bytes = 0
-        self._programs: OrderedDict[str, tuple[_Rules, Parsed]] = OrderedDict()
+        self._programs: Lru[str, tuple[_Rules, Parsed]] = Lru(max_bytes)
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         """Answer what can be answered here, and ask about the rest, all at once."""
@@ -57,29 +56,23 @@ class Front:
         kind, source, rules = item
         if kind != "program":
             return _quick_answer(item)
-        known_rules, parsed = self._programs.get(source, (None, None))
-        if parsed is None or not (
-            rules == known_rules or (parsed.outcome == "ok" and _asks_less(rules, known_rules))
-        ):
+        known = self._programs.peek(source)
+        if known is None:
             return None
-        self._programs.move_to_end(source)
-        return parsed
+        known_rules, parsed = known
+        if rules == known_rules or (parsed.outcome == "ok" and _asks_less(rules, known_rules)):
+            self._programs.get(source)
+            return parsed
+        return None
 
     def _remember(self, item: ParseItem, parsed: Parsed) -> None:
         _, source, rules = item
         if parsed.outcome not in _FINAL:
             return
-        self._forget(source)
         if _size(source, parsed) > self._max_bytes // _LARGEST_PART:
-            return  # it would push out many others
-        self._programs[source] = (rules, parsed)
-        self._bytes += _size(source, parsed)
-        while self._bytes > self._max_bytes:
-            self._forget(next(iter(self._programs)))
-
-    def _forget(self, source: str) -> None:
-        if source in self._programs:
-            self._bytes -= _size(source, self._programs.pop(source)[1])
+            self._programs.drop(source)  # the larger one would push out many others
+            return
+        self._programs.put(source, (rules, parsed), _size(source, parsed))
 
 
 def _asks_less(rules: _Rules, known: _Rules) -> bool:

@@ -1,8 +1,8 @@
 """The pool of warm guests: who gets which request, and what happens when a guest dies or stalls.
 
 ``size`` places each hold one ``bare`` and one ``lib`` guest; there is one parser for every four
-places, and at least two. Guests of even and odd places differ in *colour*: hash seed, clock,
-environment, address space. A request may ask for a colour, which is how a program gets its two
+places, and at least two. Guests of even and odd places differ in *variant*: hash seed, clock,
+environment, address space. A request may ask for a variant, which is how a program gets its two
 independent runs.
 
 * A guest that dies, breaks the protocol or falls silent is replaced. The request it was working on
@@ -29,12 +29,12 @@ import os
 import time
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from executor.backends.base import VERIFY_KINDS, Backend, Kind, Pace, Role
+from executor.backends.base import Backend, GuestKind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
 
@@ -55,7 +55,7 @@ _RELIEF_S = 1.0
 _RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 _PLACES_PER_PARSER = 4
 
-Colour = int
+Variant = int
 
 
 class PoolStats(NamedTuple):
@@ -72,12 +72,12 @@ class PoolStats(NamedTuple):
     ``starting`` has the kind ``any``."""
     restarts: int
     """Guests that were replaced because they died, stalled or broke the protocol."""
-    script_jails: dict[str, int]
+    script_jails: Mapping[str, int]
     """Jails that the backend keeps for one script after another, by state: ``idle``, ``busy``,
     ``starting``. Empty if it keeps none."""
 
 
-_Lane = tuple[Kind, Colour | None]
+_Lane = tuple[GuestKind, Variant | None]
 
 
 class Pool:
@@ -87,10 +87,9 @@ class Pool:
         self.backend = backend
         self.size = max(2, size)
         self.restarts = 0
-        pace: Pace = getattr(backend, "pace", Pace())
-        self._slow_s = pace.slow_s
-        self._forsaken_s = FORSAKEN_S + pace.patience_s
-        self._patience_s = pace.patience_s
+        self._slow_s = backend.pace.slow_s
+        self._forsaken_s = FORSAKEN_S + backend.pace.patience_s
+        self._patience_s = backend.pace.patience_s
         self._lanes: dict[_Lane, list[Worker]] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[_Lane, deque[Request]] = {}
@@ -122,25 +121,19 @@ class Pool:
     def _roles(self) -> Iterator[Role]:
         cores = sorted(os.sched_getaffinity(0))
         for place in range(self.size):
-            core = cores[(place + place // 2) % len(cores)]  # both colours on each core
+            core = cores[(place + place // 2) % len(cores)]  # both variants on each core
             for kind in ("bare", "lib"):
                 yield Role(kind, place % 2, next(self._numbers), core)
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
             yield Role("parser", 0, next(self._numbers))
 
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The guests that the backend can start, once it is open."""
-        kinds: frozenset[Kind] = getattr(self.backend, "kinds", VERIFY_KINDS)
-        return kinds
-
     def start_script_guests(self) -> bool:
         """Start as many guests for scripts as there are places, once, in the background.
 
-        Returns whether the backend has such guests. Not done by :meth:`open`: who only verifies
-        need not have them.
+        Returns whether the backend has such guests. Not done by :meth:`open`: they would be of no
+        use to those who only verify.
         """
-        if "script" not in self.kinds:
+        if "script" not in self.backend.kinds:
             return False
         if not self._script_guests_wanted and not self._closed:
             self._script_guests_wanted = True
@@ -166,7 +159,7 @@ class Pool:
     @property
     def workers(self) -> list[Worker]:
         """All guests that are up."""
-        return [w for (_, colour), lane in self._lanes.items() if colour is None for w in lane]
+        return [w for (_, variant), lane in self._lanes.items() if variant is None for w in lane]
 
     def _all_requests(self) -> list[Request]:
         waiting = [request for lane in self._waiting.values() for request in lane]
@@ -189,7 +182,7 @@ class Pool:
             in_flight=in_flight,
             workers=dict(workers),
             restarts=self.restarts,
-            script_jails=getattr(self.backend, "script_jails", {}),
+            script_jails=self.backend.script_jails,
         )
 
     # ---- requests ------------------------------------------------------------------------------
@@ -197,8 +190,8 @@ class Pool:
     async def request(
         self,
         frame: bytes,
-        kind: Kind,
-        colour: Colour | None,
+        kind: GuestKind,
+        variant: Variant | None,
         deadline_s: float,
         *,
         once_if_slow_s: float | None = None,
@@ -213,7 +206,7 @@ class Pool:
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         request = Request(frame, future, deadline_s + self._patience_s)
         request.once_if_slow_s = once_if_slow_s
-        self._enqueue(request, (kind, colour))
+        self._enqueue(request, (kind, variant))
         return await future
 
     def _enqueue(self, request: Request, lane: _Lane) -> None:
@@ -281,8 +274,8 @@ class Pool:
             self._restart(worker.role)
 
     def _move(self, worker: Worker, requests: list[Request]) -> None:
-        any_colour = worker.role.kind in ("parser", "script")
-        lane = _lanes_of(worker.role)[1 if any_colour else 0]
+        any_variant = worker.role.kind in ("parser", "script")
+        lane = _lanes_of(worker.role)[1 if any_variant else 0]
         for request in requests:
             if request.done:
                 continue
@@ -369,10 +362,10 @@ class Pool:
             self._restart(worker.role)
 
 
-def _window(kind: Kind) -> int:
+def _window(kind: GuestKind) -> int:
     return SCRIPT_WINDOW if kind == "script" else WINDOW
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:
-    """The lanes that a guest serves: its own colour, and any colour."""
-    return (role.kind, role.colour), (role.kind, None)
+    """The lanes that a guest serves: its own variant, and any variant."""
+    return (role.kind, role.variant), (role.kind, None)

@@ -11,9 +11,9 @@ import hashlib
 import re
 import signal
 import time
-from collections import OrderedDict
 
 from executor.errors import ProtocolError
+from executor.lru import Lru
 from executor.models import Limits, Script, ScriptResult, Status
 from executor.pool.pool import Pool
 from executor.pool.worker import Answer
@@ -62,7 +62,7 @@ class WarmScripts:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._number = 0
-        self._refused: OrderedDict[bytes, None] = OrderedDict()
+        self._refused: Lru[bytes, None] = Lru(_REMEMBERED)
         self._rest_until = 0.0
 
     async def run(self, script: Script, limits: Limits) -> ScriptResult | None:
@@ -103,13 +103,8 @@ class WarmScripts:
         if result is not None and result.status is Status.WALL_LIMIT and trial_s < limits.wall_s:
             result = None
         if result is None:
-            self._remember(key)
+            self._refused.put(key, None)
         return result
-
-    def _remember(self, key: bytes) -> None:
-        self._refused[key] = None
-        if len(self._refused) > _REMEMBERED:
-            self._refused.popitem(last=False)
 
     def _understand(self, answer: Answer, number: int, limits: Limits) -> ScriptResult | None:
         try:

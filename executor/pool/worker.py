@@ -12,16 +12,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import NamedTuple
 
 from executor.backends.base import Guest, Role
+from executor.pool.priority import arrived_at
 from executor.wire.frames import MAX_FRAME
 
 _READ_SIZE = 1 << 18
-
-arrival: ContextVar[float] = ContextVar("arrival", default=0.0)
-"""When the item that is worked on in this context arrived (monotonic seconds)."""
 
 
 class Answer(NamedTuple):
@@ -66,7 +63,7 @@ class Request:
         """How many bytes its guest was to get before it."""
         self.once_if_slow_s: float | None = None
         """If a guest ends that worked on it for so long, its future gets :class:`OutOfTime`."""
-        self.arrived_at = arrival.get()
+        self.arrived_at = arrived_at()
         """When the item that it belongs to arrived: older items go first."""
 
     @property

@@ -20,7 +20,7 @@ from executor.service.http.state import Service, make_service
 from executor.service.routes import batches, native, operations
 from executor.service.settings import ServiceSettings
 from executor.service.web import routes as web
-from executor.service.work.metrics import version
+from executor.version import version
 
 _DESCRIPTION = """Runs, validates and judges model-written Python in a warm, hardened sandbox.
 

@@ -2,38 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from enum import StrEnum
-from typing import Annotated
-
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from executor.models import JudgeTask, Limits, Model, Options, Script, ScriptResult, Triplet
-
-
-def _decode(value: object) -> bytes:
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("must be a string in base64")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("not base64") from None
-
-
-def _encode(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
-Base64 = Annotated[
-    bytes,
-    PlainValidator(_decode),
-    PlainSerializer(_encode, return_type=str),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
-]
-"""Bytes; in JSON a string in standard base64 (RFC 4648, section 4), with padding."""
 
 
 class ValidateRequest(Triplet):
@@ -53,21 +24,11 @@ class JudgeRequest(JudgeTask):
 class RunRequest(Script):
     """A script, and limits for this call."""
 
-    files: dict[str, Base64] = Field(default_factory=dict)
-    """Files put into the working directory: relative path to content, in base64."""
     limits: Limits | None = None
     """At most those of the server."""
 
 
-class RunResult(ScriptResult):
-    """How a script ended. Bytes are in base64."""
-
-    stdout: Base64 = b""
-    stderr: Base64 = b""
-    files: dict[str, Base64] = Field(default_factory=dict)
-
-
-class RunLine(RunResult):
+class RunLine(ScriptResult):
     """The result of one line of a batch of scripts."""
 
     index: int

@@ -98,13 +98,15 @@ class _Serving:
             await asyncio.wait([serving, stopped])
 
     async def _drain(self, service: Service) -> None:
-        _log.info("draining", in_hand=len(service.admission.hands), seconds=self._settings.drain_s)
+        _log.info(
+            "draining", in_hand=len(service.admission.in_flight), seconds=self._settings.drain_s
+        )
         service.readiness.drain()
         try:
             async with asyncio.timeout(self._settings.drain_s):
                 await service.admission.idle()
         except TimeoutError:
-            _log.warning("ending what is in hand", in_hand=len(service.admission.hands))
+            _log.warning("ending what is in hand", in_hand=len(service.admission.in_flight))
             service.admission.end_all(
                 unavailable("the service stopped before this was done", "draining")
             )

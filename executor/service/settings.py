@@ -4,62 +4,64 @@ from __future__ import annotations
 
 import ipaddress
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from executor.doctor import PROBES, waivable
 from executor.errors import ConfigurationError
 from executor.models import Model
 
-_MIB = 1 << 20
-
 
 class ServiceSettings(Model):
-    """Settings of one server. Sizes are in bytes, times in seconds."""
+    """Settings of one server. ``executor serve`` has an option for each, with the text below it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
-    """0: any free port; the log says which."""
+    """Port to listen on. 0: any free one; the log says which."""
     token: SecretStr | None = Field(None, repr=False)
     """What callers show as ``Authorization: Bearer TOKEN``; ``None``: nothing is asked."""
     allow_anonymous: bool = False
     """Serve other machines without a token."""
     exposed_host: str | None = None
-    """Where the port can be reached, if that differs from ``host``: in a container, the address
-    that it is published on. Decides whether a token is needed."""
+    """Address the port is published on, if that differs (containers): decides whether a token is
+    needed."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names by which a service without a token is called, besides those of the loopback device."""
+    """Name by which callers reach a service without a token, if it is not a loopback one."""
     open_metrics: bool = False
     """Serve ``/metrics`` without a token: they are counts and times only."""
     waive: tuple[str, ...] = ()
-    """Names of probes that may fail; in the order of :data:`executor.doctor.PROBES`."""
+    """Serve although this probe of the sandbox fails; every result says so."""
     queue: int = Field(1024, ge=1)
     """Single calls that may wait for a place; more get 429."""
     batches: int = Field(32, ge=1)
     """Batches at a time; more get 429."""
     requests: int = Field(4096, ge=1)
     """Requests in hand at a time, whatever they do; more get 429."""
-    max_body: int = Field(32 * _MIB, ge=1024)
-    """Of a request for one item."""
-    max_line: int = Field(8 * _MIB, ge=1024)
-    """Of a line of a batch."""
-    max_bodies: int = Field(512 * _MIB, ge=1024)
-    """Of all requests for one item together, while they are read and worked on."""
-    unread_results: int = Field(32 * _MIB, ge=1024)
-    """Finished results of a batch that may wait for their reader before the batch pauses."""
+    max_body_mib: int = Field(32, ge=1)
+    """MiB of a request for one item."""
+    max_line_mib: int = Field(8, ge=1)
+    """MiB of a line of a batch."""
+    max_bodies_mib: int = Field(512, ge=1)
+    """MiB of all requests for one item together, while they are read and worked on."""
+    unread_results_mib: int = Field(32, ge=1)
+    """MiB of finished results that may wait for their reader before their batch pauses."""
     header_s: float = Field(20.0, gt=0)
-    """For the head of a request, from its first byte (or from the connection's start)."""
+    """Seconds for the head of a request, from its first byte or from the connection's start."""
     body_s: float = Field(60.0, gt=0)
-    """For the body of a request for one item."""
+    """Seconds for the body of a request for one item."""
     idle_s: float = Field(600.0, gt=0)
-    """Silence of a batch's sender while nothing of it is in hand."""
+    """Seconds that a batch may send nothing while nothing of it is in hand."""
     stall_s: float = Field(60.0, gt=0)
-    """For a client that reads nothing of what is sent to it; then it is dropped."""
+    """Seconds that a client may read nothing of what is sent to it; then it is dropped."""
     drain_s: float = Field(30.0, ge=0)
-    """For running work to finish once the server has been told to stop."""
+    """Seconds for running work to finish once the server has been told to stop."""
 
     @field_validator("waive")
     @classmethod
     def _probes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from executor.doctor import PROBES, waivable  # noqa: PLC0415 - it is heavy for a command line
+
         try:
             return waivable(names, PROBES)
         except ConfigurationError as error:

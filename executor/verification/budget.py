@@ -98,7 +98,7 @@ class RowEngine:
         return RowEngine(self._engine, self._limits)
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
-        """See :class:`executor.pool.engine.Engine`."""
+        """Screen, compile and parse; as :class:`executor.pool.engine.Engine`."""
         parsed: list[Parsed] = []
         for at in range(0, len(items), _ITEMS_AT_ONCE):
             part = items[at : at + _ITEMS_AT_ONCE]
@@ -118,11 +118,11 @@ class RowEngine:
         code: bytes,
         calls: Sequence[Call],
         *,
-        colour: int | None,
+        variant: int | None,
         imports: bool,
         order: Order = Order.NATURAL,
     ) -> Run:
-        """See :class:`executor.pool.engine.Engine`."""
+        """Run in a fresh process, under the row's limits and within its budget."""
         if self._left_s <= 0:
             detail = f"the runs of the row take more than {self._limits.row_s:g} s (limits.row_s)"
             return _used_up(detail, calls)
@@ -131,7 +131,8 @@ class RowEngine:
         run = await self._engine.run(
             code,
             calls,
-            colour=colour,
+            self._limits,
+            variant=variant,
             imports=imports,
             order=order,
         )

@@ -251,7 +251,7 @@ class Judge:
             judged = await self._with_gold_input(task, text, judged)
             outcome, used = judged.entry, judged.usage
             if isinstance(outcome, Call):
-                run = await run_calls(self._engine.fresh(), program, [outcome], colour=None)
+                run = await run_calls(self._engine.fresh(), program, [outcome], variant=None)
                 outcome, used = run.outcomes[0], used + run.usage
             value: Value | CallOutcome = FORGED
             if isinstance(outcome, CallOutcome):
@@ -313,10 +313,12 @@ class Judge:
         if isinstance(context, CallOutcome):
             return _Judged(context)
         engine = self._engine.fresh()
-        run = await engine.run(context.code, [expression], colour=None, imports=True)
+        run = await engine.run(context.code, [expression], variant=None, imports=True)
         outcome, usage = run.outcomes[0], run.usage
         if outcome.error_type == "NameError" and program is not None:
-            run = await engine.run(program.code, [expression], colour=None, imports=program.imports)
+            run = await engine.run(
+                program.code, [expression], variant=None, imports=program.imports
+            )
             outcome, usage = run.outcomes[0], usage + run.usage
         value = await off_loop(outcome.size, _arguments_of, outcome)
         entry = Call(How.ENCODED, value.data) if isinstance(value, Value) else value
@@ -334,7 +336,7 @@ class Judge:
             program = read_program(answer)
             if isinstance(program, CallOutcome):
                 return failed(program), Usage()
-            run = await run_calls(self._engine.fresh(), program, calls, colour=None)
+            run = await run_calls(self._engine.fresh(), program, calls, variant=None)
             signals = signals_of(*run.outcomes)
             pairs = []
             for outcome, wanted in zip(run.outcomes, expected, strict=True):

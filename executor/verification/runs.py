@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
 from executor.models import Signal, Status, Usage
-from executor.pool.engine import NO_SIGNALS, CallOutcome, Engine, Run
-from executor.verification.budget import TOO_COSTLY, gather_few, off_loop
+from executor.pool.engine import NO_SIGNALS, CallOutcome, Run
+from executor.verification.budget import TOO_COSTLY, RowEngine, gather_few, off_loop
 from executor.verification.prepare import Program
 from executor.verification.signals import signals_of
 from executor.verification.values import Value, value_of
@@ -28,11 +28,11 @@ _LIMITS = frozenset(
 
 
 async def run_calls(
-    engine: Engine,
+    engine: RowEngine,
     program: Program,
     calls: Sequence[Call],
     *,
-    colour: int | None,
+    variant: int | None,
     order: Order = Order.NATURAL,
 ) -> Run:
     """Run each call in a process of its own."""
@@ -41,7 +41,7 @@ async def run_calls(
         return await engine.run(
             program.code,
             [call],
-            colour=colour,
+            variant=variant,
             imports=program.imports,
             order=order,
         )
@@ -126,10 +126,10 @@ class Evaluated(NamedTuple):
 
 
 async def evaluate_alone(
-    engine: Engine, imports: Program, expression: Call, *, colour: int | None = None
+    engine: RowEngine, imports: Program, expression: Call, *, variant: int | None = None
 ) -> Evaluated:
     """Evaluate an expression in a process that holds nothing but the imports of its task."""
-    run = await engine.run(imports.code, [expression], colour=colour, imports=True)
+    run = await engine.run(imports.code, [expression], variant=variant, imports=True)
     outcome = run.outcomes[0]
     value = await off_loop(outcome.size, value_of, outcome)
     return Evaluated(value, run.usage, signals_of(outcome, value))

@@ -8,13 +8,13 @@ closed grammar, equal each time, and equal to the given output when there is one
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
 
 from executor.grammar.compare import TooCostly
+from executor.lru import Lru
 from executor.models import Signal, Status, Triplet, Usage, Verdict
 from executor.pool.engine import CallOutcome, Engine, Run
 from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
@@ -65,21 +65,18 @@ class ResultCache:
     failure of the platform or an outcome that differed between runs."""
 
     def __init__(self, max_bytes: int = _CACHE_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._entries: OrderedDict[str, tuple[Computed, int]] = OrderedDict()
+        self._entries: Lru[str, Computed] = Lru(max_bytes)
         self.hits = 0
         self.misses = 0
 
     def get(self, key: str) -> Computed | None:
         """The result, if it is known."""
-        entry = self._entries.get(key)
-        if entry is None:
+        known = self._entries.get(key)
+        if known is None:
             self.misses += 1
-            return None
-        self._entries.move_to_end(key)
-        self.hits += 1
-        return entry[0]
+        else:
+            self.hits += 1
+        return known
 
     def put(self, key: str, computed: Computed) -> None:
         """Remember a result if it is sound."""
@@ -88,13 +85,7 @@ class ResultCache:
         size = 512 + sum(
             result.memory if isinstance(result, Value) else 200 for result in computed.results
         )
-        if size > self._max_bytes:
-            return
-        self._entries[key] = (computed, size)
-        self._bytes += size
-        while self._bytes > self._max_bytes:
-            _, (_, dropped) = self._entries.popitem(last=False)
-            self._bytes -= dropped
+        self._entries.put(key, computed, size)
 
 
 class Validator:
@@ -192,7 +183,7 @@ class Validator:
 
     async def _run(
         self,
-        engine: Engine,
+        engine: RowEngine,
         triplet: Triplet,
         program: Program,
         arguments: Sequence[Arguments | CallOutcome],
@@ -219,7 +210,7 @@ class Validator:
         return computed
 
     async def _independent_runs(
-        self, engine: Engine, program: Program, calls: Sequence[Call]
+        self, engine: RowEngine, program: Program, calls: Sequence[Call]
     ) -> list[Run]:
         """Runs that differ in all that a program should not depend on.
 
@@ -235,7 +226,7 @@ class Validator:
                 engine,
                 program,
                 calls,
-                colour=number & 1,
+                variant=number & 1,
                 order=order,
             )
 
@@ -288,7 +279,7 @@ class Validator:
         )
 
     async def _match(
-        self, engine: Engine, triplet: Triplet, computed: Computed, outputs: Sequence[object]
+        self, engine: RowEngine, triplet: Triplet, computed: Computed, outputs: Sequence[object]
     ) -> tuple[bool | None, str]:
         """Whether the given outputs are equal to the computed ones; a sentence about one that is
         not."""
@@ -314,7 +305,7 @@ class Validator:
         return (True, "") if compared else (None, "")
 
     async def _mismatch(
-        self, engine: Engine, triplet: Triplet, given: str, parsed: object, result: Value | str
+        self, engine: RowEngine, triplet: Triplet, given: str, parsed: object, result: Value | str
     ) -> str:
         """Why the given output is not the computed one; empty if it is."""
         if isinstance(result, str):
@@ -331,7 +322,7 @@ class Validator:
         return await off_loop(len(result.data) + len(expected.data), _compared, result, expected)
 
     async def _evaluate(
-        self, engine: Engine, imports: Sequence[str], expression: object
+        self, engine: RowEngine, imports: Sequence[str], expression: object
     ) -> Value | CallOutcome:
         context = await import_context(engine, imports)
         if isinstance(context, CallOutcome):
@@ -340,7 +331,7 @@ class Validator:
         return evaluated.value
 
 
-async def import_context(engine: Engine, imports: Sequence[str]) -> Program | CallOutcome:
+async def import_context(engine: RowEngine, imports: Sequence[str]) -> Program | CallOutcome:
     """A program that makes the imports of a task and no more, for expressions that stand alone."""
     parsed = await engine.parse([program_item("\n".join(imports), None)])
     return read_program(parsed[0])

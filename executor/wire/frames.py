@@ -1,10 +1,9 @@
 """The host's side of the frames that go to warm guests and come back.
 
 Every frame is a u32 size (little-endian) and that many bytes. The layouts are those of
-``executor/guest/{zygote,program,parser,warm_script}.py``; the two sides share no code, since the
-guest imports nothing of the host. What comes from a zygote's child is hostile: its length, shape
-and text are checked here, and a violation is an outcome of that run or, in a reply's own header, a
-:class:`executor.errors.ProtocolError`.
+:mod:`executor.wire.layout`; ``executor/guest/program.py`` describes a job's body. What comes from
+a zygote's child is hostile: its length, shape and text are checked here, and a violation is an
+outcome of that run or, in a reply's own header, a :class:`executor.errors.ProtocolError`.
 """
 
 from __future__ import annotations
@@ -17,52 +16,49 @@ from enum import IntEnum, IntFlag
 from typing import Literal, NamedTuple
 
 from executor.errors import ProtocolError
-
-READY = b"ready\n"
-"""A guest's first bytes."""
+from executor.wire import layout
 
 MAX_FRAME = 256 << 20
 
-_JOB = struct.Struct("<IIIQIB")
-_SCRIPT = struct.Struct("<II")
-_REPLY = struct.Struct("<IBiIQQQI")
-_ORDER_SHIFT = 1
+JOB = struct.Struct(layout.JOB)
+REPORT = struct.Struct(layout.REPORT)
+_SCRIPT = struct.Struct(layout.SCRIPT)
 
 
 class Outcome(IntEnum):
     """How the zygote saw a child end."""
 
-    RESULT = 0
-    WALL_LIMIT = 1
-    OUTPUT_LIMIT = 2
-    NO_RESULT = 3
-    FORGED = 4
-    CLOSED = 5
-    SPAWN_FAILED = 6
-    CPU_LIMIT = 7
+    RESULT = layout.RESULT
+    WALL_LIMIT = layout.WALL_LIMIT
+    OUTPUT_LIMIT = layout.OUTPUT_LIMIT
+    NO_RESULT = layout.NO_RESULT
+    FORGED = layout.FORGED
+    CLOSED = layout.CLOSED
+    SPAWN_FAILED = layout.SPAWN_FAILED
+    CPU_LIMIT = layout.CPU_LIMIT
     """Of scripts only: those of others end by a signal."""
 
 
 class How(IntEnum):
     """What the data of a call are."""
 
-    VALUES = 0
-    ENCODED = 1
-    EXPRESSION = 2
-    NAMED = 3
+    VALUES = layout.VALUES
+    ENCODED = layout.ENCODED
+    EXPRESSION = layout.EXPRESSION
+    NAMED = layout.NAMED
     """Arguments in one of the first two ways, and what is called with them: see :func:`named`."""
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record of a child says about one call."""
 
-    VALUE = 0
-    ERROR = 1
-    UNSERIALIZABLE = 2
-    TOO_LARGE = 3
-    NO_MEMORY = 4
-    LOAD_ERROR = 5
-    OBJECT = 6
+    VALUE = layout.VALUE
+    ERROR = layout.ERROR
+    UNSERIALIZABLE = layout.UNSERIALIZABLE
+    TOO_LARGE = layout.TOO_LARGE
+    NO_MEMORY = layout.NO_MEMORY
+    LOAD_ERROR = layout.LOAD_ERROR
+    OBJECT = layout.OBJECT
     """Unserializable: an instance of a class of the program."""
 
 
@@ -70,13 +66,13 @@ class Order(IntEnum):
     """How a run is shown what may differ between processes: the order of sets of randomly hashed
     elements, hashes, addresses, numbers of the process, clocks (see ``guest/core/notes.c``)."""
 
-    NATURAL = 0
-    ROTATED = 1
+    NATURAL = layout.NATURAL
+    ROTATED = layout.ROTATED
     """Every element stands elsewhere than in natural order; every remainder of a hash is another
     one."""
-    REVERSED = 2
+    REVERSED = layout.REVERSED
     """Every two elements stand the other way round; every bit of a hash is another one."""
-    SHUFFLED = 3
+    SHUFFLED = layout.SHUFFLED
     """Otherwise in each run."""
 
 
@@ -117,25 +113,29 @@ class Reply(NamedTuple):
 class Record(NamedTuple):
     """What the child reports of one call: hostile text."""
 
-    kind: Kind
+    kind: RecordKind
     payload: bytes
 
 
-def encode_job(
-    number: int,
-    *,
-    wall_ms: int,
-    cpu_s: int,
-    memory_bytes: int,
-    output_bytes: int,
-    order: Order,
-    code: bytes,
-    calls: Sequence[Call],
-) -> bytes:
-    """Return the frame of one job. ``output_bytes`` bounds each value."""
-    flags = order << _ORDER_SHIFT
+class Job(NamedTuple):
+    """A program to run in a process of its own."""
+
+    number: int
+    wall_ms: int
+    cpu_s: int
+    memory_bytes: int
+    output_bytes: int
+    """Of each value."""
+    order: Order
+    code: bytes
+    calls: Sequence[Call]
+
+
+def encode_job(job: Job) -> bytes:
+    """Return the frame of one job."""
+    *head, order, code, calls = job
     parts = [
-        _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, flags),
+        JOB.pack(*head, order << layout.ORDER_SHIFT),
         len(code).to_bytes(4, "little"),
         code,
         len(calls).to_bytes(2, "little"),
@@ -158,7 +158,7 @@ def encode_script(
 ) -> bytes:
     """Return the frame of one script. ``output_bytes`` bounds stdout and stderr, each."""
     parts = [
-        _JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, 0),
+        JOB.pack(number, wall_ms, cpu_s, memory_bytes, output_bytes, 0),
         _SCRIPT.pack(len(source), len(stdin)),
         source,
         stdin,
@@ -183,8 +183,8 @@ def frame(payload: bytes) -> bytes:
 def decode_reply(payload: bytes) -> Reply:
     """Read a zygote's reply; raises :class:`ProtocolError`."""
     try:
-        number, outcome, *facts = _REPLY.unpack_from(payload)
-        return Reply._make([number, Outcome(outcome), *facts, payload[_REPLY.size :]])
+        number, outcome, *facts = REPORT.unpack_from(payload)
+        return Reply._make([number, Outcome(outcome), *facts, payload[REPORT.size :]])
     except (struct.error, ValueError) as error:
         raise ProtocolError(f"bad reply: {error}") from error
 
@@ -192,17 +192,16 @@ def decode_reply(payload: bytes) -> Reply:
 class Source(IntFlag):
     """Sources of nondeterminism that a run used; it need not depend on them."""
 
-    HASH_ORDER = 1
-    ENTROPY = 2
-    CLOCK = 4
-    IDENTITY = 16
+    HASH_ORDER = layout.HASH_ORDER
+    ENTROPY = layout.ENTROPY
+    CLOCK = layout.CLOCK
+    IDENTITY = layout.IDENTITY
     """A hash, an address or a number of the process."""
 
 
-_TAMPERING, _REFUSAL, _END_OF_RUN = 8, 32, 64
-_MOST_NOTES = _TAMPERING | _REFUSAL | _END_OF_RUN | sum(Source)
-_REFUSED = struct.Struct("<HI")
-_LAST_KIND = max(Kind)
+_ALL_BITS = layout.TAMPERING | layout.REFUSAL | layout.END_OF_RUN | layout.ALL_SOURCES
+_REFUSED = struct.Struct(layout.REFUSED)
+_LAST_KIND = max(RecordKind)
 
 
 class Refusal(NamedTuple):
@@ -229,11 +228,11 @@ class Result(NamedTuple):
 def decode_result(data: bytes, expected: int) -> Result | None:
     """Split a child's result; ``None`` if it does not hold exactly ``expected`` records, or none if
     a refused call ended the run."""
-    if not data or data[0] & ~_MOST_NOTES:
+    if not data or data[0] & ~_ALL_BITS:
         return None
     refusal, at = None, 1
-    ended = bool(data[0] & _END_OF_RUN)
-    if data[0] & _REFUSAL:
+    ended = bool(data[0] & layout.END_OF_RUN)
+    if data[0] & layout.REFUSAL:
         if len(data) < at + _REFUSED.size:
             return None
         call, line = _REFUSED.unpack_from(data, at)
@@ -246,12 +245,12 @@ def decode_result(data: bytes, expected: int) -> Result | None:
         end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
         if len(data) < at + 5 or end > len(data) or data[at] > _LAST_KIND:
             return None
-        records.append(Record(Kind(data[at]), data[at + 5 : end]))
+        records.append(Record(RecordKind(data[at]), data[at + 5 : end]))
         at = end
     if len(records) != (0 if ended else expected):
         return None
-    sources = Source(data[0] & sum(Source))
-    return Result(sources, bool(data[0] & _TAMPERING), refusal, records)
+    sources = Source(data[0] & layout.ALL_SOURCES)
+    return Result(sources, bool(data[0] & layout.TAMPERING), refusal, records)
 
 
 ParseKind = Literal["program", "arguments", "value", "expression", "tests"]

@@ -22,7 +22,7 @@ from executor import (
 from executor.api.differential import DifferentialExecutor
 from executor.api.protocol import ExecutorProtocol
 from executor.cli.app import main
-from executor.cli.make_executor import EngineOptions, create_local_executor
+from executor.cli.make_executor import ExecutorOptions, create_local_executor
 from executor.client import RemoteExecutor, Timeouts
 from executor.errors import ServiceUnavailable
 from tests.support.leftovers import nothing_left
@@ -146,7 +146,7 @@ def test_options_that_would_be_ignored_are_refused(
 @pytest.mark.parametrize("names", ["nsjail,process", "http"])
 def test_a_service_has_one_backend(names: str) -> None:
     with pytest.raises(ConfigurationError, match="name one sandbox"):
-        create_local_executor(EngineOptions(backend=names, workers=2, limits=Limits()))
+        create_local_executor(ExecutorOptions(backend=names, workers=2, limits=Limits()))
 
 
 def test_unknown_backends_are_found_before_any_starts() -> None:

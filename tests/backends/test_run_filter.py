@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from executor.backends.image.build import PYTHON, open_image
 from executor.backends.nsjail.backend import base_config, find_binary, serialize
-from executor.backends.seccomp.bpf import NUMBERS, compile_policy
+from executor.backends.seccomp.bpf import compile_policy
+from executor.backends.seccomp.kafel import NUMBERS
 from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.errors import BackendUnavailable
 from tests.support.bpf import interpret

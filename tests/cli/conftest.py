@@ -31,7 +31,7 @@ class FakeExecutor:
     """
 
     def __init__(
-        self, options: make_executor.EngineOptions, info: Info, script_result: ScriptResult
+        self, options: make_executor.ExecutorOptions, info: Info, script_result: ScriptResult
     ) -> None:
         self.options = options
         self.info = info
@@ -128,7 +128,7 @@ def fake_executor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeExe
         made: list[FakeExecutor] = []
         done = ScriptResult(status=Status.OK, exit_code=0, detail="exit code 0")
 
-        def create(options: make_executor.EngineOptions) -> Any:
+        def create(options: make_executor.ExecutorOptions) -> Any:
             made.append(FakeExecutor(options, Info(**info), result or done))
             return made[-1]
 

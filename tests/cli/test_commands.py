@@ -322,7 +322,7 @@ def test_executor_that_cannot_start_leaves_the_output_file_alone(
     error: Exception,
     exit_code: int,
 ) -> None:
-    def refuse(options: make_executor.EngineOptions) -> Any:
+    def refuse(options: make_executor.ExecutorOptions) -> Any:
         raise error
 
     monkeypatch.setattr(make_executor, "create_executor", refuse)

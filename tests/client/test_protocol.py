@@ -11,8 +11,6 @@ from executor.api.protocol import ExecutorProtocol, SyncExecutorProtocol
 from executor.client import RemoteExecutor, SyncRemoteExecutor
 
 METHODS = ("validate", "judge", "run", "validate_many", "judge_many", "close")
-LOCAL_ONLY = {"yields_s"}
-"""Options about this process's own queue, which have no meaning elsewhere."""
 PROPERTIES = ("info", "limits")
 
 
@@ -28,9 +26,7 @@ PROPERTIES = ("info", "limits")
 )
 def test_methods_have_the_same_signature(protocol: type, implementation: type, name: str) -> None:
     wanted = inspect.signature(getattr(protocol, name))
-    signature = inspect.signature(getattr(implementation, name))
-    common = [p for p in signature.parameters.values() if p.name not in LOCAL_ONLY]
-    assert signature.replace(parameters=common) == wanted
+    assert inspect.signature(getattr(implementation, name)) == wanted
     coroutine = inspect.iscoroutinefunction
     assert coroutine(getattr(implementation, name)) == coroutine(getattr(protocol, name))
 

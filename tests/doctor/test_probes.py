@@ -21,7 +21,7 @@ from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.doctor import EXEMPTIONS, PROBES, Probe, ProbeResult, State, prove
 from executor.doctor.base import LIMITS as PROBE_LIMITS
 from executor.doctor.base import Step, fixed, says, script
-from executor.doctor.canaries import Bait, laid_out
+from executor.doctor.canaries import Canaries, planted
 from executor.doctor.promises import exemption
 from tests.support import engines
 
@@ -48,13 +48,13 @@ def test_names_are_unique_and_every_exemption_is_of_a_probe() -> None:
 
 
 def test_scripts_probes_run_scripts_and_no_others_do() -> None:
-    bait = Bait(1, "socket", "file", "package", "host", "kernel")
+    canaries = Canaries(1, "socket", "file", "package", "host", "kernel")
     for probe in SHARING:
-        (step,) = probe.steps(bait)
+        (step,) = probe.steps(canaries)
         assert (type(step.item), step.limits) == (Script, PROBE_LIMITS), probe.name
     for probe in PROBES:
         kind = Script if probe.name.startswith("script") else Triplet
-        assert all(isinstance(step.item, kind) for step in probe.steps(bait)), probe.name
+        assert all(isinstance(step.item, kind) for step in probe.steps(canaries)), probe.name
 
 
 async def test_a_promise_that_is_too_strong_is_noticed() -> None:
@@ -122,8 +122,8 @@ async def test_limits_that_are_not_kept_are_noticed() -> None:
 async def test_too_little_time_is_no_proof_of_weakness() -> None:
     (sleeps,) = named("script-wall")
 
-    def steps(bait: Bait) -> tuple[Step, ...]:
-        return tuple(replace(step, expect=says("done")) for step in sleeps.steps(bait))
+    def steps(canaries: Canaries) -> tuple[Step, ...]:
+        return tuple(replace(step, expect=says("done")) for step in sleeps.steps(canaries))
 
     async with Executor("nsjail", limits=LIMITS, workers=1) as executor:
         (result,) = await prove(executor, (replace(sleeps, steps=steps),))
@@ -169,18 +169,18 @@ async def test_probes_that_share_a_run_find_what_they_find_alone(backend: str) -
             for probe in SHARING
             for result in await prove(executor, (probe,), promises="nsjail")
         ]
-    baits = re.compile("executor-bait-[a-z0-9_.-]+")
-    assert baits.sub("", str(shared)) == baits.sub("", str(tuple(alone)))
+    found_names = re.compile("executor-canaries-[a-z0-9_.-]+")
+    assert found_names.sub("", str(shared)) == found_names.sub("", str(tuple(alone)))
     failing = [result for result in shared if result.state is State.FAILS]
     assert bool(failing) is (backend == "process")
 
 
 KILLED = """
 import asyncio, os, signal
-from executor.doctor.canaries import laid_out
+from executor.doctor.canaries import planted
 async def main():
-    async with laid_out() as bait:
-        print(bait.file, flush=True)
+    async with planted() as canaries:
+        print(canaries.file, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
@@ -190,11 +190,11 @@ def test_the_file_of_a_killed_process_is_removed_by_the_next() -> None:
     left = subprocess.run(
         [sys.executable, "-c", KILLED], capture_output=True, text=True, timeout=60, check=False
     ).stdout.strip()
-    assert Path(left).read_text() == "bait"
+    assert Path(left).read_text() == "canaries"
 
     async def files() -> list[str]:
         # The second one must not take the first one's file for left behind.
-        async with laid_out() as one, laid_out() as other:
+        async with planted() as one, planted() as other:
             known = (left, one.file, other.file)
             return [file for file in known if Path(file).exists()]  # noqa: ASYNC240
 

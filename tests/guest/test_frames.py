@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import ProtocolError
-from executor.guest import frames as wire
-from executor.guest import program, spawn
-from executor.wire import frames
+from executor.guest import spawn
+from executor.wire import frames, layout
 from executor.wire.frames import (
     Call,
     How,
-    Kind,
+    Job,
     Order,
     Outcome,
     Record,
+    RecordKind,
     Source,
     decode_parse_reply,
     decode_reply,
@@ -48,41 +48,37 @@ def c_fields(name: str) -> str:
     return formats
 
 
-def test_both_sides_lay_out_jobs_and_replies_alike() -> None:
-    assert frames._JOB.format == spawn._JOB.format == "<" + c_fields("job")
-    assert frames._REPLY.format == spawn._REPORT.format
-    assert "<" + c_fields("report") == "<I" + frames._REPLY.format[1:]  # with its size in front
+def test_the_core_lays_out_jobs_and_reports_as_declared() -> None:
+    assert "<" + c_fields("job") == layout.JOB
+    assert "<" + c_fields("report") == "<I" + layout.REPORT[1:]  # with its size in front
+    assert "<" + c_fields("script_head") == layout.SCRIPT
+    assert f"#define SLACK {layout.SLACK}u" in CORE
 
 
-def test_outcomes_have_the_same_numbers_everywhere() -> None:
-    found = re.search(r"enum outcome \{(.*?)\}", CORE)
-    assert found is not None
-    in_c = [name.strip() for name in found[1].split(",")]
-    assert in_c == [outcome.name for outcome in sorted(Outcome)]
-    assert {name: getattr(spawn, name) for name in in_c} == {each.name: each for each in Outcome}
+def test_the_core_has_the_same_numbers() -> None:
+    for pattern in (r"enum outcome \{(.*?)\}", r"enum \{ (NATURAL, .*?) \}"):
+        found = re.search(pattern, CORE)
+        assert found is not None
+        names = [name.strip() for name in found[1].split(",")]
+        assert [getattr(layout, name) for name in names] == list(range(len(names)))
 
 
-@pytest.mark.parametrize("numbers", [How, Kind])
-def test_records_and_calls_have_the_same_numbers(numbers: type[IntEnum]) -> None:
-    assert {each.name: getattr(program, each.name) for each in numbers} == {
-        each.name: each.value for each in numbers
-    }
+def test_the_core_has_the_same_bits() -> None:
+    bits = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d+)", CORE)}
+    assert f"#define END_OF_RUN {layout.END_OF_RUN} " in CORE
+    assert bits == {name: getattr(layout, name) for name in bits}
+    assert sum(bits.values()) == layout.ALL_SOURCES | layout.TAMPERING | layout.REFUSAL
+    assert spawn.sources_seen() == sum(Source) == layout.ALL_SOURCES
 
 
-def test_flags_and_sources_have_the_same_bits() -> None:
-    assert frames._ORDER_SHIFT == program.ORDER_SHIFT
-    assert "enum { NATURAL, ROTATED, REVERSED, SHUFFLED };" in CORE
-    assert [each.name for each in Order] == ["NATURAL", "ROTATED", "REVERSED", "SHUFFLED"]
-    sources = {name: int(bit) for name, bit in re.findall(r"SAW_(\w+) = (\d+)", CORE)}
-    assert sources.pop("REFUSAL") == frames._REFUSAL == program._REFUSAL
-    assert f"#define END_OF_RUN {frames._END_OF_RUN} " in CORE
-    assert sources.pop("TAMPERING") == frames._TAMPERING == spawn._TAMPERING
-    assert sources == {each.name: each.value for each in Source}
-    assert spawn.sources_seen() == sum(Source)
+@pytest.mark.parametrize("numbers", [Outcome, How, RecordKind, Order])
+def test_the_host_has_a_name_for_each_number(numbers: type[IntEnum]) -> None:
+    assert [each.value for each in numbers] == list(range(len(numbers)))
+    assert all(getattr(layout, each.name) == each for each in numbers)
 
 
-def test_both_sides_know_the_same_first_word() -> None:
-    assert frames.READY == wire.READY
+def test_the_host_has_a_name_for_each_source() -> None:
+    assert all(getattr(layout, str(each.name)) == each for each in Source)
 
 
 @given(
@@ -94,20 +90,13 @@ def test_a_job_arrives_as_it_was_sent(
     code: bytes, calls: list[tuple[How, bytes]], order: Order
 ) -> None:
     job = encode_job(
-        7,
-        wall_ms=1,
-        cpu_s=2,
-        memory_bytes=1 << 40,
-        output_bytes=4,
-        order=order,
-        code=code,
-        calls=[Call(how, data) for how, data in calls],
+        Job(7, 1, 2, 1 << 40, 4, order, code, [Call(how, data) for how, data in calls])
     )
     assert int.from_bytes(job[:4], "little") == len(job) - 4
-    *numbers, flags = spawn._JOB.unpack_from(job, 4)
+    *numbers, flags = frames.JOB.unpack_from(job, 4)
     assert numbers == [7, 1, 2, 1 << 40, 4]
-    assert flags == order << program.ORDER_SHIFT
-    rest = job[4 + spawn._JOB.size :]
+    assert flags == order << layout.ORDER_SHIFT
+    rest = job[4 + frames.JOB.size :]
     size = int.from_bytes(rest[:4], "little")
     assert rest[4 : 4 + size] == code
 
@@ -125,7 +114,7 @@ def test_any_bytes_are_a_reply_or_a_protocol_error(data: bytes) -> None:
         reply = decode_reply(data)
     except ProtocolError:
         return
-    assert len(data) >= frames._REPLY.size
+    assert len(data) >= frames.REPORT.size
     assert reply.outcome in Outcome
 
 
@@ -136,10 +125,10 @@ def test_any_bytes_are_a_result_or_none(data: bytes, expected: int) -> None:
         sources, tampering, refusal, records = result
         ended = refusal is not None and refusal.ended_run
         assert len(records) == (0 if ended else expected)
-        flags = sources | frames._TAMPERING * tampering | frames._END_OF_RUN * ended
+        flags = sources | layout.TAMPERING * tampering | layout.END_OF_RUN * ended
         told = b""
         if refusal is not None:
-            flags |= frames._REFUSAL
+            flags |= layout.REFUSAL
             told = frames._REFUSED.pack(refusal.call, refusal.line)
         assert bytes((flags,)) + told + b"".join(record(*each) for each in records) == data
 
@@ -147,12 +136,12 @@ def test_any_bytes_are_a_result_or_none(data: bytes, expected: int) -> None:
 @given(
     sources=st.integers(0, 7),
     tampering=st.booleans(),
-    records=st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=30)), max_size=5),
+    records=st.lists(st.tuples(st.sampled_from(RecordKind), st.binary(max_size=30)), max_size=5),
 )
 def test_a_well_formed_result_is_read_whole(
-    sources: int, tampering: bool, records: list[tuple[Kind, bytes]]
+    sources: int, tampering: bool, records: list[tuple[RecordKind, bytes]]
 ) -> None:
-    flags = sources | frames._TAMPERING * tampering
+    flags = sources | layout.TAMPERING * tampering
     data = bytes((flags,)) + b"".join(record(*each) for each in records)
     expected = [Record(kind, payload) for kind, payload in records]
     assert decode_result(data, len(records)) == (Source(sources), tampering, None, expected)
@@ -160,12 +149,12 @@ def test_a_well_formed_result_is_read_whole(
 
 @given(
     records=st.lists(
-        st.tuples(st.sampled_from(Kind), st.binary(max_size=9)), min_size=1, max_size=4
+        st.tuples(st.sampled_from(RecordKind), st.binary(max_size=9)), min_size=1, max_size=4
     ),
     extra=st.binary(min_size=1, max_size=6),
 )
 def test_a_result_that_is_cut_longer_or_miscounted_is_none(
-    records: list[tuple[Kind, bytes]], extra: bytes
+    records: list[tuple[RecordKind, bytes]], extra: bytes
 ) -> None:
     data = b"\0" + b"".join(record(*each) for each in records)
     assert decode_result(data[:-1], len(records)) is None

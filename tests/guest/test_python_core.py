@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
-from executor.backends.image import build as image
+from executor.backends.image import guest_code
 from tests.cases.forbidden import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
 from tests.support.programs import OPEN_RULES, body, ending, triplet, value, verdict
 
@@ -20,13 +20,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncExecutor]:
     for folder in (cache, *cache.parents):
         if folder.stat().st_mode & 0o001 == 0 and Path("/tmp") in folder.parents:
             folder.chmod(folder.stat().st_mode | 0o011)  # the jail's user must get through
-    files = image._guest_files
     limits = Limits(cpu_s=1, wall_s=30, memory_mib=64, output_kib=256)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXECUTOR_CACHE", str(cache))
-        patch.setattr(
-            image, "_guest_files", lambda: [path for path in files() if path.suffix == ".py"]
-        )
+        patch.setattr(guest_code, "COMPILED", "guest/no_core*.so")
         with SyncExecutor(workers=2, limits=limits, rules=OPEN_RULES, cache=False) as executor:
             yield executor
 

@@ -11,7 +11,7 @@ import pytest
 from executor import JudgeTask, Limits, Signal, Status, SyncExecutor, TaskType
 from executor.backends.image.build import open_image
 from executor.pool.syscalls import call_name
-from executor.wire.frames import Kind, Record, Refusal, Result, Source, decode_result
+from executor.wire.frames import Record, RecordKind, Refusal, Result, Source, decode_result
 from tests.cases.forbidden import FAILING, FORBIDDEN, REFUSED
 from tests.support.programs import OPEN_RULES, body, triplet, value, verdict
 
@@ -170,14 +170,14 @@ def test_only_the_rows_that_try_have_the_sign(sandbox: SyncExecutor) -> None:
 
 # -- What the host makes of a run's bytes ---------------------------------------------------------
 
-RECORD = bytes((Kind.VALUE, 1, 0, 0, 0)) + b"v"
+RECORD = bytes((RecordKind.VALUE, 1, 0, 0, 0)) + b"v"
 CALL = (41).to_bytes(2, "little") + (7).to_bytes(4, "little")
 
 
 def test_a_refusal_is_read() -> None:
     told = decode_result(bytes((32 | 1,)) + CALL + RECORD, 1)
     assert told == Result(
-        Source.HASH_ORDER, False, Refusal(41, 7, False), [Record(Kind.VALUE, b"v")]
+        Source.HASH_ORDER, False, Refusal(41, 7, False), [Record(RecordKind.VALUE, b"v")]
     )
     assert decode_result(bytes((32 | 64,)) + CALL, 3) == Result(
         Source(0), False, Refusal(41, 7, True), []

@@ -18,7 +18,7 @@ LIMITS = Limits(cpu_s=8, wall_s=30, memory_mib=256, output_kib=256)
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SyncExecutor]:
     with SyncExecutor(workers=2, limits=LIMITS) as opened:
-        if "script" not in opened._executor.pool.kinds:
+        if "script" not in opened._executor.pool.backend.kinds:
             pytest.skip("no warm guests for scripts here (no C compiler at install)")
         assert opened.run(Script(source="print(1)")).stdout == b"1\n"  # starts the guests
         yield opened

@@ -113,7 +113,7 @@ SET_ORDER = {
 
 @pytest.mark.parametrize("what", SET_ORDER)
 def test_the_order_of_a_set_is_seen_by_every_way(sandbox: SyncExecutor, what: str) -> None:
-    """Of several pairs: two colours alone would agree about half of them."""
+    """Of several pairs: two variants alone would agree about half of them."""
     program = OWN_SETS + body("w = {'a', 'b'}", f"return {SET_ORDER[what]}")
     pairs = (("a", "b"), ("c", "d"), ("e", "f"))
     assert_refused(

@@ -8,7 +8,7 @@ import pytest
 
 from executor import Rules
 from executor.guest import parser
-from executor.pool.parse_cache import Front
+from executor.pool.parse_cache import ParseCache
 from executor.verification.prepare import argument_items, program_item, value_items
 from executor.wire.frames import Parsed, ParseItem
 
@@ -39,16 +39,16 @@ TEXTS = ["1", "[1, 2.5, 'a']", "1, 2", "{'a': [None, True]}", "", "1,", "'it''s'
 @pytest.mark.parametrize("text", TEXTS)
 async def test_a_short_text_gets_the_parsers_answer(asked: Parser, text: str) -> None:
     items = [*argument_items([text]), *value_items([text])]
-    assert await Front(asked).parse(items) == await asked(items)
+    assert await ParseCache(asked).parse(items) == await asked(items)
 
 
 async def test_json_like_texts_are_not_asked_about(asked: Parser) -> None:
-    await Front(asked).parse([*argument_items(["1, 'a'"]), *value_items(["[1]"])])
+    await ParseCache(asked).parse([*argument_items(["1, 'a'"]), *value_items(["[1]"])])
     assert asked.asked == []
 
 
 async def test_a_program_is_asked_about_once(asked: Parser) -> None:
-    front = Front(asked)
+    front = ParseCache(asked)
     item = program_item(PROGRAM, Rules())
     first, second = await front.parse([item]), await front.parse([item])
     assert first == second
@@ -56,7 +56,7 @@ async def test_a_program_is_asked_about_once(asked: Parser) -> None:
 
 
 async def test_rules_that_ask_less_are_met_as_well(asked: Parser) -> None:
-    front = Front(asked)
+    front = ParseCache(asked)
     await front.parse([program_item(PROGRAM, Rules())])
     await front.parse([program_item(PROGRAM, Rules(banned_modules=(), min_parameters=0))])
     await front.parse([program_item(PROGRAM, None)])
@@ -74,7 +74,7 @@ async def test_rules_that_ask_less_are_met_as_well(asked: Parser) -> None:
     ],
 )
 async def test_stricter_rules_are_asked_about_again(asked: Parser, stricter: Rules) -> None:
-    front = Front(asked)
+    front = ParseCache(asked)
     loose = Rules(banned_modules=(), min_parameters=0)
     await front.parse([program_item(PROGRAM, loose)])
     await front.parse([program_item(PROGRAM, stricter)])
@@ -82,7 +82,7 @@ async def test_stricter_rules_are_asked_about_again(asked: Parser, stricter: Rul
 
 
 async def test_a_refused_program_is_asked_about_again_under_other_rules(asked: Parser) -> None:
-    front = Front(asked)
+    front = ParseCache(asked)
     source = f"import random\n{PROGRAM}"
     (refused,) = await front.parse([program_item(source, Rules())])
     (accepted,) = await front.parse([program_item(source, Rules(banned_modules=()))])
@@ -90,7 +90,7 @@ async def test_a_refused_program_is_asked_about_again_under_other_rules(asked: P
 
 
 async def test_memory_is_bounded_and_the_newest_is_kept(asked: Parser) -> None:
-    front = Front(asked, max_bytes=40_000)
+    front = ParseCache(asked, max_bytes=40_000)
     items = [program_item(f"{PROGRAM}  # {number}", Rules()) for number in range(200)]
     for item in items:
         await front.parse([item])
@@ -106,6 +106,6 @@ async def test_a_parser_that_fails_is_asked_again() -> None:
     async def failing_once(_items: Sequence[ParseItem]) -> list[Parsed]:
         return [answers.pop(0)]
 
-    front = Front(failing_once)
+    front = ParseCache(failing_once)
     item = program_item(PROGRAM, Rules())
     assert [(await front.parse([item]))[0].outcome for _ in range(3)] == ["infra", "ok", "ok"]

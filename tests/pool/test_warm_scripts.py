@@ -27,7 +27,7 @@ ARGUMENTS = ("a b", "", "é", "-c")
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SyncExecutor]:
     with SyncExecutor(workers=2, limits=LIMITS) as opened:
-        if "script" not in opened._executor.pool.kinds:
+        if "script" not in opened._executor.pool.backend.kinds:
             pytest.skip("no warm guests for scripts here (no C compiler at install)")
         yield opened
 

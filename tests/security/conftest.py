@@ -35,7 +35,7 @@ def guard() -> Iterator[Guard]:
 
 @pytest.fixture(scope="package")
 def traps(guard: Guard) -> Iterator[Traps]:
-    """Bait on the host."""
+    """Canaries on the host."""
     with Traps() as set_up:
         yield set_up
 

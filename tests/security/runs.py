@@ -19,7 +19,7 @@ LIMITS = Limits(wall_s=30, cpu_s=1, memory_mib=128, output_kib=256, processes=16
 """What an attack may use, if it says nothing else. Processor time is scarce and wall time is not:
 what is slow on a busy machine is not wrong."""
 WORKERS = 2
-"""One guest of each kind and colour, so that what follows an attack meets the very same guest."""
+"""One guest of each kind and variant, so that what follows an attack meets the very same guest."""
 _AT_ONCE = 4
 
 AnyExecutor = Executor | RemoteExecutor

@@ -1,4 +1,4 @@
-"""Bait on the host: secrets and listeners that no attack may ever reach.
+"""Canaries on the host: secrets and listeners that no attack may ever reach.
 
 Their names hold the process id, so that several sessions of tests may run at once.
 """

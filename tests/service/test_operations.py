@@ -170,7 +170,7 @@ def test_the_documentation_shows_all_models(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     assert {"ValidateRequest", "JudgeRequest", "RunRequest", "Verdict", "Judgement"} <= set(schemas)
-    assert {"RunResult", "RunLine", "BatchEnd", "ErrorBody", "Info", "Options"} <= set(schemas)
+    assert {"ScriptResult", "RunLine", "BatchEnd", "ErrorBody", "Info", "Options"} <= set(schemas)
     references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document))
     assert set(references) <= set(schemas)
     for path in ("/v1/validate", "/v1/judge", "/v1/run"):

@@ -222,7 +222,7 @@ def test_the_documentation_shows_the_models(client: httpx.Client) -> None:
     for model in ("Info", "Ready"):
         items = schemas[model]["properties"]["waived"]["items"]
         assert items == {"$ref": "#/components/schemas/WaivedProbe"}
-    for model in ("Verdict", "Judgement", "RunResult", "RunLine"):
+    for model in ("Verdict", "Judgement", "ScriptResult", "RunLine"):
         assert schemas[model]["properties"]["weaknesses"]["items"] == {"type": "string"}
     for path in ("/v1/run", "/v1/run/batch", "/run_code"):
         headers = document["paths"][path]["post"]["responses"]["200"]["headers"]

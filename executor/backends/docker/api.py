@@ -38,7 +38,7 @@ _instances: set[str] = set()
 """Engines of this process that are open."""
 
 
-class Engine:
+class DockerApi:
     """One engine. Use :meth:`open` and :meth:`close`; on one event loop."""
 
     def __init__(self) -> None:
@@ -89,7 +89,9 @@ class Engine:
             BackendUnavailable: the engine refused, or did not answer.
         """
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, lambda: _clearly(function, args, options))
+        work = loop.run_in_executor(
+            self._threads, lambda: _translate_errors(function, args, options)
+        )
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -228,7 +230,7 @@ def _is_stale(labels: Mapping[str, str]) -> bool:
     return is_gone(owner)
 
 
-def _clearly[T](
+def _translate_errors[T](
     function: Callable[..., T], args: tuple[object, ...], options: Mapping[str, object]
 ) -> T:
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import signal
 from collections.abc import Sequence
@@ -17,24 +16,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from executor.backends.base import CLOCK_SHIFTS_S, HASH_SEEDS, PID_SHIFTS, PRELOAD, Role
+from executor.backends.base import (
+    CLOCK_SHIFTS_S,
+    HASH_SEEDS,
+    PID_SHIFTS,
+    PRELOAD,
+    BaseBackend,
+    Role,
+)
 from executor.backends.docker import options as policy
-from executor.backends.docker.api import Engine
+from executor.backends.docker.api import DockerApi
 from executor.backends.docker.streams import (
     AttachStream,
-    Door,
-    Doors,
+    ContainerSocket,
+    SocketDirectory,
     Stream,
     exchange,
-    read_exactly,
 )
 from executor.backends.host.cgroups import Cgroup, CgroupV1, CgroupV2
 from executor.backends.host.reached import Watched, may_use_network
+from executor.backends.image import guest_code
 from executor.backends.image.build import GUEST_MAIN, PYTHON, SCRIPT_MAIN
 from executor.backends.settings import DockerSettings, GvisorSettings
 from executor.errors import BackendUnavailable, ProtocolError
+from executor.fds import read_exactly
 from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status
-from executor.wire.frames import READY
+from executor.wire.layout import READY
 from executor.wire.scripts import (
     check_language,
     decode_reply,
@@ -53,29 +60,8 @@ _SCRIPT_GRACE_S = 5.0
 _STOCK = 2
 """Containers that wait for the next script, which saves it their start."""
 _MOST_PROCESSES = 4096
+_IMAGE_FACTS = guest_code.launcher("image_facts.py")
 _SCRIPT_HOST = "script"
-_PACKAGES = ("guest", "grammar", "screening")
-_PROBE = """
-import glob, hashlib, importlib.util, json, os, platform, sys
-root = "/guest/executor/"
-digest = hashlib.sha256()
-for path in sorted(p[len(root):] for k in ("guest", "grammar", "screening") for p in glob.glob(root + k + "/*.py")):
-    digest.update(path.encode() + b"\\0" + open(root + path, "rb").read())
-sys.path.insert(0, "/guest")
-facts = {
-    "interpreter": platform.python_implementation() + " " + platform.python_version(),
-    "guest": digest.hexdigest(),
-    "core": next(iter(glob.glob(root + "guest/_core*.so")), None),
-    "ctypes": glob.glob("/py/lib/python3.12/lib-dynload/_ctypes*.so"),
-    "languages": ["python"] + [n for n, p in (
-        ("bash", "/bin/bash"), ("pytest", "/py/lib/python3.12/site-packages/pytest"),
-    ) if os.path.exists(p)],
-    "extras": [n for n in ("numpy", "sympy", "pandas") if importlib.util.find_spec(n)],
-}
-data = json.dumps(facts).encode()
-while data:
-    data = data[os.write(1, data):]
-"""  # noqa: E501
 
 
 class _Image(NamedTuple):
@@ -93,7 +79,7 @@ class _Image(NamedTuple):
 class _Container:
     """A running container of ours with a stream to it."""
 
-    def __init__(self, engine: Engine, name: str, stream: Stream, pid: int | None) -> None:
+    def __init__(self, engine: DockerApi, name: str, stream: Stream, pid: int | None) -> None:
         self._engine = engine
         self.id = name
         self.stream = stream
@@ -143,11 +129,6 @@ class DockerGuest:
         self.write_fd = container.stream.write_fd
         self.read_fd = container.stream.read_fd
 
-    @property
-    def container_id(self) -> str:
-        """The engine's name of the container."""
-        return self._container.id
-
     def memory_kills(self) -> int:
         """How often the kernel killed a process of this guest for memory, so far."""
         return self._container.memory_kills()
@@ -161,7 +142,7 @@ class DockerGuest:
         await self._container.remove()
 
 
-class DockerBackend:
+class DockerBackend(BaseBackend):
     """Guests in containers: no network, nothing writable, no capability, limits for all."""
 
     isolated = True
@@ -169,12 +150,11 @@ class DockerBackend:
     def __init__(self, limits: Limits, settings: DockerSettings | GvisorSettings) -> None:
         self.name: str = settings.name
         self.interpreter = ""
-        self.warnings: tuple[str, ...] = ()
         self._limits = limits
         self._settings = settings
         self._is_gvisor = isinstance(settings, GvisorSettings)
-        self._engine = Engine()
-        self._doors: Doors | None = None
+        self._engine = DockerApi()
+        self._sockets: SocketDirectory | None = None
         self._image: _Image | None = None
         self._stock: list[tuple[Limits, _Container]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,7 +179,7 @@ class DockerBackend:
                 "-f sandbox_images/guest/Dockerfile --target stdlib ."
             ) from error
         await self._engine.reap()
-        await asyncio.to_thread(Doors.reap)
+        await asyncio.to_thread(SocketDirectory.reap)
         self._image = await self._examine()
         self.interpreter = self._image.interpreter
         self.warnings = tuple(self._weaknesses())
@@ -207,11 +187,11 @@ class DockerBackend:
     async def _examine(self) -> _Image:
         """Run a trial container: does the image fit, and which kind of stream works?"""
         if self._engine.is_local and not self._is_gvisor:
-            self._doors = Doors()
+            self._sockets = SocketDirectory()
             with contextlib.suppress(BackendUnavailable, TimeoutError):
                 return await self._ask_image(_CONNECT_TIMEOUT_S)
-            self._doors.close()
-            self._doors = None
+            self._sockets.close()
+            self._sockets = None
         try:
             return await self._ask_image(_START_TIMEOUT_S)
         except TimeoutError:
@@ -222,7 +202,7 @@ class DockerBackend:
     async def _ask_image(self, patience_s: float) -> _Image:
         async with asyncio.timeout(patience_s):
             container = await self._run(
-                [PYTHON, "-I", "-S", "-B", "-c", _PROBE],
+                [PYTHON, "-I", "-S", "-B", "-c", _IMAGE_FACTS, *guest_code.PATTERNS],
                 policy.guest_options(self._limits, core=None),
                 profile=policy.guest_profile(),
                 processes=policy.GUEST_PROCESSES,
@@ -239,7 +219,7 @@ class DockerBackend:
             raise BackendUnavailable(
                 f"{self._settings.image!r} is not a guest image of this project"
             ) from error
-        if image.guest != _guest_digest() or not image.interpreter.startswith("CPython 3.12."):
+        if image.guest != guest_code.digest() or not image.interpreter.startswith("CPython 3.12."):
             raise BackendUnavailable(
                 f"the image {self._settings.image!r} was built from another version of this "
                 "project: build it again (sandbox_images/guest/Dockerfile)"
@@ -250,7 +230,7 @@ class DockerBackend:
         told = []
         if self._image is not None and self._image.core is None:
             told.append("the compiled core is missing in the image: slower")
-        if self._doors is None and not self._is_gvisor:
+        if self._sockets is None and not self._is_gvisor:
             told.append("containers cannot reach a socket of this machine: slower streams are used")
         if not self._engine.is_local:
             told.append("the engine is on another machine: memory kills cannot be told for sure")
@@ -266,9 +246,9 @@ class DockerBackend:
         await asyncio.gather(*(container.remove() for _, container in self._stock))
         self._stock.clear()
         await asyncio.shield(self._engine.close())
-        if self._doors is not None:
-            self._doors.close()
-            self._doors = None
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
 
     # ---- containers ----------------------------------------------------------------------------
 
@@ -282,11 +262,11 @@ class DockerBackend:
             options = policy.own_kernel(options, masked)
         else:
             options = options | policy.confined(profile, processes=processes)
-        door = self._doors.open() if self._doors is not None else None
+        listener = self._sockets.open() if self._sockets is not None else None
         name: str | None = None
         stream: Stream | None = None
         try:
-            binds = door.binds if door is not None else None
+            binds = listener.binds if listener is not None else None
             host = self._engine.host_config(
                 **options, binds=binds, runtime=self._settings.runtime
             ) | {
@@ -295,23 +275,23 @@ class DockerBackend:
             name = await self._engine.create(
                 host,
                 image=self._settings.image,
-                command=Door.command(command) if door is not None else list(command),
+                command=ContainerSocket.command(command) if listener is not None else list(command),
                 user=policy.USER,
                 environment=environment or {},
                 hostname=hostname,
                 working_dir=working_dir,
                 # Of scripts, the engine then writes an /etc/hosts: they serve "localhost".
                 network_disabled=hostname != _SCRIPT_HOST,
-                stdin_open=door is None,
+                stdin_open=listener is None,
                 detach=False,
             )
-            if door is None:
+            if listener is None:
                 raw = await self._engine.call(self._engine.connect_stream, name)
                 stream = AttachStream(raw)
                 await self._engine.start(name)
             else:
                 await self._engine.start(name)
-                stream = await self._answer_door(door, name)
+                stream = await self._accept(listener, name)
             pid = stream.peer_pid()
             if pid is None and self._engine.is_local:
                 pid = (await self._engine.state(name)).get("Pid")
@@ -323,11 +303,11 @@ class DockerBackend:
                 await asyncio.shield(self._engine.remove(name))
             raise
         finally:
-            if door is not None:
-                door.close()
+            if listener is not None:
+                listener.close()
 
-    async def _answer_door(self, door: Door, name: str) -> Stream:
-        connecting = asyncio.ensure_future(door.accept())
+    async def _accept(self, listener: ContainerSocket, name: str) -> Stream:
+        connecting = asyncio.ensure_future(listener.accept())
         try:
             for _ in range(int(_CONNECT_TIMEOUT_S)):
                 done, _ = await asyncio.wait({connecting}, timeout=1.0)
@@ -366,6 +346,8 @@ class DockerBackend:
                     masked_files=image.ctypes if image.core is not None else (),
                 )
                 said = await read_exactly(container.stream.read_fd, len(READY))
+            if len(said) < len(READY):
+                raise BackendUnavailable("the container ended at once")
             if said != READY:
                 raise BackendUnavailable(f"the guest started with {said!r}")
         except BaseException as error:
@@ -490,31 +472,17 @@ def _same_container(a: Limits, b: Limits) -> bool:
     return all(getattr(a, name) == getattr(b, name) for name in names)
 
 
-def _guest_digest() -> str:
-    """What the probe finds in an image of this version."""
-    package = Path(__file__).parents[2]
-    found = sorted(
-        str(path.relative_to(package))
-        for name in _PACKAGES
-        for path in (package / name).glob("*.py")
-    )
-    digest = hashlib.sha256()
-    for path in found:
-        digest.update(path.encode() + b"\0" + (package / path).read_bytes())
-    return digest.hexdigest()
-
-
 def _guest_environment(image: _Image, role: Role) -> dict[str, str]:
     environment = {
-        "PYTHONHASHSEED": str(HASH_SEEDS[role.colour]),
+        "PYTHONHASHSEED": str(HASH_SEEDS[role.variant]),
         "LD_BIND_NOW": "1",
         "OPENBLAS_NUM_THREADS": "1",  # numpy's threads would not live on in a fork
     }
     if image.core is not None and role.kind != "parser":
         environment |= {
             "LD_PRELOAD": image.core,
-            "EXECUTOR_CLOCK_SHIFT_S": str(CLOCK_SHIFTS_S[role.colour]),
-            "EXECUTOR_PID_SHIFT": str(PID_SHIFTS[role.colour]),
+            "EXECUTOR_CLOCK_SHIFT_S": str(CLOCK_SHIFTS_S[role.variant]),
+            "EXECUTOR_PID_SHIFT": str(PID_SHIFTS[role.variant]),
         }
     return environment
 

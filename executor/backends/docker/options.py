@@ -7,12 +7,11 @@ theirs is made from the policy that nsjail gets, so that there is one list.
 
 from __future__ import annotations
 
-import ast
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from executor.backends.seccomp import kafel
 from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.models import Limits, Script
 from executor.wire.scripts import jail_memory_bytes
@@ -84,17 +83,14 @@ _SMALL_BUFFERS = {"net.ipv4.tcp_wmem": "4096 16384 65536", "net.ipv4.tcp_rmem": 
 """Of TCP: version 1 of control groups does not count what they hold."""
 _NAMESPACES = 0x7E020000
 _NAMES = {
-    "newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname",
-    "sendfile64": "sendfile", "SYSCALL[424]": "pidfd_send_signal", "SYSCALL[434]": "pidfd_open",
-}  # fmt: skip
-_ARGUMENTS = {
-    "mknod": {"mode": 1}, "mknodat": {"mode": 2}, "ioctl": {"cmd": 1}, "clone": {"clone_flags": 0},
-    "prlimit64": {"pid": 0}, "sched_setaffinity": {"pid": 0},
-    "setpriority": {"which": 0, "who": 1}, "prctl": {"option": 0, "arg2": 1},
-    "socket": {"family": 0, "type": 1, "protocol": 2}, "fcntl": {"cmd": 1},
-    "fadvise64": {"advice": 3},
-    "socketpair": {"family": 0}, "setsockopt": {"level": 1, "optname": 2},
-}  # fmt: skip
+    "newstat": "stat",
+    "newfstat": "fstat",
+    "newlstat": "lstat",
+    "newuname": "uname",
+    "sendfile64": "sendfile",
+}
+"""The engine's names of calls, where they are not Kafel's."""
+_NAMES_BY_NUMBER = {424: "pidfd_send_signal", 434: "pidfd_open", 452: "fchmodat2"}
 _AF_UNIX, _AF_INET, _AF_NETLINK = 1, (2, 10), 16
 _FAMILIES = 64
 """More than there are."""
@@ -104,8 +100,6 @@ _ALLOW, _ERRNO, _KILL = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCE
 _ENOSYS = 38
 
 Rule = dict[str, Any]
-Comparison = tuple[str, int, int]
-"""Argument, mask (-1: all of it), value."""
 
 
 def guest_profile() -> str:
@@ -121,12 +115,18 @@ def guest_profile() -> str:
 
 def script_profile() -> str:
     """The seccomp profile of scripts, made from :data:`RUN_POLICY`."""
-    plain, conditional = _parse(RUN_POLICY)
+    allowed = [
+        (_name(call), alternative)
+        for call in kafel.read_policy(RUN_POLICY)
+        for rule in call.rules
+        if rule.errno is None
+        for alternative in rule.alternatives
+    ]
+    plain = [name for name, comparisons in allowed if not comparisons]
     rules = [_rule(_ALLOW, *plain), _no_clone3()]
-    for name, condition in conditional:
-        for comparisons in _alternatives(ast.parse(condition, mode="eval").body):
-            args = [_comparison(name, comparison) for comparison in comparisons]
-            rules.append(_rule(_ALLOW, name, args=args))
+    for name, comparisons in allowed:
+        if comparisons:
+            rules.append(_rule(_ALLOW, name, args=[_compared(each) for each in comparisons]))
     rules.append(_rule(_KILL, *sorted(set(_KILLED) - set(plain))))
     # Families one by one: two conditions on one argument would be alternatives.
     # Netlink is refused: for a name of several addresses the C library tries it, and goes on.
@@ -239,46 +239,9 @@ def _masked(index: int, mask: int, value: int) -> dict[str, Any]:
     return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
 
 
-def _comparison(name: str, comparison: Comparison) -> dict[str, Any]:
-    argument, mask, value = comparison
-    index = _ARGUMENTS[name][argument]
-    # Only the low word of an int argument is defined.
-    return _masked(index, 0xFFFFFFFF if mask == -1 else mask, value)
+def _compared(comparison: kafel.Comparison) -> dict[str, Any]:
+    return _masked(comparison.position, comparison.mask, comparison.value)
 
 
-def _parse(policy: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Take a Kafel policy apart: calls that are allowed, and those allowed on a condition."""
-    text = re.sub(r"/\*.*?\*/", "", policy, flags=re.S)
-    for name, value in re.findall(r"^#define (\w+) (\w+)$", text, re.M):
-        text = re.sub(rf"\b{name}\b", value, text)
-    plain: list[str] = []
-    conditional: list[tuple[str, str]] = []
-    for allowed in re.findall(r"\bALLOW \{((?:[^{}]|\{[^{}]*\})*)\}", text):
-        for name, condition in re.findall(r"([\w\[\]]+)\s*(\{[^{}]*\})?", allowed):
-            known = _NAMES.get(name, name)
-            if condition:
-                expression = condition.strip("{} \n").replace("||", " or ").replace("&&", " and ")
-                conditional.append((known, f"({expression})"))
-            else:
-                plain.append(known)
-    return plain, conditional
-
-
-def _alternatives(node: ast.expr) -> Iterator[list[Comparison]]:
-    """The disjunctive normal form of a condition: each item is a conjunction."""
-    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-        for value in node.values:
-            yield from _alternatives(value)
-    elif isinstance(node, ast.BoolOp):
-        combined: list[list[Comparison]] = [[]]
-        for value in node.values:
-            combined = [a + b for a in combined for b in _alternatives(value)]
-        yield from combined
-    else:
-        assert isinstance(node, ast.Compare)
-        left, value = node.left, ast.literal_eval(node.comparators[0])
-        mask = -1
-        if isinstance(left, ast.BinOp):
-            mask, left = ast.literal_eval(left.right), left.left
-        assert isinstance(left, ast.Name)
-        yield [(left.id, mask, value)]
+def _name(call: kafel.Call) -> str:
+    return _NAMES.get(call.name, call.name) or _NAMES_BY_NUMBER[call.number]

@@ -18,20 +18,16 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from executor.backends.host.guest_process import readable
 from executor.backends.host.owner import left_behind, this_process
 from executor.backends.image.build import PYTHON
-from executor.errors import BackendUnavailable
+from executor.backends.image.guest_code import launcher
+from executor.fds import read_some, readable, write_all
 
 SOCKET_INSIDE = "/run/executor.sock"
 """Where the socket is inside a container."""
 
 _PREFIX = "executor-docker-"
-_CONNECT = (
-    "import os,sys,_socket as s;"
-    f"c=s.socket(s.AF_UNIX);c.connect({SOCKET_INSIDE!r});"
-    "os.dup2(c.fileno(),0);os.dup2(c.fileno(),1);os.execv(sys.argv[1],sys.argv[1:])"
-)
+_CONNECT = launcher("connect.py")
 _STDOUT = 1
 _MAX_BUFFERED = 1 << 20
 _READ_SIZE = 1 << 16
@@ -156,7 +152,7 @@ class AttachStream(Stream):
             sock.close()
 
 
-class Doors:
+class SocketDirectory:
     """A directory for the sockets that containers connect to. Others cannot list it, and a socket's
     name is there only until its container has connected."""
 
@@ -171,17 +167,17 @@ class Doors:
         for directory in left_behind(_PREFIX):
             shutil.rmtree(directory, ignore_errors=True)
 
-    def open(self) -> Door:
+    def open(self) -> ContainerSocket:
         """Make a socket for one container."""
         self._number += 1
-        return Door(self.directory, self._number)
+        return ContainerSocket(self.directory, self._number)
 
     def close(self) -> None:
         """Remove the directory."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class Door:
+class ContainerSocket:
     """A socket that one container connects to, once."""
 
     def __init__(self, directory: Path, number: int) -> None:
@@ -208,7 +204,7 @@ class Door:
     @staticmethod
     def command(command: Sequence[str]) -> list[str]:
         """Connect, then become the command."""
-        return [PYTHON, "-I", "-S", "-B", "-c", _CONNECT, *command]
+        return [PYTHON, "-I", "-S", "-B", "-c", _CONNECT, SOCKET_INSIDE, *command]
 
     async def accept(self) -> Stream:
         """Wait for the container to connect."""
@@ -228,7 +224,7 @@ async def exchange(stream: Stream, request: bytes, *, max_reply: int, deadline_s
 
     Returns what was read."""
     reply = bytearray()
-    sending = asyncio.create_task(_send(stream.write_fd, request))
+    sending = asyncio.create_task(write_all(stream.write_fd, request))
     try:
         async with asyncio.timeout(deadline_s):
             while len(reply) <= max_reply:
@@ -242,52 +238,3 @@ async def exchange(stream: Stream, request: bytes, *, max_reply: int, deadline_s
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     return bytes(reply[: max_reply + 1])
-
-
-async def read_some(fd: int) -> bytes:
-    """Read what there is; nothing at the end of file."""
-    while True:
-        try:
-            return os.read(fd, _READ_SIZE)
-        except BlockingIOError:
-            await readable(fd)
-        except OSError:
-            return b""
-
-
-async def read_exactly(fd: int, size: int) -> bytes:
-    """Read so many bytes. Raises :class:`BackendUnavailable` if they end before."""
-    data = b""
-    while len(data) < size:
-        try:
-            chunk = os.read(fd, size - len(data))
-        except BlockingIOError:
-            await readable(fd)
-            continue
-        except OSError:
-            chunk = b""
-        if not chunk:
-            raise BackendUnavailable("the container ended at once")
-        data += chunk
-    return data
-
-
-async def _send(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            await _writable(fd)
-        except OSError:
-            return
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(fd)

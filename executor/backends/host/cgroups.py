@@ -20,8 +20,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, override
 
+from executor.backends.host.owner import is_gone, this_process
 from executor.errors import BackendUnavailable
 
 PARENT = "absolute-zero"
@@ -31,7 +32,6 @@ _SOCKET_BYTES = 32 << 20
 _EMPTYING_S = 5.0
 _CREATE_ATTEMPTS = 20
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_OWNED = re.compile(r"(?P<namespace>\d+)\.(?P<pid>\d+)\.(?P<start>\d+)\.\d+\.[A-Za-z0-9_-]+")
 _counter = itertools.count(1)
 
 
@@ -66,10 +66,6 @@ class Cgroup(ABC):
     @abstractmethod
     def process_limit_hits(self) -> int:
         """How many forks failed because of the ceiling on processes."""
-
-    @abstractmethod
-    def memory_peak_kib(self) -> int:
-        """The most memory in use at once, KiB; 0 where the kernel does not tell."""
 
     @abstractmethod
     def memory_in_use_bytes(self) -> int:
@@ -138,8 +134,8 @@ class CgroupV1(Cgroup):
     def _pids(self) -> Path:
         return self.directories[1]
 
+    @override
     def limit(self, *, memory_bytes: int, processes: int) -> None:
-        """See :meth:`Cgroup.limit`."""
         # The sum of memory and swap may not be below the memory limit at any time.
         both = self._memory / "memory.memsw.limit_in_bytes"
         if both.exists() and int(both.read_text()) < memory_bytes:
@@ -153,24 +149,20 @@ class CgroupV1(Cgroup):
         """Bound what the buffers of sockets hold: it is not counted in the sum."""
         _write_if_present(self._memory / "memory.kmem.tcp.limit_in_bytes", _SOCKET_BYTES)
 
+    @override
     def memory_kills(self) -> int:
-        """See :meth:`Cgroup.memory_kills`."""
         return _read_counter(self._memory / "memory.oom_control", "oom_kill")
 
+    @override
     def process_limit_hits(self) -> int:
-        """See :meth:`Cgroup.process_limit_hits`."""
         return _read_counter(self._pids / "pids.events", "max")
 
-    def memory_peak_kib(self) -> int:
-        """See :meth:`Cgroup.memory_peak_kib`."""
-        return int((self._memory / "memory.max_usage_in_bytes").read_text()) // 1024
-
+    @override
     def memory_in_use_bytes(self) -> int:
-        """See :meth:`Cgroup.memory_in_use_bytes`."""
         return int((self._memory / "memory.usage_in_bytes").read_text())
 
+    @override
     def kill(self) -> None:
-        """See :meth:`Cgroup.kill`."""
         # Nothing kills a version 1 group at one blow: stop the forks, then go through the members.
         _write_if_present(self._pids / "pids.max", 0)
         _until(self._is_killed, self._memory)
@@ -199,35 +191,28 @@ class CgroupV2(Cgroup):
     def _only(self) -> Path:
         return self.directories[0]
 
+    @override
     def limit(self, *, memory_bytes: int, processes: int) -> None:
-        """See :meth:`Cgroup.limit`."""
         _write(self._only / "memory.max", memory_bytes)
         _write_if_present(self._only / "memory.swap.max", 0)
         # The harness in the jail must outlive the death of the script, to report it.
         _write_if_present(self._only / "memory.oom.group", 0)
         _write(self._only / "pids.max", processes)
 
+    @override
     def memory_kills(self) -> int:
-        """See :meth:`Cgroup.memory_kills`."""
         return _read_counter(self._only / "memory.events", "oom_kill")
 
+    @override
     def process_limit_hits(self) -> int:
-        """See :meth:`Cgroup.process_limit_hits`."""
         return _read_counter(self._only / "pids.events", "max")
 
-    def memory_peak_kib(self) -> int:
-        """See :meth:`Cgroup.memory_peak_kib`."""
-        try:
-            return int((self._only / "memory.peak").read_text()) // 1024
-        except FileNotFoundError:
-            return 0  # Linux before 5.19
-
+    @override
     def memory_in_use_bytes(self) -> int:
-        """See :meth:`Cgroup.memory_in_use_bytes`."""
         return int((self._only / "memory.current").read_text())
 
+    @override
     def kill(self) -> None:
-        """See :meth:`Cgroup.kill`."""
         if not _write_if_present(self._only / self.KILL_FILE, 1):
             _write_if_present(self._only / "pids.max", 0)
         _until(self._is_killed, self._only)
@@ -265,7 +250,7 @@ class CgroupFactory:
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot be part of a group's name")
-        unique = f"{_owner_prefix()}.{next(_counter)}.{name}"
+        unique = f"{this_process()}.{next(_counter)}.{name}"
         group = self.kind(tuple(parent / unique for parent in self.parents))
         try:
             for directory in group.directories:
@@ -283,7 +268,7 @@ class CgroupFactory:
         here: their groups are left alone.
         """
         names = {path.name for parent in self.parents for path in _children(parent)}
-        stale = [name for name in sorted(names) if _is_stale(name)]
+        stale = [name for name in sorted(names) if is_gone(_owner(name))]
         for name in stale:
             self.kind(tuple(parent / name for parent in self.parents)).remove()
         return len(stale)
@@ -362,30 +347,9 @@ def _kind_of(root: Path) -> type[Cgroup]:
     return CgroupV1
 
 
-def _owner_prefix() -> str:
-    pid = os.getpid()
-    return f"{_pid_namespace()}.{pid}.{_start_time(pid)}"
-
-
-def _is_stale(name: str) -> bool:
-    owner = _OWNED.fullmatch(name)
-    if owner is None or int(owner["namespace"]) != _pid_namespace():
-        return False
-    return _start_time(int(owner["pid"])) != int(owner["start"])
-
-
-def _pid_namespace() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino
-
-
-def _start_time(pid: int) -> int | None:
-    """Clock ticks from boot to the start of ``pid``; ``None`` if there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The second field, the name, may hold spaces and parentheses: count from its end.
-    return int(stat[stat.rindex(b")") + 2 :].split()[19])
+def _owner(name: str) -> str:
+    """The process that made a group, by the group's name."""
+    return ".".join(name.split(".")[:-2])
 
 
 def _kill_member(pid: int, members: Callable[[], list[int]]) -> None:

@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from executor.errors import BackendUnavailable
-from executor.wire.frames import READY
+from executor.fds import read_exactly, readable
+from executor.wire.layout import READY
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 2.0
@@ -107,14 +108,9 @@ class GuestProcess:
         return guest
 
     async def _wait_ready(self) -> None:
-        data = b""
-        while len(data) < len(READY):
-            await readable(self.read_fd)
-            with contextlib.suppress(BlockingIOError):
-                chunk = os.read(self.read_fd, len(READY) - len(data))
-                if not chunk:
-                    raise BackendUnavailable(f"the guest did not start. Its log: {self.errors()}")
-                data += chunk
+        data = await read_exactly(self.read_fd, len(READY))
+        if len(data) < len(READY):
+            raise BackendUnavailable(f"the guest did not start. Its log: {self.errors()}")
         if data != READY:
             raise BackendUnavailable(f"the guest started with {data!r}. Its log: {self.errors()}")
 
@@ -168,31 +164,3 @@ class GuestProcess:
         finally:
             os.close(exited)
             self._process.wait()
-
-
-async def readable(fd: int) -> None:
-    """Wait until a descriptor can be read."""
-    loop = asyncio.get_running_loop()
-    await _ready(fd, loop.add_reader, loop.remove_reader)
-
-
-async def writable(fd: int) -> None:
-    """Wait until a descriptor can be written to."""
-    loop = asyncio.get_running_loop()
-    await _ready(fd, loop.add_writer, loop.remove_writer)
-
-
-async def _ready(
-    fd: int, watch: Callable[[int, Callable[[], None]], None], unwatch: Callable[[int], bool]
-) -> None:
-    ready = asyncio.get_running_loop().create_future()
-
-    def tell() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    watch(fd, tell)
-    try:
-        await ready
-    finally:
-        unwatch(fd)

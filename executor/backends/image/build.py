@@ -5,7 +5,7 @@ the guest's own modules; nothing else of the host:
 
     /py/bin/python3.12, /py/lib/python3.12/    interpreter and standard library
     /lib/..., /lib64/...                       shared libraries
-    /guest/executor/{guest,grammar,screening}  the guest's code
+    /guest/executor/            the guest's code, and what both sides share
     /usr/share/zoneinfo                        time zones, of the tzdata package
     /dev/null, /dev/shm, /box, /tmp            mount points
 
@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from executor.backends.image import guest_code
 from executor.backends.image.script_tools import add_tools, languages, tools_key
 from executor.errors import BackendUnavailable
 from executor.models import ScriptLanguage
@@ -55,7 +56,6 @@ SCRIPT_MAIN = "/guest/executor/guest/script.py"
 _LAYOUT_VERSION = "6"
 _LOADED_LATER = "libgcc_s.so.1"
 """What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
-_GUEST_PACKAGES = ("guest", "grammar", "screening")
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
     "turtle.py", "ensurepip", "venv", "lib2to3", "pydoc_data", "config-*", "*.a", "*.opt-*.pyc",
@@ -161,17 +161,6 @@ def _standard_library() -> Path:
     return Path(sysconfig.get_path("stdlib"))
 
 
-def _guest_files() -> list[Path]:
-    package = Path(__file__).parents[2]
-    files = [
-        path
-        for name in _GUEST_PACKAGES
-        for pattern in ("*.py", "_core*.so")
-        for path in (package / name).glob(pattern)
-    ]
-    return sorted(files)
-
-
 def _content_key() -> str:
     digest = hashlib.sha256(f"{_LAYOUT_VERSION} {sys.version}".encode())
     for path in (_interpreter(), _standard_library()):
@@ -179,8 +168,8 @@ def _content_key() -> str:
         # Layers of container images keep whole seconds.
         digest.update(f"{path} {status.st_size} {int(status.st_mtime)}".encode())
     digest.update(_zones_version().encode())
-    for path in _guest_files():
-        digest.update(path.name.encode() + path.read_bytes())
+    for name in guest_code.files():
+        digest.update(name.encode() + (guest_code.PACKAGE / name).read_bytes())
     return digest.hexdigest()[:24]
 
 
@@ -237,10 +226,10 @@ def _copy_guest(image: Path) -> None:
     package = image / "guest/executor"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    for source in _guest_files():
-        target = package / source.parent.name / source.name
+    for name in guest_code.files():
+        target = package / name
         target.parent.mkdir(exist_ok=True)
-        shutil.copy2(source, target)
+        shutil.copy2(guest_code.PACKAGE / name, target)
     compileall.compile_dir(package, quiet=2)
 
 

@@ -28,8 +28,7 @@ from executor.backends.base import (
     PRELOAD,
     SCRIPT_PRELOAD,
     VERIFY_KINDS,
-    Kind,
-    ProcessReuse,
+    BaseBackend,
     Role,
 )
 from executor.backends.host.cgroups import Cgroup, CgroupFactory, find_cgroups
@@ -101,7 +100,7 @@ _PROVEN: set[Path] = set()
 """Images whose guests were seen to do so: not tried again by this process."""
 
 
-class NsjailBackend:
+class NsjailBackend(BaseBackend):
     """Guests in nsjail. As root each jail gets a user id of its own; without root, all namespaces
     too, but the caller's own id outside and, mostly, no control groups."""
 
@@ -112,7 +111,6 @@ class NsjailBackend:
     def __init__(self, limits: Limits, settings: NsjailSettings | None = None) -> None:
         self._limits = limits
         self._wanted = (settings or NsjailSettings()).process_reuse
-        self.process_reuse: ProcessReuse = "fork"
         self.options: tuple[str, ...] = ()
         """More options of guests that reset their processes, for tests and benchmarks."""
         self.preload: tuple[str, ...] = PRELOAD
@@ -120,8 +118,6 @@ class NsjailBackend:
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
         self._script_root: MountPt | None = None
-        self.warnings: tuple[str, ...] = ()
-        self.kinds: frozenset[Kind] = VERIFY_KINDS
         self._jails = WarmJails(self._start_jail, self._warn)
 
     async def open(self) -> None:
@@ -485,13 +481,13 @@ def _outside_group(outside: str) -> str:
 
 
 def _guest_environment(image: GuestImage, role: Role) -> list[str]:
-    environment = [f"PYTHONHASHSEED={HASH_SEEDS[role.colour]}", "LD_BIND_NOW=1"]
+    environment = [f"PYTHONHASHSEED={HASH_SEEDS[role.variant]}", "LD_BIND_NOW=1"]
     core = next((image.root / "guest/executor/guest").glob("_core*.so"), None)
     if core is not None and role.kind != "parser":
         environment += [
             f"LD_PRELOAD=/{core.relative_to(image.root)}",
-            f"EXECUTOR_CLOCK_SHIFT_S={CLOCK_SHIFTS_S[role.colour]}",
-            f"EXECUTOR_PID_SHIFT={PID_SHIFTS[role.colour]}",
+            f"EXECUTOR_CLOCK_SHIFT_S={CLOCK_SHIFTS_S[role.variant]}",
+            f"EXECUTOR_PID_SHIFT={PID_SHIFTS[role.variant]}",
         ]
     return environment
 

@@ -9,19 +9,18 @@ nothing that a script does is seen outside its jail.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Never
 
 from executor.backends.host.cgroups import Cgroup
-from executor.backends.host.guest_process import GuestProcess, readable, writable
+from executor.backends.host.guest_process import GuestProcess
 from executor.backends.host.reached import Watched, may_use_network
 from executor.errors import BackendUnavailable, InputError, ProtocolError
+from executor.fds import read_some, write_all
 from executor.models import Limits, Script
-from executor.wire.frames import READY
+from executor.wire.layout import READY
 from executor.wire.scripts import (
     ScriptReply,
     decode_reply,
@@ -40,7 +39,6 @@ GRACE_S = 5.0
 _LOOK_EVERY_S = 0.1
 _REST_S = 30.0
 """How long none is started after one could not be."""
-_READ_SIZE = 1 << 18
 _IN_EVERY_JAIL_BYTES = 4864 << 10
 """Of the memory of a warm jail at rest, what a script's own jail needs as well (measured): the
 rest is added to the ceiling, so that the script has as much in either."""
@@ -128,18 +126,10 @@ class WarmJail:
 
     async def _send_all(self, request: bytes, watched: Watched | None) -> None:
         if watched is not None:  # a script begins when the last byte is there
-            await self._send(request[:-1])
+            await write_all(self._guest.write_fd, request[:-1])
             await watched.begin(self._guest.pid)
             request = request[-1:]
-        await self._send(request)
-
-    async def _send(self, request: bytes) -> None:
-        rest = memoryview(request)
-        while rest:
-            try:
-                rest = rest[os.write(self._guest.write_fd, rest) :]
-            except BlockingIOError:
-                await writable(self._guest.write_fd)
+        await write_all(self._guest.write_fd, request)
 
     async def _receive(self, most: int) -> bytes:
         """The reply, once the jail has said that nothing of the script is left."""
@@ -152,12 +142,10 @@ class WarmJail:
                 raise ProtocolError("the reply is too long")
             if size is not None and len(data) >= size + len(READY):
                 break
-            await readable(self._guest.read_fd)
-            with contextlib.suppress(BlockingIOError):
-                chunk = os.read(self._guest.read_fd, _READ_SIZE)
-                if not chunk:
-                    raise ProtocolError(f"a warm jail ended. Its log: {self._guest.errors()}")
-                data += chunk
+            chunk = await read_some(self._guest.read_fd)
+            if not chunk:
+                raise ProtocolError(f"a warm jail ended. Its log: {self._guest.errors()}")
+            data += chunk
         if data[size:] != READY:
             raise ProtocolError("a warm jail said more than a reply")
         return bytes(data[:size])

@@ -13,15 +13,16 @@ import socket
 from collections import deque
 from typing import Any
 
-from executor.backends.base import Pace, Role
+from executor.backends.base import BaseBackend, Pace, Role
 from executor.backends.sandboxfusion.packer import GuestDied, Interpreter, Packer
 from executor.backends.sandboxfusion.scripts import fields_of, result_of
 from executor.backends.sandboxfusion.server import Server, ServerFault
-from executor.backends.sandboxfusion.wire import OVERFLOW, pack_body, probe_request, read_lines
+from executor.backends.sandboxfusion.wire import pack_body, probe_request, read_lines
 from executor.backends.settings import SandboxFusionSettings
 from executor.errors import BackendUnavailable
 from executor.models import Limits, Script, ScriptResult
 from executor.wire.frames import MAX_FRAME
+from executor.wire.layout import OVERFLOW
 
 NAME = "sandboxfusion"
 
@@ -30,7 +31,7 @@ _PROBE_TIMEOUT_S = 20.0
 _OLDEST = (3, 11)
 
 
-class SandboxFusionBackend:
+class SandboxFusionBackend(BaseBackend):
     """Guests on a server. What keeps programs in is the server's; ``isolated`` and ``warnings``
     tell what it looks like from inside, which proves nothing."""
 
@@ -39,7 +40,6 @@ class SandboxFusionBackend:
 
     def __init__(self, limits: Limits, settings: SandboxFusionSettings) -> None:
         self.isolated = False
-        self.warnings: tuple[str, ...] = ()
         self.interpreter = ""
         self._settings = settings
         self._server: Server | None = None

@@ -12,21 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 from collections import deque
 from typing import NamedTuple
 
 from executor.backends.base import HASH_SEEDS, PRELOAD, Role
 from executor.backends.sandboxfusion.server import Ran, Server, ServerFault
 from executor.backends.sandboxfusion.wire import (
-    OVERFLOW,
     STDOUT_ROOM,
     is_end,
     jobs_request,
     pack_body,
     read_lines,
 )
-from executor.wire.frames import Order, Outcome
+from executor.wire.frames import JOB, REPORT, Order, Outcome
+from executor.wire.layout import ORDER_SHIFT, OVERFLOW
 
 MAX_JOBS = 64
 MAX_BYTES = 1 << 20
@@ -36,10 +35,6 @@ _BUDGET_S = 1.0
 _START_S = 5.0
 """For the server to start the script."""
 _GROW_AFTER = 32
-
-_JOB = struct.Struct("<IIIQIB")
-_REPLY = struct.Struct("<IBiIQQQI")
-_ORDER_SHIFT = 1
 
 _ORDER_SEEDS = {
     Order.ROTATED: 15_485_863,
@@ -87,9 +82,9 @@ class _Job:
             self.fields: tuple[int, ...] = ()
             self.body = pack_body(payload)
         else:
-            self.number, wall_ms, *_ = self.fields = _JOB.unpack_from(payload)
+            self.number, wall_ms, *_ = self.fields = JOB.unpack_from(payload)
             self.wall_s = wall_ms / 1000
-            self.body = pack_body(payload[_JOB.size :])
+            self.body = pack_body(payload[JOB.size :])
 
     def answer(self, reply: bytes) -> None:
         """Give the reply to whoever waits for it."""
@@ -119,7 +114,7 @@ class _Job:
             self.answer(b"")
         else:
             wall_us = round(self.wall_s * 1e6) if outcome is Outcome.WALL_LIMIT else 0
-            self.answer(_REPLY.pack(self.number, outcome, 0, 0, 0, wall_us, 0, 0))
+            self.answer(REPORT.pack(self.number, outcome, 0, 0, 0, wall_us, 0, 0))
 
 
 class Packer:
@@ -306,9 +301,9 @@ class Packer:
 
 def _group(role: Role, payload: bytes) -> _Group:
     if role.kind == "parser":
-        return _Group("parser", HASH_SEEDS[role.colour], preload=False)
-    order = Order(_JOB.unpack_from(payload)[5] >> _ORDER_SHIFT & 3)
-    seed = _ORDER_SEEDS.get(order, HASH_SEEDS[role.colour])
+        return _Group("parser", HASH_SEEDS[role.variant], preload=False)
+    order = Order(JOB.unpack_from(payload)[5] >> ORDER_SHIFT & 3)
+    seed = _ORDER_SEEDS.get(order, HASH_SEEDS[role.variant])
     return _Group("zygote", seed, preload=role.kind == "lib")
 
 

@@ -19,128 +19,59 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple
 
-OVERFLOW = "executor.frames"
-"""File for a line that is too long for standard output; as in ``packed.py``."""
+from executor.backends.image.guest_code import PACKAGE, launcher
+from executor.wire import layout
+
 STDOUT_ROOM = 150_000
 """Bytes of standard output that are surely passed on: the original cuts at 219,000."""
 
-_END = -1
-_MAC_BYTES = 16
 _MAX_REPLY = 128 << 20
 
 Entry = str
 """``zygote`` or ``parser``."""
 
-_PACKAGES = ("executor", "executor.guest", "executor.grammar", "executor.screening")
+_PACKAGES = (
+    "executor",
+    "executor.guest",
+    "executor.grammar",
+    "executor.screening",
+    "executor.wire",
+)
 _MODULES = {
     "zygote": (
-        "guest.packed", "guest.depth", "guest.names", "guest.preload", "guest.program",
-        "guest.seccomp", "grammar.encode",
+        "wire.layout",
+        "guest.packed",
+        "guest.depth",
+        "guest.names",
+        "guest.preload",
+        "guest.program",
+        "guest.seccomp",
+        "grammar.encode",
         "grammar.decode",
     ),
     "parser": (
-        "guest.packed", "guest.program", "guest.seccomp", "guest.frames", "guest.parser",
-        "grammar.encode", "grammar.decode", "grammar.constructors", "grammar.literals",
-        "screening.cost", "screening.rules",
+        "wire.layout",
+        "guest.packed",
+        "guest.program",
+        "guest.seccomp",
+        "guest.frames",
+        "guest.parser",
+        "grammar.encode",
+        "grammar.decode",
+        "grammar.constructors",
+        "grammar.literals",
+        "screening.cost",
+        "screening.rules",
     ),
-}  # fmt: skip
+}
 _REPLACED = {
     # The fork loop is packed.py's.
     "executor.guest.core": "core = None\n",
 }
-_LAUNCH = """\
-import os, sys
-kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
-kept["PYTHONHASHSEED"] = "%d"
-os.execve(sys.executable, [sys.executable, "-S", "-s", "-B", "-c", %r], kept)
-"""
-
-_READ = """\
-import posix, sys
-sys.path[:] = [entry for entry in sys.path if entry]
-def read(size):
-    data = bytearray(size)
-    view = memoryview(data)
-    while len(view):
-        count = posix.readv(0, [view])
-        if not count:
-            raise SystemExit("the input was cut off")
-        view = view[count:]
-    return data
-key = read(32)
-sizes = [int(read(10)) for _ in range(3)]
-import binascii, zlib
-shipped = zlib.decompress(binascii.a2b_base64(read(sizes[0])))
-"""
-
-_LOAD = """\
-import marshal
-from _frozen_importlib import ModuleSpec
-class Finder:
-    def __init__(self, codes):
-        self.codes = codes
-    def find_spec(self, name, path=None, target=None):
-        if name in self.codes:
-            return ModuleSpec(name, self, is_package=self.codes[name] is None)
-    def create_module(self, spec):
-        return None
-    def exec_module(self, module):
-        code = self.codes[module.__name__]
-        if code is not None:
-            exec(code, module.__dict__)
-"""
-
-_SERVE = (
-    _READ
-    + "if sys.version != %r:\n    raise SystemExit('another interpreter than before')\n"
-    + _LOAD
-    + """\
-sys.meta_path.insert(0, Finder(marshal.loads(shipped)))
-del shipped
-from executor.guest import packed
-packed.serve(key, read, sizes[1], sizes[2])
-"""
-)
-
-_PROBE = (
-    _READ
-    + _LOAD
-    + """\
-import json
-sources = json.loads(shipped.decode())
-facts = {"name": sys.implementation.name, "build": sys.version}
-facts["version"] = list(sys.version_info[:3])
-blobs = {}
-try:
-    for entry in sorted(sources):
-        codes = {}
-        for name, source in sources[entry].items():
-            codes[name] = source and compile(source, "<guest>", "exec", 0, True, 2)
-        blobs[entry] = marshal.dumps(codes)
-        finder = Finder(codes)
-        sys.meta_path.insert(0, finder)
-        for name in codes:
-            __import__(name)
-        if entry != "zygote":
-            sys.meta_path.remove(finder)
-            for name in codes:
-                del sys.modules[name]
-    from executor.guest import packed, probe
-    printer = packed.Printer(key, 150000)
-    facts.update(probe.look())
-except Exception as error:
-    facts["failure"] = "%s: %s" % (type(error).__name__, error)
-    print("FAILURE", json.dumps(facts))
-    raise SystemExit(0)
-printer.line(0, json.dumps(facts).encode())
-for number, entry in enumerate(sorted(blobs), 1):
-    printer.line(number, blobs[entry])
-printer.line(-1, b"")
-"""
-)
+_RESTART = launcher("restart.py")
+_PACK = launcher("pack.py")
 
 
 class Line(NamedTuple):
@@ -160,13 +91,12 @@ class Request(NamedTuple):
 
 def guest_sources() -> dict[Entry, dict[str, str | None]]:
     """The guest's modules by role; packages are ``None``."""
-    root = files("executor")
     sources: dict[Entry, dict[str, str | None]] = {}
     for entry, names in _MODULES.items():
         modules: dict[str, str | None] = dict.fromkeys(_PACKAGES)
         modules |= _REPLACED
         for name in (*names, "guest.probe"):
-            path = root.joinpath(f"{name.replace('.', '/')}.py")
+            path = PACKAGE.joinpath(f"{name.replace('.', '/')}.py")
             modules[f"executor.{name}"] = path.read_text("utf-8")
         sources[entry] = modules
     return sources
@@ -175,7 +105,7 @@ def guest_sources() -> dict[Entry, dict[str, str | None]]:
 def probe_request() -> Request:
     """Asks what interpreter is there, and to compile the guest's code."""
     shipped = _packed(json.dumps(guest_sources()).encode())
-    return _request(_LAUNCH % (0, _PROBE), [shipped])
+    return _request(_code(0, "probe"), [shipped])
 
 
 def jobs_request(
@@ -191,7 +121,11 @@ def jobs_request(
     :func:`pack_body` makes them."""
     sized = [[*job, len(body)] for job, body in zip(jobs, bodies, strict=True)]
     head = json.dumps([dict(options), sized], separators=(",", ":")).encode()
-    return _request(_LAUNCH % (hash_seed, _SERVE % build), [blob, head, b"".join(bodies)])
+    return _request(_code(hash_seed, "serve", build), [blob, head, b"".join(bodies)])
+
+
+def _code(hash_seed: int, *arguments: str) -> str:
+    return f"{_RESTART}\nrestart({hash_seed}, {_PACK!r}, *{arguments!r})\n"
 
 
 def _request(code: str, parts: Sequence[bytes]) -> Request:
@@ -224,10 +158,10 @@ def read_lines(key: bytes, *texts: bytes) -> dict[int, bytes]:
 
 def _read_line(key: bytes, raw: bytes) -> Line | None:
     parts = raw.split(b" ")
-    if len(parts) != 3 or len(parts[1]) != 2 * _MAC_BYTES:
+    if len(parts) != 3 or len(parts[1]) != 2 * layout.MAC_BYTES:
         return None
     number, mac, data = parts
-    wanted = hashlib.blake2b(b"%s %s" % (number, data), key=key, digest_size=_MAC_BYTES)
+    wanted = hashlib.blake2b(b"%s %s" % (number, data), key=key, digest_size=layout.MAC_BYTES)
     if not hmac.compare_digest(mac, wanted.hexdigest().encode()):
         return None
     try:
@@ -240,4 +174,4 @@ def _read_line(key: bytes, raw: bytes) -> Line | None:
 
 def is_end(number: int) -> bool:
     """Whether a line is the last one."""
-    return number == _END
+    return number == layout.END

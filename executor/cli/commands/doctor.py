@@ -14,7 +14,8 @@ from rich.text import Text
 
 from executor.cli import options as opt
 from executor.cli.failure import EXIT_INFRA, EXIT_OK
-from executor.cli.make_executor import HTTP, EngineOptions, create_executor
+from executor.cli.make_executor import HTTP, ExecutorOptions, create_executor
+from executor.cli.model_options import names
 from executor.errors import ConfigurationError
 from executor.models import Limits
 
@@ -72,10 +73,10 @@ def doctor(
     if "," in backend:
         raise ConfigurationError("doctor looks at one backend at a time")
     try:
-        waived = waivable(opt.names(waive), PROBES)
+        waived = waivable(names(waive), PROBES)
     except ConfigurationError as error:
         raise ConfigurationError(f"--waive {error}") from None
-    engine = EngineOptions(
+    engine = ExecutorOptions(
         backend=backend,
         url=url,
         image=image,
@@ -87,7 +88,7 @@ def doctor(
 
 
 async def _doctor(
-    engine: EngineOptions, promises: str | None, waived: tuple[str, ...], as_json: bool
+    engine: ExecutorOptions, promises: str | None, waived: tuple[str, ...], as_json: bool
 ) -> int:
     from executor.doctor import PROBES, State, excused, prove  # noqa: PLC0415
 

@@ -16,15 +16,16 @@ from executor.cli.batch import (
 from executor.cli.io.rows import Fields, Row, read_judge_task
 from executor.cli.io.source import Line
 from executor.cli.io.summary import JudgeTally
-from executor.cli.make_executor import EngineOptions
+from executor.cli.make_executor import ExecutorOptions
 from executor.cli.session import BatchOptions, process
 from executor.errors import MalformedRow
-from executor.models import JUDGE_RULES, Judgement, JudgeTask, Status
+from executor.models import JUDGE_RULES, Judgement, JudgeTask, Limits, Status
 
 if TYPE_CHECKING:
     from executor.api.protocol import ExecutorProtocol
 
 
+@opt.with_row_limits
 def judge(
     file: opt.Rows,
     *,
@@ -37,17 +38,11 @@ def judge(
     runtime: opt.Runtime = None,
     workers: opt.Workers = None,
     quiet: opt.Quiet = False,
-    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
-    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
-    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
-    output_kib: opt.OutputKib = opt.DEFAULTS.output_kib,
-    row_texts: opt.RowTexts = opt.DEFAULTS.row_texts,
-    row_s: opt.RowS = opt.DEFAULTS.row_s,
-    row_mib: opt.RowMib = opt.DEFAULTS.row_mib,
     ban_module: opt.BanModule = None,
     ban_keyword: opt.BanKeyword = None,
     max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
     max_depth: opt.MaxDepth = opt.RULES.max_depth,
+    limits: Limits,
 ) -> int:
     """Score answers: each between 0 and 1, or null where the platform failed.
 
@@ -67,21 +62,13 @@ def judge(
         file=file,
         out=out,
         quiet=quiet,
-        engine=EngineOptions(
+        engine=ExecutorOptions(
             backend=backend,
             url=url,
             image=image,
             runtime=runtime,
             workers=workers,
-            limits=opt.limits(
-                wall_s=wall_s,
-                cpu_s=cpu_s,
-                memory_mib=memory_mib,
-                output_kib=output_kib,
-                row_texts=row_texts,
-                row_s=row_s,
-                row_mib=row_mib,
-            ),
+            limits=limits,
             judge_rules=opt.rules(base, ban_module, ban_keyword),
         ),
     )

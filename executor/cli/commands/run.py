@@ -22,7 +22,7 @@ from executor.cli.failure import (
 )
 from executor.cli.interrupts import Interrupted, Interrupts
 from executor.cli.io.source import open_source
-from executor.models import Rules, Script, ScriptLanguage, ScriptResult, Status
+from executor.models import Limits, Rules, Script, ScriptLanguage, ScriptResult, Status
 from executor.wire.source_text import decode_source
 
 ScriptFile = Annotated[str, typer.Argument(metavar="SCRIPT", help="Source to run; - is stdin.")]
@@ -49,6 +49,7 @@ Stdin = Annotated[
 ]
 
 
+@opt.with_script_limits
 def run(
     script: ScriptFile,
     args: Arguments = None,
@@ -60,12 +61,7 @@ def run(
     image: opt.Image = None,
     runtime: opt.Runtime = None,
     quiet: opt.Quiet = False,
-    wall_s: opt.WallS = opt.DEFAULTS.wall_s,
-    cpu_s: opt.CpuS = opt.DEFAULTS.cpu_s,
-    memory_mib: opt.MemoryMib = opt.DEFAULTS.memory_mib,
-    output_kib: opt.StreamKib = opt.DEFAULTS.output_kib,
-    processes: opt.Processes = opt.DEFAULTS.processes,
-    files_mib: opt.FilesMib = opt.DEFAULTS.files_mib,
+    limits: Limits,
 ) -> int:
     """Run one script in a fresh sandbox with a writable directory and no network.
 
@@ -79,20 +75,13 @@ def run(
         raise CommandError("SCRIPT and --stdin cannot both be standard input")
     if "," in backend:
         raise CommandError("--backend names several: run has one (verify and judge compare)")
-    options = make_executor.EngineOptions(
+    options = make_executor.ExecutorOptions(
         backend=backend,
         url=url,
         image=image,
         runtime=runtime,
         workers=1,
-        limits=opt.limits(
-            wall_s=wall_s,
-            cpu_s=cpu_s,
-            memory_mib=memory_mib,
-            output_kib=output_kib,
-            processes=processes,
-            files_mib=files_mib,
-        ),
+        limits=limits,
         rules=Rules(),
     )
     interrupts = Interrupts()
@@ -107,7 +96,7 @@ def run(
 
 
 async def _run(
-    options: make_executor.EngineOptions,
+    options: make_executor.ExecutorOptions,
     files: tuple[str, str | None],
     command: tuple[ScriptLanguage, Sequence[str]],
     quiet: bool,

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from executor.cli.failure import CommandError, OutputClosed
-from executor.cli.io.readiness import writable
 from executor.cli.io.source import Source
+from executor.fds import writable
 
 _PIPE_BYTES = 4096
 """A pipe that polls as writable takes this much without blocking (PIPE_BUF on Linux)."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from executor.cli.failure import CommandError
-from executor.cli.io.readiness import readable
+from executor.fds import readable
 
 MAX_LINE_BYTES = 16 << 20
 """A longer line is dropped as it is read, and reported as malformed."""

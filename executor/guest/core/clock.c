@@ -12,16 +12,16 @@
 #define BILLION 1000000000
 #define DAY_S 86400
 
-static struct timespec colour_shift, date_shift, run_shift;
+static struct timespec variant_shift, date_shift, run_shift;
 static pid_t pid_shift;
 
 __attribute__((constructor)) static void read_shifts(void)
 {
     const char *clock = getenv("EXECUTOR_CLOCK_SHIFT_S"), *pid = getenv("EXECUTOR_PID_SHIFT");
     double seconds = clock ? strtod(clock, NULL) : 0;
-    colour_shift.tv_sec = (time_t)seconds;
-    colour_shift.tv_nsec = (long)((seconds - (double)colour_shift.tv_sec) * BILLION);
-    date_shift = run_shift = colour_shift;
+    variant_shift.tv_sec = (time_t)seconds;
+    variant_shift.tv_nsec = (long)((seconds - (double)variant_shift.tv_sec) * BILLION);
+    date_shift = run_shift = variant_shift;
     if (pid)
         pid_shift = (pid_t)atol(pid);
 }
@@ -41,19 +41,19 @@ static struct timespec sum(struct timespec a, time_t seconds, long nanoseconds)
  * their differences, have a divisor in common. */
 __attribute__((visibility("hidden"))) void shift_clocks(void)
 {
-    date_shift = run_shift = colour_shift;
+    date_shift = run_shift = variant_shift;
     if (order_shown == ROTATED) {
-        date_shift = sum(colour_shift, (time_t)50003 * DAY_S, BILLION / 2);
+        date_shift = sum(variant_shift, (time_t)50003 * DAY_S, BILLION / 2);
         run_shift = date_shift;
     }
     if (order_shown == REVERSED) {
-        date_shift = sum(colour_shift, (time_t)-14247 * DAY_S + 1, BILLION / 4);
-        run_shift = sum(colour_shift, (time_t)14247 * DAY_S + 1, BILLION / 4);
+        date_shift = sum(variant_shift, (time_t)-14247 * DAY_S + 1, BILLION / 4);
+        run_shift = sum(variant_shift, (time_t)14247 * DAY_S + 1, BILLION / 4);
     }
     if (order_shown == SHUFFLED) {
         uint64_t date = mixed(shuffle_key + 4), time = mixed(shuffle_key + 5);
-        date_shift = sum(colour_shift, (time_t)(date >> 33) - BILLION, (long)(date % BILLION));
-        run_shift = sum(colour_shift, (time_t)(time >> 33), (long)(time % BILLION));
+        date_shift = sum(variant_shift, (time_t)(date >> 33) - BILLION, (long)(date % BILLION));
+        run_shift = sum(variant_shift, (time_t)(time >> 33), (long)(time % BILLION));
     }
 }
 

@@ -74,6 +74,10 @@ struct report {
     uint32_t leftovers;
 } __attribute__((packed));
 
+/* As wire/layout.py has them; tests compare all that is declared here and there. */
+_Static_assert(sizeof(struct job) == 25, "the layout of a job");
+_Static_assert(sizeof(struct report) == 4 + 41, "the layout of a report, after its size");
+
 /* What records and messages may add to a value. */
 #define SLACK 65536u
 

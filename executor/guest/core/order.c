@@ -11,7 +11,7 @@ static PyCFunction original_context_views[3];
 #define MANY_SEEDED 64 /* more are not looked at: of these alone no two seeds have the same order */
 
 /* Whether the order of a set depends on the process: two elements, one with a random hash. If it is
- * sorted by addresses, it differs between two guests of a colour too: that is for more runs. */
+ * sorted by addresses, it differs between two guests of a variant too: that is for more runs. */
 static int order_is_random(PyObject *set)
 {
     PyObject *value;

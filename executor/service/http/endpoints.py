@@ -97,7 +97,7 @@ def post[M: BaseModel](
         raw = await read_body(
             request.receive,
             headers,
-            limit=service.settings.max_body,
+            limit=service.settings.max_body_mib << 20,
             seconds=service.settings.body_s,
         )
         service.bodies.take(len(raw))
@@ -167,18 +167,18 @@ async def while_wanted[R](service: Service, receive: Receive, work: Awaitable[R]
         ClientGone: nobody waits for the result any more.
         ApiError: 503, the server stops.
     """
-    with service.admission.hand() as hand:
-        watcher = asyncio.create_task(_watch(receive, hand))
+    with service.admission.request() as interruption:
+        watcher = asyncio.create_task(_watch(receive, interruption))
         try:
             return await work
         finally:
             watcher.cancel()
 
 
-async def _watch(receive: Receive, hand: Interruption) -> None:
+async def _watch(receive: Receive, interruption: Interruption) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    hand.end(ClientGone())
+    interruption.end(ClientGone())
 
 
 def to_json(result: BaseModel) -> bytes:

@@ -57,7 +57,7 @@ def make_service(settings: ServiceSettings, executor: Executor) -> Service:
         gateway=Gateway(executor, admission, metrics, waivers),
         readiness=Readiness(executor, admission, waivers),
         waivers=waivers,
-        bodies=BodyBudget(settings.max_bodies),
+        bodies=BodyBudget(settings.max_bodies_mib << 20),
         batch_window=_BATCH_WINDOW_PER_WORKER * workers,
     )
 

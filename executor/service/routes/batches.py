@@ -22,7 +22,7 @@ from executor.service.models import (
     ValidateRequest,
 )
 from executor.service.routes import native
-from executor.service.routes.stream import MEDIA_TYPE, BatchResponse, Kind
+from executor.service.routes.stream import MEDIA_TYPE, BatchResponse, LineKind
 from executor.service.work.gateway import Gateway
 from executor.verification.failures import failed_judgement, failed_verdict
 
@@ -90,7 +90,7 @@ def _failed_run(index: int, _item: RunRequest, error: Exception) -> RunLine:
     return RunLine(index=index, status=Status.INFRA, detail=detail)
 
 
-def _add[M: BaseModel](path: str, kind: Kind[M], gives: type[Model], summary: str) -> None:
+def _add[M: BaseModel](path: str, kind: LineKind[M], gives: type[Model], summary: str) -> None:
     async def endpoint(request: Request) -> Response:
         service = service_of(request.scope)
         service.admission.check_open()
@@ -145,19 +145,19 @@ def _ordered(request: Request) -> bool:
 
 _add(
     "/v1/validate/batch",
-    Kind(ValidateRequest, _validate, _malformed_verdict, failed_verdict),
+    LineKind(ValidateRequest, _validate, _malformed_verdict, failed_verdict),
     Verdict,
     "Validate many triplets",
 )
 _add(
     "/v1/judge/batch",
-    Kind(JudgeRequest, _judge, _malformed_judgement, failed_judgement),
+    LineKind(JudgeRequest, _judge, _malformed_judgement, failed_judgement),
     Judgement,
     "Judge many",
 )
 _add(
     "/v1/run/batch",
-    Kind(RunRequest, _run, _malformed_result, _failed_run),
+    LineKind(RunRequest, _run, _malformed_result, _failed_run),
     RunLine,
     "Run many scripts",
 )

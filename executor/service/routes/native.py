@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from executor.models import Judgement, Script, ScriptResult, Verdict
+from executor.models import Judgement, ScriptResult, Verdict
 from executor.service.http.endpoints import post
-from executor.service.models import JudgeRequest, RunRequest, RunResult, ValidateRequest
+from executor.service.models import JudgeRequest, RunRequest, ValidateRequest
 from executor.service.work.gateway import Gateway
 
 router = APIRouter(tags=["native"])
@@ -22,15 +22,9 @@ async def judge(gateway: Gateway, item: JudgeRequest, background: bool = False) 
     return await gateway.judge(item, options=item.options, background=background)
 
 
-async def run(gateway: Gateway, item: RunRequest, background: bool = False) -> RunResult:
+async def run(gateway: Gateway, item: RunRequest, background: bool = False) -> ScriptResult:
     """Run one script."""
-    given = {name: getattr(item, name) for name in Script.model_fields}
-    result = await gateway.run(
-        Script.model_construct(**given), limits=item.limits, background=background
-    )
-    return RunResult.model_construct(
-        **{name: getattr(result, name) for name in ScriptResult.model_fields}
-    )
+    return await gateway.run(item, limits=item.limits, background=background)
 
 
 post(
@@ -56,7 +50,7 @@ post(
     "/v1/run",
     run,
     takes=RunRequest,
-    gives=RunResult,
+    gives=ScriptResult,
     summary="Run a script once",
     description="Runs in a fresh sandbox with a writable directory. Bytes are in base64.",
 )

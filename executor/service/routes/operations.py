@@ -12,7 +12,8 @@ from executor.models import Limits, Model, Signals
 from executor.service.http.endpoints import JSON, get, to_json
 from executor.service.http.state import service_of
 from executor.service.models import WaivedProbe
-from executor.service.work.metrics import CONTENT_TYPE, version
+from executor.service.work.metrics import CONTENT_TYPE
+from executor.version import version
 
 router = APIRouter(tags=["operations"])
 

@@ -30,7 +30,7 @@ MEDIA_TYPE = "application/x-ndjson"
 _CHUNK = 1 << 18
 _MAX_IN_HAND = 32 << 20
 """Bytes of lines that are worked on at a time; one line may be more."""
-_BREATH = 32
+_YIELD_EVERY_LINES = 32
 """Lines after which others get their turn on the event loop."""
 _HEADERS = [
     (b"content-type", MEDIA_TYPE.encode()),
@@ -39,7 +39,7 @@ _HEADERS = [
 ]
 
 
-class Kind[M: BaseModel](NamedTuple):
+class LineKind[M: BaseModel](NamedTuple):
     """What the lines of a batch are."""
 
     takes: type[M]
@@ -54,7 +54,7 @@ class Kind[M: BaseModel](NamedTuple):
 class BatchResponse[M: BaseModel]:
     """The answer to a batch; reads the request itself."""
 
-    def __init__(self, service: Service, kind: Kind[M], *, ordered: bool) -> None:
+    def __init__(self, service: Service, kind: LineKind[M], *, ordered: bool) -> None:
         self._service = service
         self._kind = kind
         self._ordered = ordered
@@ -77,12 +77,12 @@ class BatchResponse[M: BaseModel]:
 
 class _Batch[M: BaseModel]:
     def __init__(
-        self, service: Service, kind: Kind[M], ordered: bool, receive: Receive, send: Send
+        self, service: Service, kind: LineKind[M], ordered: bool, receive: Receive, send: Send
     ) -> None:
         self._service = service
         self._kind = kind
         self._send = send
-        self._incoming = Incoming(receive, service.settings.max_line)
+        self._incoming = Incoming(receive, service.settings.max_line_mib << 20)
         self._running: set[asyncio.Task[None]] = set()
         self._running_bytes = 0
         self._results = _Results(ordered)
@@ -99,8 +99,8 @@ class _Batch[M: BaseModel]:
     async def run(self, first: Message | None) -> None:
         """Receive, work and send until all is done; then send the last line."""
         try:
-            with self._service.admission.hand() as hand:
-                await self._run(hand, first)
+            with self._service.admission.request() as interruption:
+                await self._run(interruption, first)
         except ApiError as error:
             self._cut = error
         while self._results.ready:
@@ -110,12 +110,14 @@ class _Batch[M: BaseModel]:
         body = end.model_dump_json(exclude_none=True).encode() + b"\n"
         await self._send({"type": "http.response.body", "body": body})
 
-    async def _run(self, hand: Interruption, first: Message | None) -> None:
+    async def _run(self, interruption: Interruption, first: Message | None) -> None:
         loop = asyncio.get_running_loop()
-        feeder = loop.create_task(self._feed(hand))
+        feeder = loop.create_task(self._feed(interruption))
         feeder.add_done_callback(lambda _: self._progress.set())
         pump = loop.create_task(self._incoming.pump(first))
-        pump.add_done_callback(lambda pump: None if pump.cancelled() else hand.end(ClientGone()))
+        pump.add_done_callback(
+            lambda pump: None if pump.cancelled() else interruption.end(ClientGone())
+        )
         drain = loop.create_task(self._stop_feeding(feeder))
         try:
             while True:
@@ -139,7 +141,7 @@ class _Batch[M: BaseModel]:
         if feeder.cancel():
             self._cut = unavailable("the service is stopping; later lines are not read", "draining")
 
-    async def _feed(self, hand: Interruption) -> None:
+    async def _feed(self, interruption: Interruption) -> None:
         index = 0
         while True:
             try:
@@ -147,9 +149,9 @@ class _Batch[M: BaseModel]:
             except EndOfLines:
                 return
             await self._room_for(len(raw or b""))
-            self._begin(index, raw, hand)
+            self._begin(index, raw, interruption)
             index += 1
-            if index % _BREATH == 0:
+            if index % _YIELD_EVERY_LINES == 0:
                 await asyncio.sleep(0)
 
     async def _next_line(self) -> bytes | None:
@@ -163,7 +165,7 @@ class _Batch[M: BaseModel]:
                     raise ApiError(408, "timeout", f"no line came for {idle_s:g} s") from None
 
     async def _room_for(self, size: int) -> None:
-        while self._results.size >= self._service.settings.unread_results or (
+        while self._results.size >= self._service.settings.unread_results_mib << 20 or (
             self._running and self._is_full(size)
         ):
             self._room.clear()
@@ -173,11 +175,11 @@ class _Batch[M: BaseModel]:
         too_many = len(self._running) >= self._service.batch_window
         return too_many or self._running_bytes + size > _MAX_IN_HAND
 
-    def _begin(self, index: int, raw: bytes | None, hand: Interruption) -> None:
+    def _begin(self, index: int, raw: bytes | None, interruption: Interruption) -> None:
         """Start work on a line; returns at once."""
         try:
             if raw is None:
-                raise Unreadable(f"longer than {self._service.settings.max_line} bytes")
+                raise Unreadable(f"longer than {self._service.settings.max_line_mib << 20} bytes")
             item = parse(self._kind.takes, raw)
         except Unreadable as error:
             self._refuse(index, str(error))
@@ -196,7 +198,7 @@ class _Batch[M: BaseModel]:
             self._room.set()
             self._progress.set()
             if not task.cancelled() and (error := task.exception()) is not None:
-                hand.end(error if isinstance(error, Exception) else RuntimeError("ended"))
+                interruption.end(error if isinstance(error, Exception) else RuntimeError("ended"))
 
         task.add_done_callback(ended)
 

@@ -132,7 +132,7 @@ class Admission:
         self.batches = 0
         self.draining = asyncio.Event()
         """Set once the service is to stop."""
-        self.hands: set[Interruption] = set()
+        self.in_flight: set[Interruption] = set()
         """All requests that are being worked on or wait for a place."""
         self.closed: ApiError | None = unavailable("the service is starting", "starting", 1)
         """Why no work is taken now, if so."""
@@ -144,11 +144,11 @@ class Admission:
 
     async def idle(self) -> None:
         """Return once nothing is in hand."""
-        while self.hands:  # noqa: ASYNC110 - only at the end; nobody is told when a hand leaves
+        while self.in_flight:  # noqa: ASYNC110 - only at the end; nobody is told when one leaves
             await asyncio.sleep(0.02)
 
     @contextmanager
-    def hand(self) -> Iterator[Interruption]:
+    def request(self) -> Iterator[Interruption]:
         """Work in hand that can be ended from outside: by its client's leaving, or by a stop.
 
         Raises:
@@ -156,16 +156,16 @@ class Admission:
         """
         self.check_open()
         interruption = Interruption()
-        self.hands.add(interruption)
+        self.in_flight.add(interruption)
         try:
             with interruption:
                 yield interruption
         finally:
-            self.hands.discard(interruption)
+            self.in_flight.discard(interruption)
 
     def end_all(self, reason: Exception) -> None:
         """End everything in hand; each gets the reason as an exception."""
-        for interruption in list(self.hands):
+        for interruption in list(self.in_flight):
             interruption.end(reason)
 
     @contextmanager

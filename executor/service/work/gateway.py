@@ -19,6 +19,7 @@ from executor.models import (
     Usage,
     Verdict,
 )
+from executor.pool.priority import priority
 from executor.service.errors import from_executor
 from executor.service.work.admission import Admission, LaneName
 from executor.service.work.metrics import Metrics
@@ -52,9 +53,7 @@ class Gateway:
         return await self._admitted(
             "verify",
             "validate",
-            lambda: self._executor.validate(
-                triplet, options=self._filled(options), yields_s=_BATCHES_YIELD_S * background
-            ),
+            lambda: self._executor.validate(triplet, options=self._filled(options)),
             lambda verdict: ((verdict.status,), verdict.usage),
             background,
         )
@@ -66,9 +65,7 @@ class Gateway:
         return await self._admitted(
             "verify",
             task.task.value,
-            lambda: self._executor.judge(
-                task, options=self._filled(options), yields_s=_BATCHES_YIELD_S * background
-            ),
+            lambda: self._executor.judge(task, options=self._filled(options)),
             lambda judgement: (judgement.statuses, judgement.usage),
             background,
         )
@@ -107,7 +104,8 @@ class Gateway:
         queued_s = await lane.enter(background=background)
         started = time.monotonic()
         try:
-            result = await call()
+            with priority(yields_s=_BATCHES_YIELD_S * background):
+                result = await call()
         except ExecutorError as error:
             raise from_executor(error) from error
         finally:

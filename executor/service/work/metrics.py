@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -13,6 +12,7 @@ from executor.api.local import Executor
 from executor.models import Signals, Status
 from executor.service.work.admission import Admission
 from executor.service.work.waivers import Waivers
+from executor.version import version
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -20,14 +20,6 @@ _RUN_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-
-
-def version() -> str:
-    """Version of the installed package."""
-    try:
-        return metadata.version("absolute-zero-executor")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 class _Route(NamedTuple):
@@ -135,7 +127,7 @@ class _State:
         self._waivers = waivers
 
     def collect(self) -> Iterator[Metric]:
-        """See :class:`prometheus_client.registry.Collector`."""
+        """The samples of now."""
         yield from self._queues()
         yield from self._pool()
         yield self._waived()

@@ -168,8 +168,8 @@ class Assertions:
         except (Unserializable, TooLarge, ValueError) as problem:
             detail = f"what the tests want to know is too large: {problem}"
             return CallOutcome(Status.ROW_LIMIT, detail=detail), Usage()
-        # Always of one colour: what hashing orders is in the same order in each run.
-        run = await engine.run(self._tests.code, [call], colour=0, imports=True)
+        # Always of one variant: what hashing orders is in the same order in each run.
+        run = await engine.run(self._tests.code, [call], variant=0, imports=True)
         (outcome,) = run.outcomes
         value = await off_loop(outcome.size, value_of, outcome)
         report = _read_report(value) if isinstance(value, Value) else value

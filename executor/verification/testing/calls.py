@@ -84,7 +84,7 @@ class Caller:
 
     async def _run(self, calls: Sequence[Call]) -> Run:
         run = await self._engine.run(
-            self._program.code, calls, colour=None, imports=self._program.imports
+            self._program.code, calls, variant=None, imports=self._program.imports
         )
         self.usage += run.usage
         return run

@@ -187,7 +187,7 @@ class Scripts:
         call = named("check", Call(How.VALUES, marshal.dumps((arguments, {}), 2)))
         program = checker.program
         run = await self._engine.fresh().run(
-            program.code, [call], colour=None, imports=program.imports
+            program.code, [call], variant=None, imports=program.imports
         )
         value = value_of(run.outcomes[0])
         if isinstance(value, Value):

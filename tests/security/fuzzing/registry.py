@@ -30,7 +30,7 @@ class About(NamedTuple):
 ABOUT: dict[str, About] = {
     "frames": About(
         ("wire.frames", "wire.scripts", "backends.sandboxfusion.wire",
-         "backends.docker.streams", "pool.runner", "pool.worker"),
+         "backends.docker.streams", "pool.outcomes", "pool.runner", "pool.worker"),
         600,
         ("value", "literal", "expression", "exit_code", "signal", "limit", "failure", "wall_us",
          "cpu_us", "peak_kib", "stdout", "stderr", "files", "omitted", "null", "a.txt", "b/c",

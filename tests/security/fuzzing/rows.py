@@ -22,7 +22,7 @@ from executor.verification.prepare import Program
 from executor.verification.runs import run_calls
 from executor.verification.signals import signals_in_answer
 from executor.verification.source import with_imports
-from executor.wire.frames import Call, How, Order, encode_job
+from executor.wire.frames import Call, How, Job, Order, encode_job
 from tests.security.fuzzing.literals import Choices
 
 _LEAVES: tuple[Any, ...] = (0, 1, True, 1.0, "a", b"", None, (), 2j, Decimal(1), Decimal("NaN"),
@@ -72,7 +72,7 @@ def counts(data: bytes) -> None:
         return
     program = Program(b"", imports=False)
     engine = RowEngine(_Frames(), Limits(row_mib=256))
-    run = asyncio.run(run_calls(engine, program, calls, colour=0))
+    run = asyncio.run(run_calls(engine, program, calls, variant=0))
     assert [outcome.value for outcome in run.outcomes] == [call.data for call in calls]
 
 
@@ -82,11 +82,8 @@ class _Frames:
     async def parse(self, items: Sequence[Any]) -> list[Any]:
         raise NotImplementedError
 
-    async def run(self, code: bytes, calls: Sequence[Call], **_: Any) -> Run:
-        encode_job(
-            1, wall_ms=1, cpu_s=1, memory_bytes=1, output_bytes=1,
-            order=Order.NATURAL, code=code, calls=calls,
-        )  # fmt: skip
+    async def run(self, code: bytes, calls: Sequence[Call], limits: Limits, **_: Any) -> Run:
+        encode_job(Job(1, 1, 1, 1, 1, Order.NATURAL, code, calls))
         return Run(tuple(CallOutcome(Status.OK, call.data) for call in calls), Usage())
 
 

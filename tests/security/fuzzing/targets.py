@@ -27,15 +27,16 @@ from executor.grammar.encode import encode
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
 from executor.grammar.text import literal_text
 from executor.models import Limits, Script, ScriptResult, Status
+from executor.pool.outcomes import Asked
 from executor.pool.parse_cache import _quick_answer
-from executor.pool.runner import PoolEngine, _fits
+from executor.pool.runner import _fits
 from executor.pool.worker import Answer, Worker
 from executor.verification.values import FORGED, Value, value_of
 from executor.wire import scripts as script_frames
 from executor.wire.frames import (
     MAX_FRAME,
-    Kind,
     Outcome,
+    RecordKind,
     Source,
     decode_parse_reply,
     decode_reply,
@@ -87,10 +88,9 @@ def _run(data: bytes) -> None:
     if not data:
         return
     calls, data = data[0] % 4, data[1:]
-    engine = PoolEngine(SimpleNamespace(), _LIMITS)  # type: ignore[arg-type]
     answer = Answer(data, lambda: bool(calls % 2))
     number = int.from_bytes(data[:4], "little")
-    run = engine._understand(answer, number, calls)
+    run = Asked(number, calls, _LIMITS).understand(answer)
     if run is None:
         return
     assert len(run.outcomes) == calls
@@ -102,7 +102,7 @@ def _run(data: bytes) -> None:
         else:
             assert value is outcome or value.status is FORGED.status
             value.detail.encode()
-    assert engine._understand(answer, number + 1, calls) is None
+    assert Asked(number + 1, calls, _LIMITS).understand(answer) is None
 
 
 def _result(data: bytes) -> None:
@@ -115,7 +115,7 @@ def _result(data: bytes) -> None:
         assert len(records) == (0 if ended else expected)
         assert 0 <= sources <= sum(Source)
         parts = [bytes((kind,)) + struct.pack("<I", len(each)) + each for kind, each in records]
-        assert all(kind in Kind for kind, _ in records)
+        assert all(kind in RecordKind for kind, _ in records)
         about = b"" if refusal is None else struct.pack("<HI", refusal.call, refusal.line)
         assert data[:1] + about + b"".join(parts) == data
 

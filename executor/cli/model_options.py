@@ -1,0 +1,99 @@
+"""Options of a command that are made from the fields of a model: declared, and checked, there."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from executor.cli.failure import CommandError
+
+
+class Field(NamedTuple):
+    """How the option of a field differs from what the model says."""
+
+    name: str
+    envvar: str | None = None
+    option: str = ""
+    """Without the dashes, if it is not the field's name."""
+    help: str = ""
+    """Instead of the field's docstring."""
+
+
+def takes[M: BaseModel](
+    into: str, model: type[M], panels: Mapping[str, Iterable[Field]]
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for each field, by panels of its help; ``into`` is the parameter
+    that gets the model that they make."""
+    parameters = [
+        _parameter(field, model.model_fields[field.name], panel)
+        for panel, fields in panels.items()
+        for field in fields
+    ]
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name != into]
+
+        @functools.wraps(command)
+        def called(**given: Any) -> int:
+            made = {each.name: given.pop(each.name) for each in parameters}
+            return command(**given, **{into: _checked(model, made)})
+
+        del called.__wrapped__
+        listed = [*own, *parameters]
+        called.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in listed}
+        return called
+
+    return decorate
+
+
+def _parameter(field: Field, about: FieldInfo, panel: str) -> inspect.Parameter:
+    kind: Any = about.annotation
+    many = kind == tuple[str, ...]
+    text = field.help or (about.description or "").replace("``", "")
+    option = typer.Option(
+        f"--{(field.option or field.name).replace('_', '-')}",
+        help=" ".join(text.split()) + (" Repeatable, or with commas between." if many else ""),
+        envvar=field.envvar,
+        rich_help_panel=panel,
+        metavar="NAME" if many else "N" if kind in (int, float) else None,
+    )
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if many else about.default,
+        annotation=Annotated[list[str] | None if many else kind, option],
+    )
+
+
+def names(given: Iterable[str] | None) -> tuple[str, ...]:
+    """The names in a list of options; each may hold several, with commas between them."""
+    parts = [part.strip() for value in given or () for part in value.split(",")]
+    return tuple(part for part in parts if part)
+
+
+def _checked[M: BaseModel](model: type[M], given: Mapping[str, Any]) -> M:
+    """The model.
+
+    Raises:
+        CommandError: a value is out of its range.
+    """
+    values = {
+        name: names(value) if model.model_fields[name].annotation == tuple[str, ...] else value
+        for name, value in given.items()
+    }
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        message = first["msg"].removeprefix("Input ")
+        told = "" if first["type"] == "value_error" else f", not {first['input']}"
+        raise CommandError(f"{option} {message}{told}") from None
