@@ -76,6 +76,8 @@ def _unpickled_text(data: bytes, what: str) -> str:
         raise
     except Exception as error:  # whatever hostile bytes do to the unpickler
         raise InputError(f"{what} is no pickled text: {type(error).__name__}") from None
+    if type(text) is dict:  # as SandboxFusion packs them
+        text = text.get("input_output")
     if type(text) is not str:
         raise InputError(f"{what} is no pickled text but {type(text).__name__}")
     return text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import executor
-from executor import Judgement, JudgeTask, Script, ScriptResult, TaskType, Triplet, Verdict
+from executor import Compare, Judgement, JudgeTask, Script, ScriptResult, TaskType, Triplet, Verdict
 from executor.cli.io.rows import read_judge_task, read_triplet
 from executor.cli.io.source import Line
 
@@ -283,6 +283,13 @@ def _judge_tasks() -> Iterator[Case]:
         ("no-error", JudgeTask(task=TaskType.ERROR, program=LOOKUP, inputs=("'a'",), answers=("NoError", "KeyError")), "ok mismatch"),
         ("many-answers", JudgeTask(task=TaskType.ABDUCTION, program=DOUBLE, inputs=("4",), outputs=("8",), answers=tuple(map(str, range(40)))), None),
         ("values", JudgeTask(task=TaskType.DEDUCTION, program="def f(x):\n    return {1, 2}", inputs=("0",), outputs=("{1, 2}",), answers=("{2, 1}", "set([1, 2])", "[1, 2]", "frozenset({1, 2})")), None),
+        ("call", JudgeTask(task=TaskType.CALL, entry_point="S.go", inputs=("[2, 1]", "[0.1, 0.2]"), outputs=("[1, 2]", "[0.1, 0.2]"), compare=Compare(atol=1e-6), answers=("class S:\n    def go(self, x):\n        return sorted(x)", "class S:\n    def go(self, x):\n        return x", "import os\nclass S:\n    def go(self, x):\n        os._exit(0)", "def go(x):\n    return sorted(x)", "class S:\n    def go(self, x):\n        while True: pass")), "ok mismatch crashed error cpu_limit"),
+        ("stdio", JudgeTask(task=TaskType.STDIO, stdin=("1 2", "3 4\n"), stdout=("3\n", "7"), answers=("print(sum(map(int, input().split())))", "print(3)", "import os\nos._exit(0)", "print(", "while True: pass")), "ok mismatch mismatch syntax_error cpu_limit"),
+        ("stdio-checker", JudgeTask(task=TaskType.STDIO, stdin=("1",), stdout=("5",), checker="def check(stdin, expected, actual):\n    return int(actual) == int(expected)", answers=("print(' 05')", "print('x')")), "ok mismatch"),
+        ("assert", JudgeTask(task=TaskType.ASSERT, entry_point="g", tests="def check(c):\n    l = [2, 1]\n    assert c(l) is None\n    assert l == [1, 2]\n    try:\n        c(0)\n        assert False\n    except (AttributeError, TypeError):\n        pass", answers=("def g(x):\n    x.sort()", "def g(x):\n    return sorted(x)", "import os\ndef g(x):\n    os._exit(0)", "class E:\n    def __eq__(s, o): return True\ndef g(x):\n    return E()", "import sys\ndef g(x):\n    sys.exit(0)")), "ok mismatch crashed unserializable error"),
+        ("assert-together", JudgeTask(task=TaskType.ASSERT, entry_point="g", together=True, tests="assert list(g(lambda x: -x, [1])) == [-1]", answers=("g = map", "def g(f, x):\n    return x", "def g(f, x):\n    import os\n    os._exit(0)")), "ok mismatch crashed"),
+        ("pytest", JudgeTask(task=TaskType.PYTEST, tests="from solution import g\ndef test_g():\n    assert g(1) == 2", answers=("def g(x):\n    return x + 1", "def g(x):\n    return x", "import os\nos._exit(0)")), "ok error error"),
+        ("malformed-tests", JudgeTask(task=TaskType.ASSERT, tests="assert (", answers=("x = 1",)), "malformed"),
     ):  # fmt: skip
         yield Case(f"judge/{name}", "judge", item, status)
 

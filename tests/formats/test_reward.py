@@ -77,6 +77,7 @@ def test_a_fault_of_the_platform_is_no_score(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.verl
+@pytest.mark.filterwarnings("ignore")
 def test_verls_own_reward_loop_scores_sixty_four_answers() -> None:
     import asyncio
 

@@ -156,7 +156,7 @@ def test_ping_answers_as_the_original(client: httpx.Client) -> None:
     assert answer.json() == "pong"
 
 
-@pytest.mark.parametrize("path", ["/submit", "/get_prompts", "/get_prompt_by_id", "/list_ids"])
+@pytest.mark.parametrize("path", ["/list_ids", "/get_metrics", "/get_metrics_function"])
 def test_data_sets_are_not_offered(client: httpx.Client, path: str) -> None:
     answer = client.post(path, json={"dataset": "x", "config": {}})
     assert answer.status_code == 501

@@ -31,6 +31,24 @@ def test_answers_are_judged(client: httpx.Client) -> None:
     assert answer.json()["scores"] == [1.0, 0.0]
 
 
+def test_programs_are_judged_by_tests(client: httpx.Client) -> None:
+    answer = client.post(
+        "/v1/judge",
+        json={
+            "task": "stdio",
+            "stdin": ["1", "2"],
+            "stdout": ["1", "2"],
+            "files": {"f": base64.b64encode(b"\xfb\xff\xfe").decode()},
+            "cases": True,
+            "answers": ["print(input())", "print(1)", "print(len(open('f', 'rb').read()) // 3)"],
+        },
+    )
+    judgement = answer.json()
+    assert judgement["scores"] == [1.0, 0.0, 0.0], judgement
+    assert judgement["counts"] == [[2, 2], [1, 2], [1, 2]]
+    assert [case["status"] for case in judgement["cases"][1]] == ["ok", "mismatch"]
+
+
 def test_bytes_of_scripts_are_standard_base64(client: httpx.Client) -> None:
     content = bytes(range(256))
     answer = client.post(

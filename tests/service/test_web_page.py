@@ -141,6 +141,22 @@ def test_answers_are_judged(page: Page, task: str, fields: dict[str, str], right
     assert "the answer is right" in text or "2 of 2 hidden pairs are right" in text
 
 
+@pytest.mark.parametrize("task", ["call", "stdio", "assert"])
+def test_the_examples_of_programs_and_tests_are_judged(page: Page, task: str) -> None:
+    page.choose(task)
+    page.field("example").click()
+    text = page.go()
+    assert page.field("status").text == "1 of 2 right"
+    assert "2 of 2" in text
+
+
+def test_a_judgement_that_can_be_forged_says_so(page: Page) -> None:
+    page.choose("assert")
+    page.field("example").click()
+    page.field("together").click()
+    assert "weak" in page.go()
+
+
 def test_a_script_shows_its_output(page: Page) -> None:
     page.choose("run")
     page.fill(program="print(input() + ' äöü')\nraise SystemExit('gone')", stdin="hello\n")
@@ -177,7 +193,7 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page: Page) -> None:
     first = page.driver.find_element(By.CSS_SELECTOR, "input[name=task]:checked")
     page.driver.execute_script("arguments[0].focus()", first)
     keys = ActionChains(page.driver)
-    keys.send_keys(Keys.ARROW_RIGHT * 5, Keys.TAB).perform()
+    keys.send_keys(Keys.ARROW_RIGHT * 8, Keys.TAB).perform()
     assert page.driver.switch_to.active_element.get_attribute("id") == "program"
     select_all = ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a")
     select_all.key_up(Keys.CONTROL).send_keys("print('typed')").perform()

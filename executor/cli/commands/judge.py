@@ -46,8 +46,9 @@ def judge(
 ) -> int:
     """Score answers: each between 0 and 1, or null where the platform failed.
 
-    A row is a JSON object: **task** (deduction, abduction, induction or error), **answers** (a
-    list of texts; for induction programs), and the task itself as for verify: **program**,
+    A row is a JSON object: **task** (deduction, abduction, induction, error, or for programs and
+    their tests call, stdio, assert, pytest; see docs/tests.md), **answers** (a list of texts; for
+    induction and tests programs), and the task itself as for verify: **program**,
     **imports**, and **input** with **output**, or the hidden **inputs** with **outputs**.
     **scoring** and **strict** in a row take precedence over the options. Every row gets one line
     of JSON, in row order.

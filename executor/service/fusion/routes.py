@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from pydantic import RootModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from executor.formats.fusion import KINDS
 from executor.models import Limits
+from executor.service.fusion.datasets import (
+    Prompt,
+    PromptRequest,
+    PromptsRequest,
+    SubmitRequest,
+    SubmitResult,
+    prompt,
+    prompts,
+    submit,
+)
 from executor.service.fusion.models import (
     RunCodeRequest,
     RunCodeResponse,
@@ -17,13 +29,10 @@ from executor.service.fusion.notebook import run_notebook
 from executor.service.fusion.reading import read
 from executor.service.fusion.run_code import run_code
 from executor.service.http.endpoints import JSON, LeanRoute, get, post
+from executor.service.work.gateway import Gateway
 
 _NOT_OFFERED = {
-    "/list_datasets": "GET",
     "/list_ids": "POST",
-    "/get_prompts": "POST",
-    "/get_prompt_by_id": "POST",
-    "/submit": "POST",
     "/get_metrics": "POST",
     "/get_metrics_function": "POST",
 }
@@ -53,6 +62,38 @@ def make_router(limits: Limits) -> APIRouter:
         summary="Run cells in a fresh kernel",
         description="SandboxFusion's API. Cells after one that raises are run too.",
     )
+    post(
+        router,
+        "/get_prompts",
+        _prompts,
+        takes=PromptsRequest,
+        gives=Prompts,
+        read=read,
+        summary="The prompts of rows that are sent along",
+        description="SandboxFusion's API. The rows are in `config.provided_data`.",
+    )
+    post(
+        router,
+        "/get_prompt_by_id",
+        _prompt,
+        takes=PromptRequest,
+        gives=Prompt,
+        read=read,
+        summary="One of them",
+        description="SandboxFusion's API.",
+    )
+    post(
+        router,
+        "/submit",
+        lambda gateway, request: submit(gateway, request, limits),
+        takes=SubmitRequest,
+        gives=SubmitResult,
+        read=read,
+        summary="Judge an answer to a row that is sent along",
+        description="SandboxFusion's API, for the Python data sets of HumanEval, MBPP, MHPP, "
+        "CodeContests, LiveCodeBench and BigCodeBench. Expected values stay outside the sandbox.",
+    )
+    get(router, "/list_datasets", _datasets, summary="The data sets whose rows are known")
     get(router, "/v1/ping", _ping, summary="Is the server there?")
     for path, method in _NOT_OFFERED.items():
         router.add_api_route(
@@ -67,8 +108,25 @@ async def _ping(request: Request) -> Response:
     return Response(b'"pong"', media_type=JSON)
 
 
+async def _datasets(request: Request) -> Response:
+    """Names of the original's classes."""
+    return JSONResponse(sorted(KINDS.values()))
+
+
+class Prompts(RootModel[list[Prompt]]):
+    """Several prompts."""
+
+
+async def _prompts(_gateway: Gateway, request: PromptsRequest) -> Prompts:
+    return Prompts(prompts(request))
+
+
+async def _prompt(_gateway: Gateway, request: PromptRequest) -> Prompt:
+    return prompt(request)
+
+
 async def _not_offered(request: Request) -> Response:
-    """The data sets of SandboxFusion are not part of this server."""
+    """What needs data sets of the server's own."""
     sentence = (
         f"{request.url.path} is not offered: this server runs code, it has no data sets. "
         "Use /run_code, /run_jupyter, /v1/validate or /v1/judge"

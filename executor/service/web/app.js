@@ -10,13 +10,16 @@ const EXPLAIN = {
   abduction: "Given program and output: which input gives it?",
   induction: "Given pairs of input and output: which program does that? No program is given.",
   error: "Given program and input: which exception does it raise, or NoError?",
+  call: "A program and its tests: does each call return what it should?",
+  stdio: "A script and its tests: does it print what it should? Expected texts are never in its sandbox.",
+  assert: "A program and its tests: do all assertions hold? The tests run in a sandbox of their own.",
   run: "Runs once in a fresh sandbox with a writable directory.",
 };
 
 const LABELS = {
-  outputs: { validate: "Outputs (may be empty)", deduction: "Output (may be empty)", abduction: "Output", induction: "Hidden outputs" },
-  inputs: { deduction: "Input", abduction: "Gold input (may be empty)", induction: "Hidden inputs, one on each line", error: "Input" },
-  answers: { induction: "Programs, with a line of three dashes between them" },
+  outputs: { validate: "Outputs (may be empty)", deduction: "Output (may be empty)", abduction: "Output", induction: "Hidden outputs", stdio: "Standard outputs, with a line of three dashes between them" },
+  inputs: { call: "Arguments, those of one call on each line", stdio: "Standard inputs, with a line of three dashes between them", deduction: "Input", abduction: "Gold input (may be empty)", induction: "Hidden inputs, one on each line", error: "Input" },
+  answers: Object.fromEntries(["induction", "call", "stdio", "assert"].map((name) => [name, "Programs, with a line of three dashes between them"])),
   program: { run: "Script" },
 };
 const COMMON = { outputs: "Outputs", inputs: "Inputs, one on each line", answers: "Answers, one on each line", program: "Program" };
@@ -27,6 +30,9 @@ const EXAMPLES = {
   abduction: { program: "def f(a, b=1):\n    return a * b\n", inputs: "", outputs: "12", answers: "2, 6\na=12\n5, 2" },
   induction: { inputs: "2\n5", outputs: "4\n25", answers: "def f(n):\n    return n * n\n---\ndef f(n):\n    return n + n" },
   error: { program: "def f(d):\n    return d['k']\n", inputs: "{}", answers: "KeyError\nValueError\nNoError" },
+  call: { "entry-point": "Solution.add", inputs: "1, 2\n[3], [4]", outputs: "3\n[3, 4]", answers: "class Solution:\n    def add(self, a, b):\n        return a + b\n---\nimport os\nos._exit(0)" },
+  stdio: { inputs: "1 2\n---\n3 4", outputs: "3\n---\n7", answers: "print(sum(map(int, input().split())))\n---\nprint(3)" },
+  assert: { "entry-point": "add", tests: "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate('a', 'b') == 'ab'", answers: "def add(a, b):\n    return a + b\n---\nclass Any:\n    def __eq__(self, other):\n        return True\n\ndef add(a, b):\n    return Any()" },
   run: { program: "import sys\n\nfor line in sys.stdin:\n    print(line.strip().upper())\n", stdin: "hello\nworld\n" },
 };
 
@@ -101,6 +107,21 @@ function showFields() {
   $("explain").textContent = EXPLAIN[chosen];
 }
 
+const TESTED = new Set(["call", "stdio", "assert"]);
+
+// Texts of several lines, with a line of three dashes between them.
+const blocks = (id) => $(id).value.split(/^---[ \t]*(?:\n|$)/m);
+
+// A task whose answers are programs that are judged by tests.
+function tested(chosen) {
+  const body = { task: chosen, answers: blocks("answers"), scoring: $("scoring").value };
+  if (chosen !== "stdio" && $("entry-point").value) body.entry_point = $("entry-point").value;
+  if (chosen === "call") Object.assign(body, { inputs: lines("inputs"), outputs: lines("outputs"), strict: $("strict").checked });
+  if (chosen === "stdio") Object.assign(body, { stdin: blocks("inputs"), stdout: blocks("outputs") });
+  if (chosen === "assert") Object.assign(body, { tests: $("tests").value, together: $("together").checked });
+  return body;
+}
+
 function request() {
   const chosen = task();
   const program = $("program").value;
@@ -112,6 +133,7 @@ function request() {
     if (outputs.length) body.outputs = outputs;
     return ["/v1/validate", body];
   }
+  if (TESTED.has(chosen)) return ["/v1/judge", tested(chosen)];
   const answers = chosen === "induction" ? $("answers").value.split(/^---\s*$/m) : lines("answers");
   const body = { task: chosen, answers, inputs };
   if (chosen !== "induction") body.program = program;
@@ -199,6 +221,7 @@ function judgement(body, answer) {
   const known = answer.scores.every((score) => score !== null);
   const head = element("p", { class: "verdict" }, element("span", { class: `status ${right ? "good" : "bad"}`, id: "status" },
     `${right} of ${answer.scores.length} right`), element("span", { class: "quiet" }, known ? "" : "some could not be scored"));
+  if (answer.weak) head.append(element("span", { class: "odd", id: "weak" }, "weak: tests and answer shared a process"));
   return [head, table(["Answer", "Score", "Status", ""], body.answers.map((text, i) => [
     [text.trim(), "code"], [answer.scores[i] === null ? "none" : String(answer.scores[i]), "number"],
     [answer.statuses[i], GOOD.has(answer.statuses[i]) ? "good" : ODD.has(answer.statuses[i]) ? "odd" : "bad"], answer.details[i],

@@ -1,0 +1,117 @@
+"""Rows of SandboxFusion's data sets, as its clients send them (``provided_data``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from executor.errors import InputError
+from executor.formats.tests import Fields, assertions, fields_of
+from executor.formats.texts import code_of, from_json_or_literal, packed_tests
+
+_CODE = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+)", re.MULTILINE)
+
+type Row = Mapping[str, Any]
+
+
+class Submission(NamedTuple):
+    """What an answer to a row is judged by."""
+
+    code: str
+    """The program in the answer."""
+    program: str
+    """With what the row puts before it: the answer that is judged."""
+    fields: Fields
+
+
+KINDS = {
+    "humaneval": "HumanEvalDataset",
+    "mbpp": "MBPPDataset",
+    "mhpp": "MHPPDataset",
+    "code_contests": "CommonOJDataset",
+    "live_code_bench": "LiveCodeBenchDataset",
+    "bigcodebench": "BigCodeBenchDataset",
+}
+"""The data sets that are known: part of a name, and the original's class."""
+_ALSO = {"codecontests": "code_contests", "commonoj": "code_contests"}
+
+
+def kind_of(dataset: str, dataset_type: str | None) -> str:
+    """Which of the data sets a request is about. Raises :class:`InputError`."""
+    for name in filter(None, (dataset_type, dataset)):
+        plain = name.lower().replace("-", "_")
+        short = plain.replace("_", "")
+        for part in (*KINDS, *_ALSO):
+            if part in plain or part.replace("_", "") in short:
+                return _ALSO.get(part, part)
+    raise InputError(f"no data set {dataset_type or dataset!r} (there are {', '.join(KINDS)})")
+
+
+def prompt_of(row: Row) -> tuple[str | int, str, dict[str, Any]]:
+    """The number, the prompt and the labels of a row. Raises :class:`InputError`."""
+    content = row.get("content")
+    if not isinstance(content, str) or not isinstance(row.get("id"), str | int):
+        raise InputError("a row needs an id and a content")
+    return row["id"], content, labels_of(row)
+
+
+def labels_of(row: Row) -> dict[str, Any]:
+    """The labels of a row, which may be a text of them. Raises :class:`InputError`."""
+    labels = row.get("labels") or {}
+    if isinstance(labels, str):
+        labels = from_json_or_literal(labels, "labels")
+    if not isinstance(labels, dict):
+        raise InputError("labels must be an object")
+    return labels
+
+
+def submission(kind: str, row: Row, completion: str) -> Submission:
+    """What a completion is judged by. Raises :class:`InputError`."""
+    code = code_of(completion)
+    program = code
+    labels = labels_of(row)
+    if kind in ("humaneval", "mhpp"):
+        program = f"{_prefix(row)}{code}"
+        fields = assertions(_tests(row), labels.get("entry_point"))
+    elif kind == "mbpp":
+        listed = row.get("test_list")
+        if not isinstance(listed, list):
+            listed = from_json_or_literal(_tests(row, "test_list"), "test_list")
+        setup = labels.get("test_setup_code") or ""
+        fields = assertions("\n".join([setup, *map(str, listed)]))
+    elif kind == "bigcodebench":
+        program = f"{_prefix(row)}{code}"
+        fields = {"task": "pytest", "tests": f"from solution import *\n{_tests(row)}"}
+    elif kind == "live_code_bench":
+        fields = fields_of(packed_tests(_tests(row), "test"), in_class=True)
+    else:
+        fields = _common(from_json_or_literal(_tests(row), "test"))
+    return Submission(code, program, fields)
+
+
+def _tests(row: Row, key: str = "test") -> str:
+    tests = row.get(key)
+    if not isinstance(tests, str):
+        raise InputError(f"the row has no {key}")
+    return tests
+
+
+def _prefix(row: Row) -> str:
+    """The row's own code: a prompt that ends within a function, which may define helpers."""
+    content = str(row.get("content") or "")
+    start = _CODE.search(content)
+    return f"{content[start.start() :].rstrip()}\n    pass\n\n" if start else ""
+
+
+def _common(tests: object) -> Fields:
+    if not isinstance(tests, list) or not all(isinstance(test, dict) for test in tests):
+        raise InputError("test must be a list of tests")
+    try:
+        return {
+            "task": "stdio",
+            "stdin": [test["input"]["stdin"] for test in tests],
+            "stdout": [test["output"]["stdout"] for test in tests],
+        }
+    except (KeyError, TypeError):
+        raise InputError("each test needs an input.stdin and an output.stdout") from None

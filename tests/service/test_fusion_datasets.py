@@ -1,0 +1,137 @@
+"""SandboxFusion's routes for data sets, by its own client."""
+
+# ruff: noqa: E501 - a row is a line
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import sandbox_fusion
+
+from tests.support.grading import GRADING, rows
+from tests.support.server import Server
+
+ROWS: dict[str, dict[str, Any]] = {
+    "humaneval_python": {
+        "id": 1, "content": "from math import floor\n\ndef g(x):\n    \"\"\"Add one.\"\"\"\n",
+        "labels": '{"entry_point": "g"}', "test": "def check(candidate):\n    assert candidate(1) == 2\n",
+    },
+    "mbpp": {
+        "id": "2", "content": "Add one.", "labels": "{'test_setup_code': 'import math'}",
+        "test_list": "['assert g(1) == 2', 'assert g(math.floor(2.5)) == 3']",
+    },
+    "mhpp": {
+        "id": 3, "content": "Write a function.\n\ndef g(x: int) -> int:\n    \"\"\"Add one.\"\"\"", "labels": {},
+        "test": "assert g(1) == 2\nassert g(2) == 3",
+    },
+    "code_contests": {
+        "id": 4, "content": "Add one.", "labels": "{}",
+        "test": json.dumps([{"input": {"stdin": f"{n}"}, "output": {"stdout": f"{n + 1}\n"}} for n in range(3)]),
+    },
+    "bigcodebench": {
+        "id": 5, "content": "import math\n\ndef g(x):\n    \"\"\"Add one.\"\"\"\n", "labels": '{"entry_point": "g"}',
+        "test": "import unittest\nclass Tests(unittest.TestCase):\n    def test_one(self):\n"
+                "        self.assertEqual(g(1), 2)\n",
+    },
+}  # fmt: skip
+RIGHT = "Here it is:\n```python\ndef g(x):\n    return x + 1\n```"
+WRONG = "```python\ndef g(x):\n    return x - 1\n```"
+EXITS = "```python\nimport os\nos._exit(0)\n```"
+SCRIPT = "```python\nprint(int(input()) {} 1)\n```"
+
+
+def submitted(server: Server, dataset: str, row: dict[str, Any], answer: str, **config: Any) -> Any:
+    request = sandbox_fusion.SubmitRequest(
+        dataset=dataset, id=row["id"], completion=answer,
+        config=sandbox_fusion.TestConfig(provided_data=row, **config),
+    )  # fmt: skip
+    return sandbox_fusion.submit(request, endpoint=server.url, max_attempts=1, client_timeout=60)
+
+
+@pytest.mark.parametrize("dataset", list(ROWS))
+def test_answers_are_accepted_if_they_are_right(server: Server, dataset: str) -> None:
+    row = ROWS[dataset]
+    script = dataset == "code_contests"
+    right = submitted(server, dataset, row, SCRIPT.format("+") if script else RIGHT)
+    assert right.accepted, right
+    assert right.extracted_code.strip() in (RIGHT + SCRIPT.format("+"))
+    assert right.tests
+    assert all(test.passed for test in right.tests)
+    wrong = submitted(server, dataset, row, SCRIPT.format("-") if script else WRONG)
+    assert not wrong.accepted
+    assert wrong.tests[-1].exec_info.status == "Failed"
+    assert not submitted(server, dataset, row, EXITS).accepted
+
+
+def test_all_tests_are_run_where_that_is_wanted(server: Server) -> None:
+    row = ROWS["code_contests"]
+    extra = {"run_all_cases": True}
+    found = submitted(server, "any", row, "print(2)", dataset_type="CommonOJDataset", extra=extra)
+    assert [test.passed for test in found.tests] == [False, True, False]
+    assert found.tests[1].test_info == {"input": {"stdin": "1"}, "output": {"stdout": "2\n"}}
+
+
+def test_prompts_are_those_of_the_rows(server: Server) -> None:
+    data = [ROWS["mbpp"], ROWS["mhpp"]]
+    config = sandbox_fusion.TestConfig(provided_data=data)
+    request = sandbox_fusion.GetPromptsRequest(dataset="mbpp", config=config, offset=1)
+    (prompt,) = sandbox_fusion.get_prompts(request, endpoint=server.url)
+    assert (prompt.id, prompt.prompt) == (3, ROWS["mhpp"]["content"])
+    one = httpx.post(
+        f"{server.url}/get_prompt_by_id",
+        json={"dataset": "mbpp", "id": 2, "config": {"provided_data": data}},
+    ).json()
+    assert one["labels"] == {"test_setup_code": "import math"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("submit", {"dataset": "mbpp", "id": 1, "completion": "x"}, "no data sets"),
+        ("submit", {"dataset": "none", "id": 1, "completion": "x", "config": {"provided_data": {}}}, "no data set"),
+        ("submit", {"dataset": "mbpp", "id": 1, "completion": "x", "config": {"provided_data": {}}}, "no test_list"),
+        ("submit", {"dataset": "mbpp", "id": 1, "completion": "x", "config": {"provided_data": [{}]}}, "no row"),
+        ("get_prompts", {"dataset": "mbpp", "config": {"provided_data": [{}]}}, "needs an id"),
+    ],
+)  # fmt: skip
+def test_what_is_no_row_is_refused(
+    server: Server, path: str, body: dict[str, Any], detail: str
+) -> None:
+    answer = httpx.post(f"{server.url}/{path}", json=body)
+    assert answer.status_code == 422
+    assert detail in answer.text
+
+
+def compiles(row: dict[str, Any]) -> bool:
+    """Whether the published tests are Python at all: some are not."""
+    try:
+        compile(row.get("test", ""), "tests", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (GRADING / "samples").exists(), reason="the shared data sets are not here")
+@pytest.mark.parametrize("dataset", ["mbpp", "shadow_humaneval_python"])
+def test_solutions_of_published_rows_are_accepted(server: Server, dataset: str) -> None:
+    for row in filter(compiles, rows(f"samples/{dataset}.jsonl")[:8]):
+        solution = row["canonical_solution"]
+        code = solution if dataset == "mbpp" else row["content"] + solution
+        found = submitted(server, dataset.removeprefix("shadow_"), row, f"```python\n{code}\n```")
+        assert found.accepted, (row["id"], found.tests)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (GRADING / "samples").exists(), reason="the shared data sets are not here")
+def test_packed_tests_of_livecodebench_are_read(server: Server) -> None:
+    first = rows("samples/live_code_bench_v1.jsonl")[0]
+    right = (
+        "for _ in range(int(input())):\n    s = input()\n"
+        "    print('YES' if sum(a != b for a, b in zip(s, 'abc')) in (0, 2) else 'NO')"
+    )
+    assert submitted(server, "live_code_bench_v1", first, right).accepted
+    assert not submitted(server, "live_code_bench_v1", first, "print('YES')").accepted
