@@ -105,20 +105,11 @@ def test_what_is_no_row_is_refused(
     assert detail in answer.text
 
 
-def compiles(row: dict[str, Any]) -> bool:
-    """Whether the published tests are Python at all: some are not."""
-    try:
-        compile(row.get("test", ""), "tests", "exec")
-    except SyntaxError:
-        return False
-    return True
-
-
 @pytest.mark.data
 @pytest.mark.skipif(not (GRADING / "samples").exists(), reason="the shared data sets are not here")
 @pytest.mark.parametrize("dataset", ["mbpp", "shadow_humaneval_python"])
 def test_solutions_of_published_rows_are_accepted(server: Server, dataset: str) -> None:
-    for row in filter(compiles, rows(f"samples/{dataset}.jsonl")[:8]):
+    for row in rows(f"samples/{dataset}.jsonl")[2:5]:  # tests of some others are no Python
         solution = row["canonical_solution"]
         code = solution if dataset == "mbpp" else row["content"] + solution
         found = submitted(server, dataset.removeprefix("shadow_"), row, f"```python\n{code}\n```")
