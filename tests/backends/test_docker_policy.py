@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from executor import Executor, Limits
+from executor.backends.base import GUEST_PROCESSES, OVERHEAD_BYTES
 from executor.backends.docker import options as policy
 from executor.backends.host.owner import is_gone, this_process
 from tests.support.engines import engine_client, own_containers, require, why_no_engine
@@ -100,8 +101,8 @@ async def test_the_engine_holds_guests_as_the_table_says() -> None:
         assert host["NetworkMode"] == "none"
         assert host["CapDrop"] == ["ALL"]
         assert not host["CapAdd"]
-        assert host["Memory"] == host["MemorySwap"] == (100 << 20) + policy.OVERHEAD_BYTES
-        assert host["PidsLimit"] == policy.GUEST_PROCESSES
+        assert host["Memory"] == host["MemorySwap"] == (100 << 20) + OVERHEAD_BYTES
+        assert host["PidsLimit"] == GUEST_PROCESSES
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert set(policy.ONLY_FOR_SCRIPTS) <= set(host["MaskedPaths"])
         assert not host["Devices"]

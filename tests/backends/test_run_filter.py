@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nsjail import Exe
+from nsjail.serializers import to_textproto
 
 from executor.backends.image.build import PYTHON, open_image
-from executor.backends.nsjail.backend import base_config, find_binary, serialize
+from executor.backends.nsjail.backend import base_config, find_binary
 from executor.backends.seccomp.bpf import compile_policy
 from executor.backends.seccomp.kafel import NUMBERS
 from executor.backends.seccomp.run_policy import RUN_POLICY
@@ -57,7 +59,9 @@ def theirs() -> Iterator[bytes]:
         pytest.skip(str(error))
     config = base_config(image.script_root)
     config.seccomp_string = RUN_POLICY.splitlines()
-    text = serialize(config, [PYTHON, "-I", "-S", "-c", "print('up', flush=True); input()"])
+    command = ["-I", "-S", "-c", "print('up', flush=True); input()"]
+    config.exec_bin = Exe(path=PYTHON, arg=command)
+    text = str(to_textproto(config))
     descriptor = os.memfd_create("jail.cfg")
     os.write(descriptor, text.encode())
     jail = subprocess.Popen(

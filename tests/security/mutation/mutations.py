@@ -149,7 +149,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("memory limit of scripts", "no RLIMIT_AS",
              (Change(SCRIPT, "set_limits", '(resource.RLIMIT_AS, request["memory_bytes"])', "(resource.RLIMIT_AS, 1 << 40)"),), (SCRIPT_GUEST, GAPS)),
     Mutation("memory of a whole jail", "the control group has no ceiling",
-             (Change(NSJAIL, "NsjailBackend._make_group", "memory_bytes=(self._limits.memory_mib << 20) + _OVERHEAD_BYTES", "memory_bytes=1 << 50"),),
+             (Change(NSJAIL, "NsjailBackend._make_group", "memory_bytes=(self._limits.memory_mib << 20) + OVERHEAD_BYTES", "memory_bytes=1 << 50"),),
              (f"{GAPS}::test_every_guest_is_in_a_control_group_with_ceilings",)),
     Mutation("CPU limit", "no RLIMIT_CPU for programs",
              (Change(FORKS, "become_child", "limit(RLIMIT_CPU, cpu_s);", "(void)cpu_s;"),),
