@@ -24,7 +24,6 @@ import json
 import marshal
 import os
 import resource
-import select
 import signal
 import struct
 import sys
@@ -32,25 +31,21 @@ import time
 import zlib
 from _blake2 import blake2b  # hashlib would load OpenSSL
 
+from executor.guest import fork
 from executor.wire.layout import (
     ALL_SOURCES,
     CLOSED,
     END,
     EXPRESSION,
-    FORGED,
     HASH_ORDER,
     IDENTITY,
     MAC_BYTES,
     NO_RESULT,
-    OUTPUT_LIMIT,
     OVERFLOW,
     REPORT,
-    RESULT,
-    RESULT_HEAD,
     SLACK,
     SPAWN_FAILED,
     TAMPERING,
-    WALL_LIMIT,
 )
 
 TYPE_CHECKING = False
@@ -65,8 +60,8 @@ if TYPE_CHECKING:
 __builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
 _NOT_FOR_PROGRAMS = ("executor.guest", "executor.wire")
-_HEAD = struct.Struct(RESULT_HEAD)
 _REPORT = struct.Struct(REPORT)
+_RESULT_FD = 3
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _CAPABILITY_VERSION = 0x20080522
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
@@ -187,7 +182,7 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
             if install_filter is not None:
                 install_filter()
             result = program.run(sources, body, flags, output)
-            _emit(nonce, result)
+            fork.emit(_RESULT_FD, nonce, result)
         finally:
             os._exit(1)
 
@@ -261,7 +256,7 @@ def _become_child(writer: int, null: int, cpu_s: int, memory: int) -> None:
     os.setsid()  # leftovers are ended with the group
     for descriptor in range(3):
         os.dup2(null, descriptor)
-    os.dup2(writer, 3)
+    os.dup2(writer, _RESULT_FD)
     os.closerange(4, 64)
     _limit(resource.RLIMIT_CPU, cpu_s)
     _limit(resource.RLIMIT_NPROC, 0)
@@ -279,15 +274,6 @@ def _limit(name: int, value: int) -> None:
     resource.setrlimit(name, (value, value))
 
 
-def _emit(nonce: bytes, data: bytes) -> None:
-    frame = _HEAD.pack(nonce, len(data)) + data
-    try:
-        while frame:
-            frame = frame[os.write(3, frame) :]
-    finally:
-        os._exit(0)
-
-
 def _spawn(wall_ms: int, max_output: int) -> bytes | tuple[int, bytes]:
     """Fork. In the child: the descriptor for its result, and a nonce that begins it. In the parent:
     the report of how the child ended, without the job's number, and its result."""
@@ -301,39 +287,14 @@ def _spawn(wall_ms: int, max_output: int) -> bytes | tuple[int, bytes]:
     if pid == 0:
         return writer, nonce
     os.close(writer)
-    outcome, data = _receive(reader, nonce, start + wall_ms / 1000, max_output)
+    deadline = start + wall_ms / 1000
+    outcome, data = fork.receive(reader, nonce, deadline, max_output, watch_host=False)
     os.close(reader)
     outcome, status, usage = _end_child(pid, outcome)
     cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
     wall_us = round((time.monotonic() - start) * 1e6)
     report = _REPORT.pack(0, outcome, status, pid, cpu_us, wall_us, usage.ru_maxrss, 0)
     return report[4:] + data
-
-
-def _receive(reader: int, nonce: bytes, deadline: float, max_output: int) -> tuple[int, bytes]:
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    data = bytearray()
-    want = None
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return WALL_LIMIT, b""
-        if not poll.poll(left * 1000 + 1):
-            continue
-        chunk = os.read(reader, 1 << 16)
-        if not chunk:
-            return (FORGED if data else NO_RESULT), b""
-        data += chunk
-        if bytes(data[:8]) != nonce[: len(data)]:
-            return FORGED, b""
-        if want is None and len(data) >= _HEAD.size:
-            size = _HEAD.unpack_from(data)[1]
-            if size > max_output:
-                return OUTPUT_LIMIT, b""
-            want = _HEAD.size + size
-        if want is not None and len(data) >= want:
-            return (RESULT, bytes(data[_HEAD.size :])) if len(data) == want else (FORGED, b"")
 
 
 def _end_child(pid: int, outcome: int) -> tuple[int, int, resource.struct_rusage]:

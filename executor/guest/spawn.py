@@ -11,29 +11,23 @@ import builtins
 import ctypes
 import posix
 import resource
-import select
 import struct
 import sys
 import time
 
-from executor.guest import seccomp
+from executor.guest import fork, seccomp
 from executor.guest.depth import Depth
 from executor.guest.frames import Input, write_frame
 from executor.guest.names import Names
 from executor.wire.layout import (
     ALL_SOURCES,
     CLOSED,
-    FORGED,
     JOB,
     NO_RESULT,
-    OUTPUT_LIMIT,
     REPORT,
-    RESULT,
-    RESULT_HEAD,
     SLACK,
     SPAWN_FAILED,
     TAMPERING,
-    WALL_LIMIT,
 )
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
@@ -44,7 +38,6 @@ if TYPE_CHECKING:
 __builtins__ = dict(builtins.__dict__)  # type: ignore[assignment]
 
 _SIGKILL = 9
-_HEAD = struct.Struct(RESULT_HEAD)
 _JOB = struct.Struct(JOB)
 _REPORT = struct.Struct(REPORT)
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
@@ -138,7 +131,8 @@ def _spawn(wall_ms: int, cpu_s: int, memory: int, max_output: int) -> _Spawned |
         _become_child(writer, cpu_s, memory)
         return None
     posix.close(writer)
-    outcome, data = _receive(reader, start + wall_ms / 1000, max_output)
+    deadline = start + wall_ms / 1000
+    outcome, data = fork.receive(reader, _State.nonce, deadline, max_output, watch_host=True)
     posix.close(reader)
     outcome, status, usage = _end_child(pid, outcome)
     cpu_us = round((usage.ru_utime + usage.ru_stime) * 1e6)
@@ -223,36 +217,6 @@ def _install_filter() -> bool:
     return False
 
 
-def _receive(reader: int, deadline: float, max_output: int) -> tuple[int, bytes]:
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    poll.register(0, 0)
-    data = bytearray()
-    want = None
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return WALL_LIMIT, b""
-        events = poll.poll(left * 1000 + 1)
-        if any(fd == 0 and flags & (select.POLLHUP | select.POLLERR) for fd, flags in events):
-            posix._exit(0)  # the host is gone; as pid 1 we take the child with us
-        if not any(fd == reader for fd, _ in events):
-            continue
-        chunk = posix.read(reader, 1 << 16)
-        if not chunk:
-            return (FORGED if data else NO_RESULT), b""
-        data += chunk
-        if bytes(data[:8]) != _State.nonce[: len(data)]:
-            return FORGED, b""
-        if want is None and len(data) >= _HEAD.size:
-            size = _HEAD.unpack_from(data)[1]
-            if size > max_output:
-                return OUTPUT_LIMIT, b""
-            want = _HEAD.size + size
-        if want is not None and len(data) >= want:
-            return (RESULT, bytes(data[_HEAD.size :])) if len(data) == want else (FORGED, b"")
-
-
 def _kill_leftovers() -> int:
     count = 0
     while True:
@@ -268,12 +232,7 @@ def _kill_leftovers() -> int:
 
 def emit(data: bytes) -> None:
     """Send the child's result and end the child."""
-    frame = _HEAD.pack(_State.nonce, len(data)) + data
-    try:
-        while frame:
-            frame = frame[posix.write(_State.result_fd, frame) :]
-    finally:
-        posix._exit(0)
+    fork.emit(_State.result_fd, _State.nonce, data)
 
 
 if sys.platform != "linux":

@@ -42,6 +42,7 @@ _PACKAGES = (
 _MODULES = {
     "zygote": (
         "wire.layout",
+        "guest.fork",
         "guest.packed",
         "guest.depth",
         "guest.names",
@@ -53,6 +54,7 @@ _MODULES = {
     ),
     "parser": (
         "wire.layout",
+        "guest.fork",
         "guest.packed",
         "guest.program",
         "guest.seccomp",
