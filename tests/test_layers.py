@@ -37,7 +37,7 @@ wire              bytes to and from guests
 screening         rules for programs: pure
 grammar           values, as bytes and as text: pure
 models            what crosses the boundary
-errors interpreter version fds lru    what all stand on
+errors interpreter version fds lru tasks    what all stand on
 """,
     "trainer": """\
 cli               the command line

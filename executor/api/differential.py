@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from executor.api.local import ExecutorInfo
 from executor.api.protocol import ExecutorProtocol
-from executor.api.streaming import stream
+from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.errors import ConfigurationError, ExecutorClosed
 from executor.models import (
     Judgement,
@@ -30,8 +30,8 @@ from executor.models import (
     Triplet,
     Verdict,
 )
+from executor.tasks import end_all
 
-_ITEMS_PER_WORKER = 24
 _SHOWN_CHARACTERS = 100
 
 _VERDICT_FACTS = ("status", "valid", "outputs", "matches")
@@ -171,7 +171,7 @@ class DifferentialExecutor:
         return stream(tasks, work, window=window or self._window(), ordered=ordered)
 
     def _window(self) -> int:
-        return _ITEMS_PER_WORKER * max(executor.info.workers for executor in self._executors)
+        return ITEMS_PER_WORKER * max(executor.info.workers for executor in self._executors)
 
     async def _validate(self, index: int, triplet: Triplet, options: Options) -> ComparedVerdict:
         results = await self._on_all(lambda executor: executor.validate(triplet, options=options))
@@ -195,9 +195,7 @@ class DifferentialExecutor:
         try:
             return await asyncio.gather(*calls)
         finally:
-            for one in calls:
-                one.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
+            await end_all(calls)
 
     def _compared[Compared: BaseModel](
         self, kind: type[Compared], results: Sequence[BaseModel], facts: Sequence[str]

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
-from executor.api.streaming import stream
+from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.backends import open_backend
 from executor.backends.base import ProcessReuse
 from executor.backends.settings import BackendSettings
@@ -33,13 +33,11 @@ from executor.pool.pool import Pool, PoolStats
 from executor.pool.priority import arrive
 from executor.pool.runner import PoolEngine
 from executor.pool.warm_scripts import WarmScripts
+from executor.tasks import end_all
 from executor.verification.context import Context
 from executor.verification.failures import failed_judgement, failed_verdict
 from executor.verification.judging import Judge
 from executor.verification.validation import ResultCache, Validator
-
-_ITEMS_PER_WORKER = 24
-"""Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
 
 _REMEMBERED_OPTIONS = 64
 
@@ -148,9 +146,7 @@ class Executor:
         """End all guests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
         if self._open:
             self._open = False
-            for script in list(self._scripts):
-                script.cancel()
-            await asyncio.gather(*self._scripts, return_exceptions=True)
+            await end_all(self._scripts)
             await self._pool.close()
 
     @property
@@ -241,8 +237,7 @@ class Executor:
             raise ExecutorClosed("the executor was closed") from None
         finally:
             self._scripts.discard(running)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await end_all([running])
 
     async def _run_anywhere(self, script: Script, limits: Limits) -> ScriptResult:
         result = await self._run_warm(script, limits)
@@ -313,7 +308,7 @@ class Executor:
         return stream(tasks, work, window=window or self._window(), ordered=ordered)
 
     def _window(self) -> int:
-        return _ITEMS_PER_WORKER * self._pool.size
+        return ITEMS_PER_WORKER * self._pool.size
 
     async def _validate(self, index: int, triplet: Triplet, options: Options) -> Verdict:
         self._check_open()

@@ -13,6 +13,11 @@ from collections.abc import (
 )
 from contextlib import aclosing
 
+from executor.tasks import end_all
+
+ITEMS_PER_WORKER = 24
+"""Items of a batch in hand per worker: enough to keep the pipes of its guests full."""
+
 
 async def each[Item](
     source: Iterable[Item] | AsyncIterable[Item],
@@ -88,10 +93,7 @@ async def stream[Item, Result](
                     return
             await progress.wait()
     finally:
-        left = [feeder, *running]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_all([feeder, *running])
 
 
 def consecutive(held: Container[int], first: int) -> range:

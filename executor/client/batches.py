@@ -22,6 +22,7 @@ from executor.client.faults import Fault
 from executor.client.fleet import Fleet, Patience
 from executor.client.settings import Retries
 from executor.errors import ServiceUnavailable
+from executor.tasks import end_all
 
 CHUNK_ITEMS = 64
 CHUNK_BYTES = 1 << 20
@@ -107,10 +108,7 @@ class Batches[Item: BaseModel, Result: BaseModel]:
     async def _end(self, feeder: asyncio.Task[None]) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        left = [feeder, *self._sending]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_all([feeder, *self._sending])
 
     # ---- items in ------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from executor.client.endpoint import PLACES, Endpoint, Lane, pause_s
 from executor.client.faults import Fault
 from executor.client.settings import Retries, Timeouts
 from executor.errors import ConfigurationError, ExecutorClosed, ServiceUnavailable
+from executor.tasks import end_all
 
 _FIRST_ROUND_S = 1.0
 """How long the first endpoint that is ready waits for the others, so that work is spread."""
@@ -104,9 +105,7 @@ class Fleet:
         """End everything. Calls in hand get :class:`ExecutorClosed`."""
         self.closed = True
         self._ended.set()
-        for task in self._watchers:
-            task.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await end_all(self._watchers)
         self._wake_all()
         for endpoint in self.endpoints:
             endpoint.cut()

@@ -37,6 +37,7 @@ from typing import NamedTuple
 from executor.backends.base import Backend, GuestKind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Request, Worker
+from executor.tasks import end_all
 
 MAX_ATTEMPTS = 4
 _MAX_UNSEEN = 16
@@ -111,9 +112,7 @@ class Pool:
             starting = [asyncio.create_task(self._start(role)) for role in self._roles()]
             await asyncio.gather(*starting)
         except BaseException:
-            for task in starting:
-                task.cancel()
-            await asyncio.gather(*starting, return_exceptions=True)
+            await end_all(starting)
             await self.close()
             raise
         self._ticker = asyncio.create_task(self._tick())
@@ -145,9 +144,7 @@ class Pool:
         """End all guests and the backend. Callers that still wait get :class:`ExecutorClosed`."""
         self._closed = True
         tasks = [*self._starting, *([self._ticker] if self._ticker else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(tasks)
         for request in self._all_requests():
             if not request.done:
                 request.future.set_exception(ExecutorClosed("the executor was closed"))

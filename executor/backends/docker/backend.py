@@ -40,6 +40,7 @@ from executor.backends.settings import DockerSettings, GvisorSettings
 from executor.errors import BackendUnavailable, ProtocolError
 from executor.fds import read_exactly
 from executor.models import Limits, Script, ScriptLanguage, ScriptResult, Status
+from executor.tasks import end_all
 from executor.wire.layout import READY
 from executor.wire.scripts import (
     check_language,
@@ -317,8 +318,7 @@ class DockerBackend(BaseBackend):
             raise BackendUnavailable("a container did not start, or could not reach its socket")
         finally:
             if not connecting.done():
-                connecting.cancel()
-                await asyncio.gather(connecting, return_exceptions=True)
+                await end_all([connecting])
 
     async def launch(self, role: Role) -> DockerGuest:
         """Start a warm guest and return when it is ready."""

@@ -22,6 +22,7 @@ from executor.backends.host.owner import left_behind, this_process
 from executor.backends.image.build import PYTHON
 from executor.backends.image.guest_code import launcher
 from executor.fds import read_some, readable, write_all
+from executor.tasks import end_all
 
 SOCKET_INSIDE = "/run/executor.sock"
 """Where the socket is inside a container."""
@@ -235,6 +236,5 @@ async def exchange(stream: Stream, request: bytes, *, max_reply: int, deadline_s
     except TimeoutError:
         pass
     finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        await end_all([sending])
     return bytes(reply[: max_reply + 1])

@@ -20,6 +20,7 @@ from executor.backends.host.reached import Watched, may_use_network
 from executor.errors import BackendUnavailable, InputError, ProtocolError
 from executor.fds import read_some, write_all
 from executor.models import Limits, Script
+from executor.tasks import end_all
 from executor.wire.layout import READY
 from executor.wire.scripts import (
     ScriptReply,
@@ -113,9 +114,7 @@ class WarmJail:
             await asyncio.wait({receiving, watching}, return_when=asyncio.FIRST_COMPLETED)
             return receiving.result() if receiving.done() else watching.result()
         finally:
-            for task in (sending, receiving, watching):
-                task.cancel()
-            await asyncio.gather(sending, receiving, watching, return_exceptions=True)
+            await end_all([sending, receiving, watching])
 
     async def _killed_for_memory(self, before: int) -> Never:
         """Raise as soon as there was a kill: how the script goes on does not count."""

@@ -24,6 +24,7 @@ from executor.backends.sandboxfusion.wire import (
     pack_body,
     read_lines,
 )
+from executor.tasks import end_all
 from executor.wire.frames import JOB, REPORT, Order, Outcome
 from executor.wire.layout import ORDER_SHIFT, OVERFLOW
 
@@ -293,10 +294,7 @@ class Packer:
         """End the requests."""
         for lane in self._waiting.values():
             lane.clear()
-        packs = list(self._packs)
-        for task in packs:
-            task.cancel()
-        await asyncio.gather(*packs, return_exceptions=True)
+        await end_all(self._packs)
 
 
 def _group(role: Role, payload: bytes) -> _Group:

@@ -24,6 +24,7 @@ from executor.service.models import BatchEnd, BatchError
 from executor.service.routes.incoming import EndOfLines, Incoming
 from executor.service.work.gateway import Gateway
 from executor.service.work.interruption import Interruption
+from executor.tasks import end_all
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -131,10 +132,7 @@ class _Batch[M: BaseModel]:
                 else:
                     await self._progress.wait()
         finally:
-            tasks = [feeder, pump, drain, *self._running]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all([feeder, pump, drain, *self._running])
 
     async def _stop_feeding(self, feeder: asyncio.Task[None]) -> None:
         await self._service.admission.draining.wait()
