@@ -182,7 +182,7 @@ def test_urls_that_would_be_dropped_are_refused() -> None:
 
 def test_a_cluster_that_is_too_small_is_named_with_its_numbers() -> None:
     pytest.importorskip("ray")
-    from trainer.verl_adapter.cluster_needs import resource_problems
+    from trainer.verl_adapter.cluster import resource_problems
 
     config = wired("preset=multi_node")
     assert not list(resource_problems(config, {"CPU": 55}))
@@ -192,7 +192,7 @@ def test_a_cluster_that_is_too_small_is_named_with_its_numbers() -> None:
 
 def test_a_node_that_does_not_see_the_run_directory_is_named(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    from trainer.verl_adapter.cluster_needs import Seen, sharing_problems
+    from trainer.verl_adapter.cluster import Seen, sharing_problems
 
     config = wired("preset=multi_node", f"trainer.default_local_dir={tmp_path}")
 

@@ -15,8 +15,8 @@ _ASK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What the trainer has to say."""
+class Updates:
+    """Lines and progress of the trainer."""
 
     lines: tuple[str, ...]
     done: int
@@ -26,8 +26,8 @@ class News:
 
 
 @ray.remote(num_cpus=0)
-class DeskActor:
-    """Keeps what has been said and not yet heard."""
+class MailboxActor:
+    """Keeps lines until they are polled."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -40,24 +40,24 @@ class DeskActor:
         self._lines.append(line)
 
     def progress(self, done: int, total: int) -> None:
-        """Tell how far it is."""
+        """Set how far the training is."""
         self._done, self._total = done, total
 
-    def hear(self) -> News:
-        """What has been said since the last call."""
+    def poll(self) -> Updates:
+        """Everything that came in since the last call."""
         lines, self._lines = tuple(self._lines), []
-        return News(lines, self._done, self._total)
+        return Updates(lines, self._done, self._total)
 
     def stop(self) -> None:
         """Ask the trainer to stop."""
         self._stop = True
 
     def stopping(self) -> bool:
-        """Whether the trainer is to stop."""
+        """Whether the user has asked the trainer to stop."""
         return self._stop
 
 
-class Desk:
+class Mailbox:
     """The trainer's side of the actor."""
 
     def __init__(self, actor: Any) -> None:

@@ -20,8 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainer.run import wandb_extras, wiring
 from trainer.run.environment import WANDB_ID_FILE, carried, wandb_run_id
 from trainer.run.failures import FAILURES, Interrupted, TrainingFailed
-from trainer.verl_adapter import cluster, cluster_needs, shared_memory
-from trainer.verl_adapter.mailbox import Desk, DeskActor
+from trainer.verl_adapter import cluster, shared_memory
+from trainer.verl_adapter.mailbox import Mailbox, MailboxActor
 
 _LOOK_EVERY_S = 0.25
 _RAY_TRIES = 4
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 class TrainingActor:
     """The process that trains. veRL calls it the task runner."""
 
-    def run(self, config: DictConfig, desk_actor: Any) -> Outcome:
+    def run(self, config: DictConfig, mailbox_actor: Any) -> Outcome:
         """Train."""
         import transfer_queue as tq
         from verl.utils.logging_utils import configure_verl_logging
@@ -53,7 +53,7 @@ class TrainingActor:
         OmegaConf.resolve(config)
         tq.init(config.transfer_queue)
         try:
-            _train(config, Desk(desk_actor))
+            _train(config, Mailbox(mailbox_actor))
         except Stopped:
             return Outcome("stopped")
         except Finished as finished:
@@ -65,12 +65,12 @@ class TrainingActor:
         return Outcome("done", "the last step is trained")
 
 
-def _train(config: DictConfig, desk: Desk) -> None:
+def _train(config: DictConfig, mailbox: Mailbox) -> None:
     from verl.trainer.ppo.v1 import AgentLoopManagerTQ
 
     from trainer.verl_adapter.trainer import SelfPlayTrainer
 
-    trainer = SelfPlayTrainer(config, desk.say, desk.progress, desk.stopping)
+    trainer = SelfPlayTrainer(config, mailbox.say, mailbox.progress, mailbox.stopping)
     succeeded = False
     try:
         trainer.init()
@@ -117,10 +117,9 @@ def train(config: DictConfig, console: Console) -> None:
             with _signals_interrupt():
                 if wiring.joins_cluster(config):
                     cluster.check(config)
-                    cluster_needs.check(config)
-                desk = DeskActor.remote()  # type: ignore[attr-defined]
+                mailbox = MailboxActor.remote()  # type: ignore[attr-defined]
                 actor = TrainingActor.options(**cluster.here()).remote()  # type: ignore[attr-defined]
-                outcome = _attend(actor.run.remote(config, desk), desk, console)
+                outcome = _attend(actor.run.remote(config, mailbox), mailbox, console)
     except KeyboardInterrupt:
         raise Interrupted from None
     except RayTaskError as error:
@@ -173,7 +172,7 @@ def _start_ray(config: DictConfig) -> None:
             return
 
 
-def _attend(running: Any, desk: Any, console: Console) -> Outcome:
+def _attend(running: Any, mailbox: Any, console: Console) -> Outcome:
     """Show what the trainer says until it ends; Ctrl-C once lets it end, twice does not wait."""
     columns = (
         TextColumn("[progress.description]{task.description}"),
@@ -187,11 +186,13 @@ def _attend(running: Any, desk: Any, console: Console) -> Outcome:
         while True:
             try:
                 ended, _ = ray.wait([running], timeout=_LOOK_EVERY_S)
-                news = ray.get(desk.hear.remote())
-                for line in news.lines:
+                updates = ray.get(mailbox.poll.remote())
+                for line in updates.lines:
                     bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
-                if news.total:
-                    bar.update(task, description="training", completed=news.done, total=news.total)
+                if updates.total:
+                    bar.update(
+                        task, description="training", completed=updates.done, total=updates.total
+                    )
                 if ended:
                     return ray.get(running)  # type: ignore[no-any-return]
                 if deadline is not None and time.monotonic() > deadline:
@@ -201,7 +202,7 @@ def _attend(running: Any, desk: Any, console: Console) -> Outcome:
                     raise
                 bar.console.print("stopping; press Ctrl-C again to stop at once")
                 bar.update(task, description="stopping")
-                desk.stop.remote()
+                mailbox.stop.remote()
                 deadline = time.monotonic() + _GRACE_S
 
 

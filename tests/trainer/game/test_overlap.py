@@ -21,7 +21,8 @@ from tests.trainer.support.game import (
     settings,
     tagged,
 )
-from trainer.game.play.estimates import Estimates, Waiting
+from trainer.game.play.estimates import Estimates
+from trainer.game.play.futures import Waiting
 from trainer.game.play.judging import Examined, TaskJudge
 from trainer.game.play.selfplay import SelfPlay, StepResult
 from trainer.game.policy import Further, Request, Response, StreamingPolicy

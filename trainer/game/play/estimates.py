@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from trainer.game.play.drawing import Drawer, Prompt
+from trainer.game.play.futures import Waiting
 from trainer.game.play.judging import Examined
 from trainer.game.play.records import ProposalRecord, Scored
 from trainer.game.policy import Request, Response
@@ -17,27 +17,6 @@ from trainer.game.tasks.task import Kind, Role, Task, TaskType
 
 type Score = Callable[[TaskType, Task, Sequence[Response]], Sequence[Future[Scored]]]
 """Starts to judge answers to one task together."""
-
-
-class Waiting:
-    """Measures how long results of the executor are waited for."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def result[Result](self, future: Future[Result]) -> Result:
-        """The result of a future."""
-        started = time.monotonic()
-        try:
-            return future.result()
-        finally:
-            self.seconds += time.monotonic() - started
-
-    def first(self, futures: Sequence[Future[Examined]], timeout_s: float | None) -> None:
-        """Until one of them is done, or the time is over."""
-        started = time.monotonic()
-        wait(futures, timeout_s, return_when=FIRST_COMPLETED)
-        self.seconds += time.monotonic() - started
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ all its tokens have the same. Means over nothing are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from trainer.game.play.judging import Tally
 from trainer.game.play.records import AnswerRecord, ProposalRecord, Record
 from trainer.game.rules import measures
 from trainer.game.tasks.buffers import Buffers
-from trainer.game.tasks.task import AZR_NAMES, InductionTask, Kind, TaskType
+from trainer.game.tasks.task import AZR_NAMES, InductionTask, Kind, Task, TaskType
 
 type Metrics = dict[str, float]
 
@@ -82,34 +83,65 @@ def _kind_metrics(group: Sequence[Record]) -> Metrics:
     return own | _critic(group) | _responses(group)
 
 
+class _Proposals(NamedTuple):
+    """A step's proposals of one kind, and the parts of them that are counted."""
+
+    all: Sequence[ProposalRecord]
+    valid: Sequence[ProposalRecord]
+    known: Sequence[ProposalRecord]
+    """Valid, with a solve rate."""
+    decided: Sequence[ProposalRecord]
+    """Neither the platform failed, nor are they held out."""
+
+
+_COUNTS: dict[str, Callable[[_Proposals], float]] = {
+    "num_valid_programs": lambda own: len(own.valid),
+    "valid_rate": lambda own: len(own.valid) / len(own.decided) if own.decided else 0.0,
+    "stored": lambda own: sum(record.stored for record in own.all),
+    "duplicates": lambda own: sum(record.duplicate for record in own.all),
+    "none_count": lambda own: sum(
+        scored.score is None for record in own.all for scored in record.estimates
+    ),
+}
+
+_MEANS: dict[str, Callable[[_Proposals], Iterable[float]]] = {
+    "accuracy": lambda own: (record.learnability for record in own.known),
+    "learnability": lambda own: (record.learnability for record in own.known),
+    "solve_rate": lambda own: (record.solve_rate or 0.0 for record in own.known),
+    "solvable_rate": lambda own: (0 < (record.solve_rate or 0.0) < 1 for record in own.known),
+    "avg_program_lines": lambda own: (measures.lines(task.snippet) for task in _tasks(own)),
+    "distinct_outputs": lambda own: (
+        len(set(task.outputs)) for task in _tasks(own) if isinstance(task, InductionTask)
+    ),
+}
+
+
+def _tasks(own: _Proposals) -> Iterator[Task]:
+    return (record.examined.task for record in own.valid if record.examined.task)
+
+
 def _proposer(proposals: Sequence[ProposalRecord]) -> Metrics:
     valid = [record for record in proposals if record.valid]
-    known = [record for record in valid if record.solve_rate is not None]
-    decided = [record for record in proposals if not record.examined.masked]
-    own: Metrics = {
-        "num_valid_programs": len(valid),
-        "valid_rate": len(valid) / len(decided) if decided else 0.0,
-        "stored": sum(record.stored for record in proposals),
-        "duplicates": sum(record.duplicate for record in proposals),
-        "none_count": sum(
-            scored.score is None for record in proposals for scored in record.estimates
-        ),
-    }
-    own |= _mean("accuracy", (record.learnability for record in known))
-    own |= _mean("learnability", (record.learnability for record in known))
-    own |= _mean("solve_rate", (record.solve_rate or 0.0 for record in known))
-    own |= _mean("solvable_rate", (0 < (record.solve_rate or 0.0) < 1 for record in known))
-    for status in sorted({record.examined.status for record in proposals}):
-        count = sum(record.examined.status == status for record in proposals)
-        own[f"status/{status}"] = count / len(proposals)
+    own = _Proposals(
+        all=proposals,
+        valid=valid,
+        known=[record for record in valid if record.solve_rate is not None],
+        decided=[record for record in proposals if not record.examined.masked],
+    )
+    found = {name: count(own) for name, count in _COUNTS.items()}
+    for name, values in _MEANS.items():
+        found |= _mean(name, values(own))
+    found |= _statuses([record.examined.status for record in proposals])
     for name in sorted({name for record in valid for name in record.values}):
-        values = [record.values[name] for record in valid if name in record.values]
-        own |= _mean(name.removeprefix("f_"), values)
-    tasks = [record.examined.task for record in valid if record.examined.task]
-    own |= _mean("avg_program_lines", (measures.lines(task.snippet) for task in tasks))
-    induction = [task for task in tasks if isinstance(task, InductionTask)]
-    own |= _mean("distinct_outputs", (len(set(task.outputs)) for task in induction))
-    return own
+        values_of = [record.values[name] for record in valid if name in record.values]
+        found |= _mean(name.removeprefix("f_"), values_of)
+    return found
+
+
+def _statuses(statuses: Sequence[str]) -> Metrics:
+    """The share of each."""
+    counted = Counter(statuses)
+    return {f"status/{name}": counted[name] / len(statuses) for name in sorted(counted)}
 
 
 def _solver(answers: Sequence[AnswerRecord]) -> Metrics:
@@ -117,9 +149,7 @@ def _solver(answers: Sequence[AnswerRecord]) -> Metrics:
     none = sum(score is None for score in scores)
     own: Metrics = {"none_count": none, "none_ratio": none / len(answers)}
     own |= _mean("accuracy", (score for score in scores if score is not None))
-    for status in sorted({record.scored.status for record in answers}):
-        count = sum(record.scored.status == status for record in answers)
-        own[f"status/{status}"] = count / len(answers)
+    own |= _statuses([record.scored.status for record in answers])
     tasks = [record.prompt.task for record in answers if record.prompt.task]
     return own | _mean("avg_program_lines", (measures.lines(task.snippet) for task in tasks))
 

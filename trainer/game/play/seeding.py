@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from trainer.game.errors import SeedError
 from trainer.game.play.drawing import Drawer, Prompt, TokenCounter
 from trainer.game.play.judging import Examined, TaskJudge
+from trainer.game.play.responses import Responses
 from trainer.game.play.seed_files import SeedReport, load_seeds, write_seeds
 from trainer.game.play.seed_sets import ERRORS, INDUCTIONS, PROGRAMS, SeedSet, needed_sets
 from trainer.game.policy import Policy, Request
@@ -17,16 +17,9 @@ from trainer.game.settings import GameSettings
 from trainer.game.tasks.buffers import Buffer, Buffers
 from trainer.game.tasks.task import (
     InductionTask,
-    Kind,
     ProgramTask,
-    Role,
     Task,
     TaskType,
-)
-from trainer.game.texts.parsing import (
-    Malformed,
-    parse_induction_proposal,
-    parse_program_proposal,
 )
 
 type Say = Callable[[str], None]
@@ -89,6 +82,7 @@ class Seeder:
         rng = random.Random(settings.azr.seed)
         empty = Buffers(())
         self._drawer = Drawer(settings, empty, judge.parsers, rng, count_tokens)
+        self._responses = Responses(settings, judge)
         self._rounds = 0
 
     def make(self, wanted: SeedSet, programs: Sequence[ProgramTask]) -> Sequence[Task]:
@@ -167,25 +161,13 @@ class Seeder:
             Request(name, prompt.kind, prompt.messages, train=False)
             for name, prompt in asked.items()
         ]
-        pending: dict[str, Future[Examined]] = {}
-        for response in self._policy.generate(requests):
-            future = self._start(asked[response.request_id], response.text)
-            if future is not None:
-                pending[response.request_id] = future
+        pending = {
+            response.request_id: self._responses.examine_text(
+                asked[response.request_id], response.text
+            )
+            for response in self._policy.generate(requests)
+        }
         return [pending[name].result() for name in asked if name in pending]
-
-    def _start(self, prompt: Prompt, text: str) -> Future[Examined] | None:
-        config = self._settings.azr.reward.generation_reward_config
-        if prompt.kind == Kind(Role.PROPOSE, TaskType.INDUCTION):
-            wanted = self._settings.azr.data_selection_strategy.num_inputs
-            inputs = parse_induction_proposal(text, num_inputs=wanted)
-            if isinstance(inputs, Malformed):
-                return None
-            return self._judge.examine_induction(prompt.references[0], inputs)
-        program = parse_program_proposal(text, code_location=config.code_location)
-        if isinstance(program, Malformed):
-            return None
-        return self._judge.examine_program(prompt.kind.task, program)
 
     def _count_round(self, progress: str) -> None:
         if self._rounds >= self._settings.azr.seeding_max_rounds:

@@ -1,38 +1,32 @@
-"""One step of self-play: draw prompts, propose and solve, validate, estimate, reward, store."""
+"""A step of self-play: draw prompts, propose and solve, validate, estimate, reward, store."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from executor import Judgement, Status
+from executor import Status
 from trainer.game.errors import ExecutorLost, StateError
 from trainer.game.play.drawing import Drawer, Prompt, TokenCounter
-from trainer.game.play.estimates import Estimates, Waiting
-from trainer.game.play.judging import Examined, Tally, TaskJudge
+from trainer.game.play.estimates import Estimates
+from trainer.game.play.futures import Waiting
+from trainer.game.play.judging import Tally, TaskJudge
 from trainer.game.play.metrics import StepNumbers, step_metrics
+from trainer.game.play.proposal_views import proposal_view
 from trainer.game.play.records import AnswerRecord, ProposalRecord, Record, Scored
+from trainer.game.play.responses import Responses
 from trainer.game.play.tables import step_tables
 from trainer.game.policy import Message, Policy, Request, Response, answer_all
 from trainer.game.rules import intrinsic, rewards
-from trainer.game.rules.intrinsic import ProposalView, Rarity
 from trainer.game.rules.trrpp import advantages, grouping
 from trainer.game.settings import GameSettings
 from trainer.game.tasks.buffers import Buffers
-from trainer.game.tasks.task import ALL_KINDS, InductionTask, Kind, Role, Task, TaskType
+from trainer.game.tasks.task import ALL_KINDS, Kind, Role
 from trainer.game.texts.cleaning import Refused
-from trainer.game.texts.parsing import (
-    Malformed,
-    extract_answer,
-    is_well_formed,
-    parse_induction_proposal,
-    parse_program_proposal,
-    parse_solution,
-)
 
 __all__ = ["Message", "Policy", "Request", "Response", "Sample", "SelfPlay", "StepResult"]
 
@@ -101,6 +95,7 @@ class SelfPlay:
         self._rng = random.Random(settings.azr.seed)
         self._drawer = Drawer(settings, buffers, judge.parsers, self._rng, count_tokens)
         self._terms = intrinsic.terms(self._config)
+        self._responses = Responses(settings, judge)
         self._pending: dict[Kind, list[Prompt]] = {}
 
     @property
@@ -175,7 +170,7 @@ class SelfPlay:
             measured[proposal.response.request_id] = self._measure(proposal)
 
         estimates = Estimates(
-            self._drawer, self._azr.reward, self._score_estimates, measure, waiting
+            self._drawer, self._azr.reward, self._responses.score_estimates, measure, waiting
         )
         answers = self._generate(policy, prompts, estimates, waiting)
         proposals = estimates.finish()
@@ -241,68 +236,16 @@ class SelfPlay:
                 continue
             number, prompt = asked[response.request_id]
             if prompt.kind.role is Role.PROPOSE:
-                verdict = self._examine(prompt, response)
-                estimates.propose(number, prompt, response, self._is_well_formed(response), verdict)
+                verdict = self._responses.examine(prompt, response)
+                estimates.propose(
+                    number, prompt, response, self._responses.is_well_formed(response), verdict
+                )
             else:
-                scored[number] = response, self._score_training(prompt, response)
+                scored[number] = response, self._responses.score_training(prompt, response)
         return [
-            self._answered(prompts[number], response, waiting.result(future))
+            self._responses.answered(prompts[number], response, waiting.result(future))
             for number, (response, future) in sorted(scored.items())
         ]
-
-    def _answered(self, prompt: Prompt, response: Response, outcome: Scored) -> AnswerRecord:
-        well_formed = self._is_well_formed(response) and not _lacks_program(prompt, outcome)
-        return AnswerRecord(prompt, response, well_formed, outcome)
-
-    def _examine(self, prompt: Prompt, response: Response) -> Future[Examined]:
-        text = self._answer(response)
-        if prompt.kind.task is TaskType.INDUCTION:
-            wanted = self._azr.data_selection_strategy.num_inputs
-            inputs = parse_induction_proposal(text, num_inputs=wanted)
-            if isinstance(inputs, Malformed):
-                return _known(Examined("malformed", inputs.reason))
-            return self._judge.examine_induction(prompt.references[0], inputs)
-        program = parse_program_proposal(text, code_location=self._config.code_location)
-        if isinstance(program, Malformed):
-            return _known(Examined("malformed", program.reason))
-        return self._judge.examine_program(prompt.kind.task, program, prompt.functions)
-
-    def _score_training(self, prompt: Prompt, response: Response) -> Future[Scored]:
-        """The score of an answer; one that is not tagged as asked is not judged."""
-        assert prompt.task is not None
-        if not self._is_well_formed(response):
-            return _known(Scored(response, "", 0.0, "malformed", "the tags are not as asked"))
-        (scored,) = self._score(prompt.kind.task, prompt.task, [response], code_block=None)
-        return scored
-
-    def _score(
-        self,
-        task_type: TaskType,
-        task: Task,
-        responses: Sequence[Response],
-        *,
-        code_block: bool | None,
-    ) -> list[Future[Scored]]:
-        """Judge responses to one task together; ``code_block``: ``None`` is as the settings say."""
-        extract = self._azr.reward.extract_code_block if code_block is None else code_block
-        solutions = [
-            parse_solution(self._answer(response), task_type, extract_code_block=extract)
-            for response in responses
-        ]
-        texts = [solution for solution in solutions if isinstance(solution, str)]
-        judged = self._judge.judge(task_type, task, texts) if texts else None
-        places = iter(range(len(texts)))
-        return [
-            _later(judged, next(places), response, solution)
-            if judged is not None and isinstance(solution, str)
-            else _known(Scored(response, "", 0.0, "malformed", _reason(solution)))
-            for response, solution in zip(responses, solutions, strict=True)
-        ]
-
-    def _score_estimates(
-        self, task_type: TaskType, task: Task, responses: Sequence[Response]
-    ) -> list[Future[Scored]]:
-        return self._score(task_type, task, responses, code_block=True)
 
     def _measure(self, proposal: ProposalRecord) -> Future[dict[str, float] | Refused]:
         """Start to compute the intrinsic rewards that look at this kind of proposal."""
@@ -385,56 +328,6 @@ class SelfPlay:
     def _is_trained(self, record: Record) -> bool:
         return isinstance(record, AnswerRecord) or self._azr.train_propose
 
-    # ---- texts ----
-
-    def _is_well_formed(self, response: Response) -> bool:
-        if not self._config.format_reward:
-            return True
-        return is_well_formed(response.text, self._settings.reward_fn.style)
-
-    def _answer(self, response: Response) -> str:
-        reward_fn = self._settings.reward_fn
-        return extract_answer(response.text, reward_fn.style, boxed_retry=reward_fn.boxed_retry)
-
-
-def proposal_view(
-    task_type: TaskType,
-    task: Task,
-    references: Sequence[Task],
-    buffers: Buffers,
-    *,
-    original: bool,
-) -> ProposalView:
-    """What intrinsic rewards see of a task; rarities are those before it is stored."""
-    if isinstance(task, InductionTask):
-        code, inputs, outputs = task.snippet, task.inputs, task.outputs
-        input_types, output_types = task.input_types, task.output_types
-    else:
-        code = (task.original_snippet or task.snippet) if original else task.snippet
-        inputs, outputs = (task.input,), (task.output,)
-        input_types, output_types = (task.input_type,), (task.output_type,)
-    counts = buffers.error_types if task_type is TaskType.ERROR else buffers.output_types
-    return ProposalView(
-        task_type=task_type,
-        code=code,
-        inputs=inputs,
-        outputs=outputs,
-        references=tuple(
-            (getattr(reference, "original_snippet", "") or reference.snippet)
-            if original
-            else reference.snippet
-            for reference in references
-        ),
-        input_rarity=tuple(
-            Rarity(*buffers.input_types.rarity(name, text))
-            for name, text in zip(input_types, inputs, strict=True)
-        ),
-        output_rarity=tuple(
-            Rarity(*counts.rarity(name, text))
-            for name, text in zip(output_types, outputs, strict=True)
-        ),
-    )
-
 
 def _require_verdicts(
     tally: Tally, proposals: Sequence[ProposalRecord], answers: Sequence[AnswerRecord]
@@ -464,15 +357,6 @@ def _reward_answer(answer: AnswerRecord) -> None:
     answer.reward = rewards.solver_reward(score or 0.0, well_formed=answer.well_formed)
 
 
-def _lacks_program(prompt: Prompt, scored: Scored) -> bool:
-    """For induction an answer without a fenced program counts as badly formatted."""
-    return (
-        prompt.kind.task is TaskType.INDUCTION
-        and scored.status == "malformed"
-        and (not scored.solution)
-    )
-
-
 def _in_order(proposals: Sequence[ProposalRecord], answers: Sequence[AnswerRecord]) -> list[Record]:
     by_kind: dict[Kind, list[Record]] = {kind: [] for kind in ALL_KINDS}
     records: list[Record] = [*proposals, *answers]
@@ -494,47 +378,3 @@ def _sample(record: Record) -> Sample:
         advantage=record.advantage,
         details={**details, "well_formed": record.well_formed},
     )
-
-
-def _known[Result](result: Result) -> Future[Result]:
-    future: Future[Result] = Future()
-    future.set_result(result)
-    return future
-
-
-def _later(
-    judged: Future[Judgement], place: int, response: Response, solution: str
-) -> Future[Scored]:
-    """One answer's score out of a judgement that is still to come."""
-
-    def scored(judgement: Judgement) -> Scored:
-        return Scored(
-            response,
-            solution,
-            judgement.scores[place],
-            judgement.statuses[place].value,
-            judgement.details[place],
-        )
-
-    return _mapped(judged, scored)
-
-
-def _mapped[A, B](future: Future[A], function: Callable[[A], B]) -> Future[B]:
-    mapped: Future[B] = Future()
-
-    def hand_over(done: Future[A]) -> None:
-        if done.cancelled():
-            mapped.cancel()
-            return
-        error = done.exception()
-        if error is not None:
-            mapped.set_exception(error)
-        else:
-            mapped.set_result(function(done.result()))
-
-    future.add_done_callback(hand_over)
-    return mapped
-
-
-def _reason(solution: str | Malformed) -> str:
-    return solution.reason if isinstance(solution, Malformed) else ""
