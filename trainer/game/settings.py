@@ -40,8 +40,11 @@ class RewardTerm(Settings):
     """An intrinsic reward: adds ``min(coef * value, max)`` where it is enabled."""
 
     enabled: bool = False
+    """Add it; its value is logged either way."""
     coef: float = 0.0
+    """What the value is multiplied with."""
     max: float = 0.5
+    """The most that is added."""
 
 
 class DiversityTerm(RewardTerm):
@@ -84,13 +87,21 @@ class GenerationRewardConfig(Settings):
     code_location: Literal["first", "last"] = "first"
     """Which Python block of a proposal is the program."""
     complexity_reward: RewardTerm = RewardTerm()
+    """Intrinsic reward, which adds min(coef * value, max): cognitive complexity of the program."""
     mean_edit_distance_reward: RewardTerm = RewardTerm()
+    """Likewise: edit distance of its syntax tree to those of the references."""
     halstead_reward: RewardTerm = RewardTerm()
+    """Likewise: Halstead's measures with cyclomatic complexity."""
     answer_diversity_reward: DiversityTerm = DiversityTerm()
+    """Likewise: rarity of the task's input (code_i), output (code_o) or error (code_e);
+    ``hierarchical``: half for that of its type, half for that within its type."""
     f_input_answer_diversity_reward: DiversityTerm = DiversityTerm()
+    """Likewise: mean rarity of the inputs of an induction task."""
     f_output_answer_diversity_reward: DiversityTerm = DiversityTerm()
+    """Likewise: mean rarity of its outputs."""
     extra_rewards: dict[str, RewardTerm] = Field(default_factory=dict)
-    """New. Rewards of one's own, by the name given to ``register_reward``."""
+    """New. Rewards of one's own by the name given to ``register_reward``:
+    ``{my_reward: {enabled: true, coef: 0.5, max: 0.5}}``."""
     reward_modules: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
     """New. Modules to import that register rewards."""
 
@@ -117,13 +128,21 @@ class CompositeScheduler(Settings):
     """``azr.data_selection_strategy.composite_scheduler``."""
 
     enabled: bool = False
+    """Raise the number of functions and the chance of composite programs over time."""
     update_num_programs_start: int = 101
+    """First step with one more function."""
     update_num_programs_interval: int = Field(50, ge=1)
+    """Steps between one more function and the next."""
     num_programs_max: int = 3
+    """Most functions."""
     update_probability_start: int = 101
+    """First step with a higher chance."""
     update_probability_interval: int = Field(50, ge=1)
+    """Steps between higher chances."""
     update_probability_max: float = Field(0.8, ge=0, le=1)
+    """Highest chance."""
     update_probability_increment: float = Field(0.01, ge=0)
+    """What the chance grows by."""
 
 
 class DataSelectionStrategy(Settings):
@@ -138,7 +157,7 @@ class DataSelectionStrategy(Settings):
     seed_batch_factor: int = Field(4, ge=1)
     """Seeds wanted: this many times the prompts per drawing."""
     content_max_length: int = Field(8096, ge=1)
-    """Longest prompt that is built, in tokens."""
+    """Longest prompt that is built, in tokens (``data.max_prompt_length`` holds too)."""
     valid_program_filter: Literal["all", "non_one", "non_extremes"] = "all"
     """Which valid proposals are stored, by solve rate p: all, p < 1, or 0 < p < 1."""
     max_programs: int | None = Field(None, ge=1)
@@ -146,8 +165,9 @@ class DataSelectionStrategy(Settings):
     batched_estimate: bool = False
     """No effect: the executor works in batches anyway."""
     composite_function_n_min: int = -1
+    """Fewest functions that a composite program builds on; 0 or less: none."""
     composite_function_n_max: int = -1
-    """Functions that a composite program builds on, both ends included; 0 or less: none."""
+    """Most functions that it builds on (this many included); 0 or less: none."""
     composite_chance: float = Field(0.5, ge=0, le=1)
     """Share of proposer prompts that ask for a composite program."""
     composite_start_step: int = -1
@@ -202,17 +222,19 @@ class AzrSettings(Settings):
     seed: int = 1
     """Seed of all the game's random choices. (AZR never reads it.)"""
     executor: ExecutorName = "nsjail"
-    """What runs programs: a backend of this machine, a running server (``http``), or
-    ``sandboxfusion``: its protocol, by the project's own service unless a URL is given.
-    ``process`` has no isolation."""
+    """What runs and judges programs. ``nsjail``, ``docker``, ``gvisor``: sandboxes of this machine;
+    ``http``: a running server; ``sandboxfusion``: its protocol, by the project's own service unless
+    a URL is given; ``process``: no isolation at all, for trusted programs only."""
     executor_url: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
-    """New. URL of a running server, or a list of several (``http`` only)."""
+    """New. URL of a running server, or (``http`` only) a list of several:
+    ``[http://a:8080,http://b:8080]``. Refused where it would be ignored."""
     executor_max_workers: int | None = Field(None, ge=1)
     """Warm sandboxes. Null: two per processor core. (AZR has 1, without effect.)"""
     executor_cleanup_frequency: int = 1
     """No effect: the executor renews its sandboxes itself."""
     executor_patience_s: float = Field(600.0, ge=0)
-    """New. How long a step waits for an executor that cannot be reached before it gives up."""
+    """New. Seconds that a step waits for an executor that cannot be reached. Then the run saves and
+    stops."""
     ast_check: bool = True
     """No effect: programs that do not compile never run."""
     execute_max_timeout: float = Field(10.0, gt=0)
@@ -220,50 +242,64 @@ class AzrSettings(Settings):
     execute_max_cpu_s: int = Field(5, ge=1)
     """New. Processor seconds of one run."""
     execute_max_memory_mib: int = Field(512, ge=16)
-    """New. Memory of one run."""
+    """New. Memory of one run, in MiB."""
     max_output_chars: int = Field(2048, ge=1)
     """New. A proposal with a longer output is refused. (AZR cuts it at 400 characters and keeps a
     task that nobody can solve.)"""
     problem_types: tuple[AzrName, ...] = Field(("code_i", "code_o", "code_f"), min_length=1)
-    """The task types that are played."""
+    """The task types that are played, of ``code_i`` (abduction: find an input), ``code_o``
+    (deduction: find the output), ``code_f`` (induction: find the program) and ``code_e`` (error
+    deduction: name the exception)."""
     pred_data_mix_strategy: Literal["uniform_total", "max_new", "half_new", "step"] = "max_new"
-    """How the solver's tasks are drawn; see :mod:`trainer.game.play.sampling`."""
+    """How the solver's tasks are drawn. ``max_new``: the newest first, the rest from all;
+    ``half_new``: half of them; ``uniform_total``: from all alike; ``step``: in proportion to
+    step + 1."""
     gen_data_probabilities_strategy: Literal["uniform", "step"] = "uniform"
-    """How reference tasks are drawn: all alike, or in proportion to step + 1."""
+    """How the proposer's reference tasks are drawn: all alike, or in proportion to step + 1."""
     past_epoch_window: int | None = Field(None, ge=1)
     """Tasks are new for this many steps; null: ``update_iteration``."""
     overlap_estimates: bool | None = None
-    """New. Whether solve-rate rollouts start while first-round responses are being generated; null:
-    as suits the rollout engine."""
+    """New. Generate a proposal's solver rollouts as soon as its verdict is there, beside what else
+    is being generated; false: when all verdicts are there. Rewards are the same either way. Null:
+    true, but for ``rollout.name=hf``, which decodes batch by batch."""
     dedup: bool = True
     """New. Refuse tasks that a buffer already holds. (AZR keeps them.)"""
     seed_dataset: str | None = None
-    """Seeds of abduction and deduction to start from (jsonl); null: made by the model."""
+    """File of seeds of abduction and deduction (jsonl). ``builtin``: the few that come with the
+    project; null: made by the model from the identity function."""
     error_seed_dataset: str | None = None
+    """Likewise for error deduction."""
     code_f_seed_dataset: str | None = None
+    """Likewise for induction."""
     output_seed_path: str | None = None
-    """Where seeds that the model made are written."""
+    """Where seeds of abduction and deduction that the model made are written; null: nowhere
+    (checkpoints hold them anyway)."""
     output_error_seed_path: str | None = None
+    """Likewise for error deduction."""
     output_code_f_seed_path: str | None = None
+    """Likewise for induction."""
     generate_seed_dataset_only: bool = False
-    """Stop when the seeds are made."""
+    """Stop when the seeds are made. (``python -m trainer seed generate`` does it without a run.)"""
     seeding_max_rounds: int = Field(200, ge=1)
     """New. Rounds of prompting after which seeding gives up."""
     pretrain_pred_steps: int = -1
-    """The first steps, so many, train the solver only, on the seeds."""
+    """First steps that train the solver only, on the seeds; -1: none."""
     train_propose: bool = True
     """Train on proposals; else they are made, scored and stored, but not trained on."""
     random_print_max_programs: int = Field(3, ge=0)
     """Sample proposals and answers per kind that a step reports."""
     validation_samples: int = Field(0, ge=0)
-    """New. Answers at temperature 1 to each row of ``data.val_files``, beside the greedy one."""
+    """New. Answers at temperature 1 to each row of ``data.val_files``, beside the greedy one:
+    ``val/sampled_score/SOURCE``."""
     held_out_tasks: str | None = None
-    """New. Tasks (jsonl) whose programs the model is to be tested on: proposals of the same
-    programs are masked and not stored."""
+    """New. A jsonl file of tasks that the model is to be tested on, such as that of
+    ``data.val_files``: proposals of the same programs are masked and not stored."""
     prompt_set: Literal["rewritten", "original"] = "rewritten"
-    """New. The project's own prompts, or the original's, word for word."""
+    """New. ``rewritten``: the project's own prompts; ``original``: the original's, word for word,
+    as presets of published runs have them."""
     prompts_dir: str | None = None
-    """New. A folder of templates that take the place of those of the same name."""
+    """New. A folder of prompt templates that take the place of those of the same name in
+    ``trainer/game/texts/prompts/``."""
     data_selection_strategy: DataSelectionStrategy = DataSelectionStrategy()
     reward: RewardSettings = RewardSettings()
     advantage: AdvantageSettings = AdvantageSettings()
