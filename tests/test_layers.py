@@ -243,15 +243,27 @@ def test_the_structure_in_the_docs_is_that_of_the_imports() -> None:
     assert text == documented(text), "run: python tests/test_layers.py"
 
 
-def test_the_walk_goes_down_and_names_what_is_there() -> None:
-    text = DOCUMENT.read_text().partition("<!-- walk -->")[2].partition("<!-- end of walk -->")[0]
+def walk(package: str, start: str, end: str) -> list[str]:
+    """The files of a walk, each of which has the names that stand beside it."""
+    text = DOCUMENT.read_text().partition(start)[2].partition(end)[0]
     rows = re.findall(r"^\| `([\w/.]+)` \| (.*) \|$", text, re.M)
-    files = [file for file, _ in rows]
-    assert len(files) == len(set(files)) > 20
     for file, words in rows:
-        source = (ROOT / "executor" / file).read_text()
+        source = (ROOT / package / file).read_text()
         names = re.findall(r"`(?:\w+\.)?(\w+)`", words)
         assert all(re.search(rf"\b{name}\b", source) for name in names), (file, names)
+    files = [file for file, _ in rows]
+    assert len(files) == len(set(files))
+    return files
+
+
+def test_the_walk_of_a_proposal_names_what_is_there() -> None:
+    files = walk("trainer", "<!-- walk of a proposal -->", "<!-- end of the walk of a proposal -->")
+    assert len(files) > 15
+
+
+def test_the_walk_goes_down_and_names_what_is_there() -> None:
+    files = walk("executor", "<!-- walk -->", "<!-- end of walk -->")
+    assert len(files) > 20
     host = [layers()[file.split("/")[0]] for file in files if file.split("/")[0] not in _INSIDE]
     assert host == sorted(host)
 

@@ -22,7 +22,7 @@ from trainer.game.settings import (
     RewardFnSettings,
     RewardSettings,
 )
-from trainer.game.tasks.task import ALL_KINDS, InductionTask, Kind, TaskType
+from trainer.game.tasks.task import ALL_KINDS, TASK_ORDER, InductionTask, Kind, TaskType
 from trainer.game.texts.prompts import PromptBook
 from trainer.game.texts.prompts.render import PLACEHOLDERS
 
@@ -109,7 +109,7 @@ def test_solver_prompts_show_what_is_given_and_hide_the_rest() -> None:
 
 
 def test_every_prompt_ends_where_the_thoughts_begin() -> None:
-    for task_type in TaskType:
+    for task_type in TASK_ORDER:
         assert text(BOOK, task_type).endswith("Assistant: <think>")
     boxed = PromptBook(GameSettings(reward_fn=RewardFnSettings(extraction_type="boxed_addition")))
     assert text(boxed, TaskType.DEDUCTION).endswith("within \\boxed{}.")

@@ -18,7 +18,7 @@ from trainer.game.play.seed_files import load_seeds, read_rows, write_seeds
 from trainer.game.play.seeding import fill_buffers, identity_task, make_seeds
 from trainer.game.policy import Request, Response
 from trainer.game.settings import DataSelectionStrategy, GameSettings
-from trainer.game.tasks.task import InductionTask, ProgramTask, Role, TaskType
+from trainer.game.tasks.task import TASK_ORDER, InductionTask, ProgramTask, Role, TaskType
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "azr_seeds"
 
@@ -99,7 +99,7 @@ def test_written_seeds_are_read_again(tmp_path: Path) -> None:
 
 
 def test_the_identity_function_is_a_sound_task_of_every_type(judge: TaskJudge) -> None:
-    for task_type in TaskType:
+    for task_type in TASK_ORDER:
         examined = judge.revalidate(task_type, identity_task(task_type)).result()
         assert examined.task is not None, examined.detail
 

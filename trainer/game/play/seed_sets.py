@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.game.settings import AzrSettings
-from trainer.game.tasks.task import TaskType
+from trainer.game.tasks.task import TASK_ORDER, TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def _path(name: str | None) -> Path | None:
     return Path(name).expanduser() if name else None
 
 
-_SOLVED = frozenset(TaskType) - {TaskType.ERROR}
+_SOLVED = frozenset(TASK_ORDER) - {TaskType.ERROR}
 
 PROGRAMS = SeedSet(
     "programs", TaskType.DEDUCTION, _SOLVED, "programs.jsonl", "seed_dataset", "output_seed_path"
