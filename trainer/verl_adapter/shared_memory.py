@@ -1,6 +1,8 @@
-"""Shared memory that veRL leaves behind.
+"""Shared memory that vLLM and veRL leave behind.
 
-Weights go to vLLM through ``/dev/shm/psm_*``; when its processes are killed the segments stay.
+vLLM's processes talk through ``/dev/shm/psm_*`` (on processors also ``*-cpushm_*``), and where CUDA
+cannot share them, weights go to it through ``/dev/shm/verl_weights_*``. When the processes are
+killed the segments stay.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 _FOLDER = Path("/dev/shm")
-_PATTERN = "psm_*"
+_PATTERNS = ("psm_*", "*-cpushm_*", "verl_weights_*")
 
 
 def segments() -> frozenset[Path]:
-    """The segments of Python programs that are there now."""
-    return frozenset(_FOLDER.glob(_PATTERN))
+    """The segments of such names that are there now, whosever they are."""
+    return frozenset(path for pattern in _PATTERNS for path in _FOLDER.glob(pattern))
 
 
 def remove_new(before: frozenset[Path]) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,15 @@ def _members(session: int) -> list[psutil.Process]:
 
 def leftovers(session: int) -> list[str]:
     """Processes of a run's session that still run."""
-    return [process.name() for process in _members(session)]
+    return [process.name() for process in _members(session) if not _has_ended(process)]
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Also if nobody has asked for its exit code yet: init may take a while on a busy machine."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -98,6 +106,32 @@ def family(pid: int) -> list[psutil.Process]:
     except psutil.NoSuchProcess:
         return []
     return children
+
+
+def segments(pid: int) -> set[Path]:
+    """Shared memory under a name that a process and its descendants have mapped now."""
+    found = set()
+    for process in family(pid):
+        with suppress(OSError):
+            for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines():
+                _, marked, name = line.partition("/dev/shm/")
+                if marked:
+                    found.add(Path("/dev/shm", name))
+    return {path for path in found if path.exists()}
+
+
+def assert_stops(process: subprocess.Popen[str], stop: Callable[[], object]) -> None:
+    """A signal ends the run and all that it started, with the right exit code."""
+    children = family(process.pid)
+    assert children
+    stop()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "stopped by the user; the same command goes on from the last checkpoint" in output
+    assert "Traceback" not in output
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not [one for one in alive if not _has_ended(one)], alive
+    assert not leftovers(process.pid)
 
 
 def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900) -> str:

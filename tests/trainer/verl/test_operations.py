@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,11 +21,11 @@ import pytest
 
 from tests.trainer.support.runs import (
     LETTERS,
+    assert_stops,
     command,
     environment,
     family,
     game_state,
-    leftovers,
     metrics,
     needs_ray,
     needs_verl,
@@ -60,26 +60,6 @@ def names(pid: int) -> str:
         with suppress(psutil.NoSuchProcess):
             found += child.cmdline()
     return " ".join(found)
-
-
-def assert_stops(process: subprocess.Popen[str], stop: Callable[[], object]) -> None:
-    children = family(process.pid)
-    assert children
-    stop()
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert "stopped by the user; the same command goes on from the last checkpoint" in output
-    assert "Traceback" not in output
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive, alive
-    assert not leftovers(process.pid)
-
-
-@pytest.fixture(autouse=True)
-def no_shared_memory_is_left() -> Iterator[None]:
-    before = set(Path("/dev/shm").glob("psm_*"))
-    yield
-    assert set(Path("/dev/shm").glob("psm_*")) <= before
 
 
 class Service:

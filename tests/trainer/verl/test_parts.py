@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -180,9 +181,11 @@ def test_shared_memory_that_nobody_uses_is_removed() -> None:
     from multiprocessing import shared_memory as memory
 
     before = shared_memory.segments()
-    used, unused = (memory.SharedMemory(create=True, size=4096) for _ in range(2))
+    used = memory.SharedMemory(create=True, size=4096)
+    unused = memory.SharedMemory(f"verl_weights_{uuid.uuid4().hex}", create=True, size=4096)
     try:
         unused.close()
+        assert {used.name, unused.name} <= {path.name for path in shared_memory.segments()}
         removed = {path.name for path in shared_memory.remove_new(before)}
         assert unused.name in removed
         assert used.name not in removed
@@ -192,6 +195,43 @@ def test_shared_memory_that_nobody_uses_is_removed() -> None:
         used.close()
         used.unlink()
         resource_tracker.unregister(f"/{unused.name}", "shared_memory")
+
+
+def test_a_rollout_server_that_sleeps_takes_neither_prompts_nor_weights() -> None:
+    output = in_verl(
+        """
+        import asyncio
+        from types import SimpleNamespace as Some
+        from trainer.verl_adapter.cpu import rollout
+        from trainer.models.generation import Completion
+        engine = Some(generate=lambda prompts: [Completion([2], [-1.0])] * len(prompts),
+                      load=lambda weights: None)
+        rollout.make_generator = lambda *_: engine
+        limits = {"threads": 1, "sleeps": 1, "response_length": 5, "batch_size": 4}
+
+        async def tried(asked):
+            try:
+                return bool(await asked) or "done"
+            except RuntimeError as error:
+                return str(error)
+
+        async def main():
+            server = rollout.HfServer("", "", 1, limits)
+            for action in (server.sleep, lambda: server.wake_up(["weights"]),
+                           lambda: server.wake_up(["kv_cache"])):
+                await action()
+                print(await tried(server.load_weights({}, 1)), end="; ")
+                print(await tried(server.generate([1], {}, "r")))
+
+        asyncio.run(main())
+        """
+    )
+    assert output.splitlines()[-3:] == [
+        "the rollout server sleeps, without weights; "
+        "the rollout server sleeps, without kv_cache, weights",
+        "done; the rollout server sleeps, without kv_cache",
+        "done; True",
+    ]
 
 
 def test_agent_loops_of_the_game_are_made_without_hydra_and_others_with_it() -> None:
