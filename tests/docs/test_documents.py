@@ -87,4 +87,4 @@ def test_the_api_pages_have_every_public_name(module: ModuleType) -> None:
     pages = "\n".join(path.read_text() for path in (ROOT / "docs/api").glob("*.md"))
     described = {name.rpartition(".")[2] for name in re.findall(r"^::: ([\w.]+)$", pages, re.M)}
     described |= vars(executor.errors).keys()  # a page of its own, whole
-    assert set(module.__all__) - described == {"JUDGE_RULES", "__version__"} & set(module.__all__)
+    assert set(module.__all__) - described <= {"JUDGE_RULES"}
