@@ -18,7 +18,6 @@ from executor.backends.settings import NsjailSettings
 from executor.wire.frames import (
     Call,
     How,
-    Job,
     Order,
     Outcome,
     Record,
@@ -26,7 +25,7 @@ from executor.wire.frames import (
     Reply,
     decode_reply,
     decode_result,
-    encode_job,
+    encode_jobs,
 )
 
 LIMITS = Limits(cpu_s=5, wall_s=20, memory_mib=256, output_kib=1024)
@@ -96,8 +95,8 @@ class OneGuest:
     def run_compiled(self, code: bytes, call: Call, limits: Limits = LIMITS) -> Ran:
         """:meth:`run`, prepared."""
         self._number += 1
-        job = Job(
-            number=self._number,
+        (frame,) = encode_jobs(
+            self._number,
             wall_ms=round(limits.wall_s * 1000),
             cpu_s=limits.cpu_s,
             memory_bytes=limits.memory_mib << 20,
@@ -106,12 +105,11 @@ class OneGuest:
             code=code,
             calls=[call],
         )
-        frame = encode_job(job)
         while frame:
             frame = frame[os.write(self.guest.write_fd, frame) :]
         reply = decode_reply(self._read(int.from_bytes(self._read(4), "little")))
-        result = decode_result(reply.records, 1) if reply.outcome is Outcome.RESULT else None
-        return Ran(reply, result.records[0] if result and result.records else None)
+        result = decode_result(reply.records) if reply.outcome is Outcome.RESULT else None
+        return Ran(reply, result.record if result else None)
 
     def _read(self, size: int) -> bytes:
         data = b""

@@ -4,17 +4,20 @@
 
 The same programs alternate between two guests, one job at a time. CPU is that of the run's process
 and of the zygote together. Then the steps of a reset, in time, and which runs had to be made again
-in a fork. Nothing of the host's work is in these numbers.
+in a fork. Nothing of the host's work is in these numbers. The rows are those of CRUXEval, AZR's
+seeds, HumanEval and MBPP+, as far as they are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psutil
 from rich.console import Console
@@ -22,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.one_guest import OneGuest, call_of, compiled
 from benchmarks.throughput import data_sets, read_triplets
+from executor import Triplet
 from executor.wire.frames import Call, Outcome
 
 _STEPS = ("deliver", "run", "fetch", "scan", "write", "protect", "registers")
@@ -35,9 +39,9 @@ class Job(NamedTuple):
     call: Call
 
 
-def read_jobs(paths: Sequence[Path], limit: int) -> Iterator[Job]:
+def read_jobs(triplets: Iterable[Triplet], limit: int) -> Iterator[Job]:
     """The rows whose arguments are literals without names."""
-    for triplet in (triplet for path in paths for triplet in read_triplets(path)):
+    for triplet in triplets:
         if limit <= 0:
             return
         try:
@@ -51,6 +55,42 @@ def read_jobs(paths: Sequence[Path], limit: int) -> Iterator[Job]:
             continue
         limit -= 1
         yield Job(code, call_of(*arguments))
+
+
+def humaneval(path: Path) -> Iterator[Triplet]:
+    """HumanEval's own solutions, each on the input of its first assertion."""
+    for row in _rows(path):
+        for node in ast.walk(ast.parse(row["test"])):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "candidate":
+                program = f"{row['prompt']}{row['canonical_solution']}\nf = {row['entry_point']}"
+                yield Triplet(program=program, inputs=(", ".join(map(ast.unparse, node.args)),))
+                break
+
+
+def mbpp_plus(path: Path) -> Iterator[Triplet]:
+    """MBPP+'s own solutions, each on its first input."""
+    for row in _rows(path):
+        program = f"{row['solution']}\nf = {row['entry_point']}"
+        yield Triplet(program=program, inputs=(row["inputs"][0],))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open() as lines:
+        yield from map(json.loads, lines)
+
+
+def all_sets(data: Path) -> dict[str, Iterable[Triplet]]:
+    """The triplets of each data set that is there; else of the examples."""
+    found: dict[str, Iterable[Triplet]] = {
+        title: chain.from_iterable(map(read_triplets, paths))
+        for title, paths in data_sets(data).items()
+    }
+    graded = {"HumanEval": ("humaneval", humaneval), "MBPP+": ("mbpp_plus", mbpp_plus)}
+    for title, (name, read) in graded.items():
+        path = data / f"grading/{name}.jsonl"
+        if path.exists():
+            found[title] = read(path)
+    return found
 
 
 class Side:
@@ -142,8 +182,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400, help="rows of each data set, at most")
     options = parser.parse_args()
     console = Console(width=140)
-    for title, paths in data_sets(Path(options.data)).items():
-        report(console, title, [*read_jobs(paths, options.rows)], options.rounds)
+    for title, triplets in all_sets(Path(options.data)).items():
+        report(console, title, [*read_jobs(triplets, options.rows)], options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Throughput: unsandboxed pools, cold jails and the warm pool on the same rows, in one run.
 
-    python -m benchmarks.throughput [--data ../shared/data] [--rounds 3] [--rows 256]
+    python -m benchmarks.throughput [--data ../shared/data] [--rounds 5] [--rows 256]
 
 Without data the rows are the example triplets that ship with the package. Two measurements:
 
@@ -34,6 +34,7 @@ from executor import Executor, JudgeTask, Limits, Rules, Status, TaskType, Tripl
 from executor.backends.settings import NsjailSettings
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments
 from executor.grammar.text import literal_text
+from executor.pool.engine import Job
 from executor.pool.runner import PoolEngine
 from executor.verification.prepare import (
     Arguments,
@@ -43,11 +44,15 @@ from executor.verification.prepare import (
     read_arguments,
     read_program,
 )
-from executor.wire.frames import Call
+from executor.wire.frames import Call, How
 
 ANSWERS = 8
-_NO_PROGRAM = marshal.dumps(compile("", "<nothing>", "exec"))
-_IN_HAND = 64
+_NOTHING = Job(
+    marshal.dumps(compile("", "<nothing>", "exec")),
+    [Call(How.EXPRESSION, marshal.dumps(compile("None", "<nothing>", "eval")))],
+    imports=False,
+)
+IN_HAND = 64
 _FORKS = "this executor, a fork for each run"
 _EXAMPLES = Path(__file__).parent.parent / "executor/examples/triplets.jsonl"
 
@@ -154,9 +159,10 @@ async def sound_rows(executor: Executor, triplets: Sequence[Triplet], limit: int
 # ---- contestants ---------------------------------------------------------------------------------
 
 
-async def _in_hand[Item](
-    items: Sequence[Item], work: Callable[[Item], Awaitable[object]], width: int = _IN_HAND
+async def in_hand[Item](
+    items: Sequence[Item], work: Callable[[Item], Awaitable[object]], width: int = IN_HAND
 ) -> None:
+    """Do the work for each item, so many at a time."""
     waiting = iter(items)
 
     async def worker() -> None:
@@ -176,7 +182,7 @@ class WarmPool:
         self._engine = PoolEngine(executor.pool)
         self._round = 0
 
-    def _fresh(self, rows: Sequence[Row]) -> list[Row]:
+    def fresh(self, rows: Sequence[Row]) -> list[Row]:
         """The same rows with programs that nothing can remember from the round before."""
         self._round += 1
         mark = f"\n# round {self._round}"
@@ -195,30 +201,33 @@ class WarmPool:
         program, arguments = read_program(parsed[0]), read_arguments(parsed[1])
         assert isinstance(program, Program)
         assert isinstance(arguments, Arguments)
-        calls: list[Call] = [arguments.call]
-        run = await self._engine.run(
-            program.code, calls, Limits(), variant=None, imports=program.imports
-        )
-        assert run.outcomes[0].status is Status.OK, run.outcomes[0]
+        ((run,),) = await self._engine.run([program.job([arguments.call])], Limits())
+        assert run.outcome.status is Status.OK, run.outcome
 
     async def empty(self, _row: Row) -> None:
         """A process that is made and ended, and runs nothing: the floor of a run."""
-        await self._engine.run(_NO_PROGRAM, [], Limits(), variant=None, imports=False)
+        await self._engine.run([_NOTHING], Limits())
 
     async def empties(self, rows: Sequence[Row]) -> None:
-        await _in_hand(rows, self.empty)
+        await in_hand(rows, self.empty)
 
     async def runs(self, rows: Sequence[Row]) -> None:
-        await _in_hand(self._fresh(rows), self.one)
+        await in_hand(self.fresh(rows), self.one)
 
-    async def job(self, row: Row) -> None:
+    async def validated(self, row: Row) -> None:
         verdict = await self._executor.validate(row.triplet)
         assert verdict.valid, verdict
+
+    async def judged(self, row: Row) -> None:
         judgement = await self._executor.judge(row.task())
         assert judgement.scores[0] == 1.0, judgement
 
+    async def job(self, row: Row) -> None:
+        await self.validated(row)
+        await self.judged(row)
+
     async def jobs(self, rows: Sequence[Row]) -> None:
-        await _in_hand(self._fresh(rows), self.job)
+        await in_hand(self.fresh(rows), self.job)
 
 
 def _busy_s() -> float:
@@ -374,7 +383,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", default="../shared/data", help="directory of the data sets")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count")
     parser.add_argument("--rows", type=int, default=256, help="rows of each data set, at most")
     parser.add_argument("--cold-runs", type=int, default=100, help="cold runs in each round")
     asyncio.run(main_async(parser.parse_args()))

@@ -122,6 +122,8 @@ class Executor:
         self._engine = PoolEngine(self._pool)
         self._cache = ResultCache() if cache else None
         self._verifications: Lru[Options, _Verification] = Lru(_REMEMBERED_OPTIONS)
+        self._latest_options: Options | None = None
+        self._latest: _Verification
         self._script_places = asyncio.Semaphore(size)
         self._scripts: set[asyncio.Future[ScriptResult]] = set()
         self._warm_scripts = WarmScripts(self._pool)
@@ -314,17 +316,25 @@ class Executor:
         self._check_open()
         arrive()
         verdict = await self._verification(options).validator.validate(triplet, index)
-        self._signals.update(verdict.signals)
+        if verdict.signals:
+            self._signals.update(verdict.signals)
         return verdict
 
     async def _judge_task(self, index: int, task: JudgeTask, options: Options) -> Judgement:
         self._check_open()
         arrive()
         judgement = await self._verification(options).judge.judge(task, index)
-        self._signals.update(judgement.signals)
+        if judgement.signals:
+            self._signals.update(judgement.signals)
         return judgement
 
     def _verification(self, options: Options) -> _Verification:
+        if options is self._latest_options:  # most often, and hashing them takes long
+            return self._latest
+        self._latest_options, self._latest = options, self._find_verification(options)
+        return self._latest
+
+    def _find_verification(self, options: Options) -> _Verification:
         known = self._verifications.get(options)
         if known is None:
             known = self._make_verification(options)

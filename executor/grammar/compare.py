@@ -73,6 +73,8 @@ def equal(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS
         Unserializable: a value outside the grammar.
         TooCostly: it takes more than ``max_steps``.
     """
+    if type(a) is type(b) and type(a) in _PLAIN and max_steps:
+        return a == b
     try:
         _Descent(strict, max_steps, explain=False).compare(a, b)
     except _Difference:

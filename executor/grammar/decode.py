@@ -201,6 +201,8 @@ class _Reader:
 
 def _text(data: bytes, start: int, end: int) -> str:
     """Decode piece by piece: surrogates take long, and nothing else could run meanwhile."""
+    if end - start <= _PIECE:
+        return str(data[start:end], "utf-8", "surrogatepass")
     pieces = []
     while end - start > _PIECE:
         stop = start + _PIECE

@@ -177,8 +177,9 @@ def _prepare_children(options: dict[str, Any], null: int) -> Callable[..., bytes
             pack[:] = bytes(len(pack))
             _become_child(writer, null, cpu_s, memory)
             body = zlib.decompress(binascii.a2b_base64(packed))
-            code, calls = program.split_job(body)
-            sources = Sources(shape.possible(code, calls), watched, frames)
+            code, (how, data) = program.split_job(body)
+            seen = shape.possible(code, data, expression=how == EXPRESSION)
+            sources = Sources(seen, watched, frames)
             if install_filter is not None:
                 install_filter()
             result = program.run(sources, body, flags, output)
@@ -400,14 +401,13 @@ class Shape:
                     return False
         return True
 
-    def possible(self, code: CodeType, calls: list[tuple[int, bytes]]) -> int:
-        """The sources of a job."""
+    def possible(self, code: CodeType, data: bytes, *, expression: bool) -> int:
+        """The sources of a job whose call has these data."""
         found = self.sources(code)
-        for how, data in calls:
-            if how == EXPRESSION:
-                found |= self.sources(marshal.loads(data))
-            elif b"<" in data or b">" in data:  # how marshal begins a set
-                found |= HASH_ORDER
+        if expression:
+            found |= self.sources(marshal.loads(data))
+        elif b"<" in data or b">" in data:  # how marshal begins a set
+            found |= HASH_ORDER
         return found
 
 

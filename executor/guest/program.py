@@ -1,17 +1,17 @@
-"""Runs one job in a child of the zygote: load the program, make the calls, encode the values.
+"""Runs one job in a child of the zygote: load the program, make the call, encode the value.
 
 A job's body is written by the host (trusted); all integers are little-endian::
 
     u32 size, marshalled code of the program
-    u16 number of calls, then for each: u8 how, u32 size, data
+    u8 how, u32 size, data of the call
 
 ``how`` says what the data are; with NAMED, u8 how (VALUES or ENCODED), u8 whether the arguments are
 to be brought back, u16 size and the name of what is called instead of ``f``, then the arguments.
 
-The result is a u8 with bits for what the calls have used and done, then one record for each call:
-u8 kind, u32 size, payload. With bit REFUSAL, the system call that was refused (see seccomp.py)
-stands before the records; with END_OF_RUN too, the run ended there and has no records. The numbers
-are in ``wire/layout.py``. The host treats the result as hostile.
+The result is a u8 with bits for what the call has used and done, then a record: u8 kind, u32 size,
+payload. With bit REFUSAL, the system call that was refused (see seccomp.py) stands before the
+record; with END_OF_RUN too, the run ended there and has no record. The numbers are in
+``wire/layout.py``. The host treats the result as hostile.
 """
 
 from __future__ import annotations
@@ -178,60 +178,52 @@ def _by_value(value: Any, depth: int = 0) -> object:
     return value
 
 
-def _outcome(namespace: dict[str, object], how: int, data: bytes, job: _Job) -> bytes:
+def _outcome(namespace: dict[str, object], call: tuple[int, bytes], job: _Job) -> tuple[bytes, int]:
+    """The record of the call, and the sources that it used by the time it had returned."""
+    sources = 0
     try:
-        value = _call(namespace, how, data, job.core)
-        job.sources |= job.core.sources_seen()  # before the encoder looks into sets
+        value = _call(namespace, *call, job.core)
+        sources = job.core.sources_seen()  # before the encoder looks into sets
         record = _record(VALUE, _encoded(value, job.max_bytes))
         job.core.show_order(job.order)
-        return record
     except Unserializable as error:
         kind = OBJECT if error.own_class else UNSERIALIZABLE
-        return _record(kind, str(error).encode("utf-8", "replace"))
+        record = _record(kind, str(error).encode("utf-8", "replace"))
     except TooLarge as error:
-        return _record(TOO_LARGE, str(error).encode("utf-8", "replace"))
+        record = _record(TOO_LARGE, str(error).encode("utf-8", "replace"))
     except BaseException as error:
-        return _failure(ERROR, error)
+        record = _failure(ERROR, error)
+    return record, sources
 
 
-def split_job(body: bytes) -> tuple[CodeType, list[tuple[int, bytes]]]:
-    """The code of a job's program, and its calls."""
+def split_job(body: bytes) -> tuple[CodeType, tuple[int, bytes]]:
+    """The code of a job's program, and its call: how, and the data."""
     at = 4 + int.from_bytes(body[:4], "little")
-    code = _loads(body[4:at])
-    count = int.from_bytes(body[at : at + 2], "little")
-    at += 2
-    calls = []
-    for _ in range(count):
-        end = at + 5 + int.from_bytes(body[at + 1 : at + 5], "little")
-        calls.append((body[at], body[at + 5 : end]))
-        at = end
-    return code, calls
+    return _loads(body[4:at]), (body[at], body[at + 5 :])
 
 
 class _Job:
-    """What is common to the calls of a job."""
+    """How a job is to be run."""
 
     def __init__(self, core: Core, flags: int, max_bytes: int) -> None:
         self.core = core
         self.order = flags >> ORDER_SHIFT & 3
         self.max_bytes = max_bytes
-        self.sources = 0
 
 
 def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     """Run the job and return its result; raises nothing that a program can cause."""
-    code, calls = split_job(body)
+    code, call = split_job(body)
     del body
     job = _Job(core, flags, max_bytes)
-    records = []
     core.show_order(job.order)
-    for how, data in calls:
-        try:
-            namespace = _load(code, core)
-        except BaseException as error:
-            records.append(_failure(LOAD_ERROR, error))
-            continue
-        records.append(_outcome(namespace, how, data, job))
-    sources = job.sources | core.sources_seen()
+    sources = 0
+    try:
+        namespace = _load(code, core)
+    except BaseException as error:
+        record = _failure(LOAD_ERROR, error)
+    else:
+        record, sources = _outcome(namespace, call, job)
+    sources |= core.sources_seen()
     refused = core.refused() if sources & REFUSAL else b""
-    return bytes((sources,)) + refused + b"".join(records)
+    return bytes((sources,)) + refused + record

@@ -166,6 +166,10 @@ def take_proc(_path: str) -> None:
     raise OSError("no slots without the compiled core")
 
 
+def inherit_proc(_descriptor: int) -> None:
+    """See :func:`take_proc`."""
+
+
 def prepare_slots() -> None:
     """See :func:`take_proc`."""
 

@@ -72,7 +72,7 @@ def _sample_job() -> bytes:
     code = marshal.dumps(compile(_SAMPLE, "<program>", "exec"))
     arguments = marshal.dumps((("ab1cab", [1, 2, 3]), {}), 2)
     call = bytes((VALUES,)) + len(arguments).to_bytes(4, "little") + arguments
-    return len(code).to_bytes(4, "little") + code + (1).to_bytes(2, "little") + call
+    return len(code).to_bytes(4, "little") + code + call
 
 
 def _rehearse(body: bytes) -> None:
@@ -86,7 +86,8 @@ class Slots:
 
     def __init__(self, proc: str, audit: int, costs: bool, trial: bool) -> None:
         self.proc = proc
-        """Where a procfs is mounted that nobody else is to see."""
+        """A procfs that nobody else is to see: where one is mounted for us, or, if this is a
+        number, a descriptor of one that lies elsewhere."""
         self.audit = audit
         """After every how many runs all memory of a slot is compared; 0: never."""
         self.costs = costs
@@ -94,13 +95,20 @@ class Slots:
         self.trial = trial
         """Only find out whether slots work here."""
 
+    def take_proc(self) -> None:
+        """Keep the procfs, and see to it that nobody else has it."""
+        if self.proc.isdecimal():
+            core.inherit_proc(int(self.proc))
+        else:
+            core.take_proc(self.proc)
+
 
 def serve(
     *, preload: list[str], locked: bool, token: str, root: str, slots: Slots | None = None
 ) -> None:
     """Warm up, lock down, say that we are ready, and serve until the host closes descriptor 0."""
     if slots:
-        core.take_proc(slots.proc)
+        slots.take_proc()
     _scrub_environment(token.encode())
     _restore_site_names()
     _signals()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from executor.models import Limits, Signal, Status, Usage
@@ -12,7 +12,7 @@ NO_SIGNALS: frozenset[Signal] = frozenset()
 
 
 class CallOutcome(NamedTuple):
-    """What one call of one run gave."""
+    """What one call gave."""
 
     status: Status
     value: bytes | None = None
@@ -31,36 +31,71 @@ class CallOutcome(NamedTuple):
         return len(self.value) if self.value is not None else 0
 
 
-class Run(NamedTuple):
-    """One fresh process: an outcome for each call."""
+class Used(NamedTuple):
+    """What runs have used, in whole numbers; see :class:`executor.models.Usage`."""
 
-    outcomes: tuple[CallOutcome, ...]
-    usage: Usage
-    sources: Source = Source(0)
+    wall_us: int = 0
+    cpu_us: int = 0
+    peak_kib: int = 0
+
+    def __add__(self, other: Used) -> Used:  # type: ignore[override]
+        wall_us, cpu_us, peak_kib = self
+        return Used(
+            wall_us + other.wall_us,
+            cpu_us + other.cpu_us,
+            peak_kib if peak_kib >= other.peak_kib else other.peak_kib,
+        )
+
+    def usage(self) -> Usage:
+        """The same for people, in milliseconds."""
+        wall_us, cpu_us, peak_kib = self
+        return Usage(wall_ms=wall_us / 1000, cpu_ms=cpu_us / 1000, peak_memory_kib=peak_kib)
+
+
+NOTHING_USED = Used()
+NO_SOURCES = Source(0)
+
+
+class Run(NamedTuple):
+    """One call in a fresh process."""
+
+    outcome: CallOutcome
+    used: Used = NOTHING_USED
+    sources: Source = NO_SOURCES
     """Sources of nondeterminism that the run used."""
-    whole: bool = True
-    """False if the process as a whole ended early: then all outcomes are copies of one."""
+
+
+class Job(NamedTuple):
+    """Calls of a program that are alike but for their data. Each is a run of its own."""
+
+    code: bytes
+    calls: Sequence[Call]
+    imports: bool
+    """Whether the program imports modules."""
+    variant: int | None = None
+    """0 or 1: hash seed and clock of the processes; ``None``: any."""
+    order: Order = Order.NATURAL
+    """Shows sets of randomly hashed elements in another order than a run of the same variant sees
+    in natural order."""
 
 
 class Engine(Protocol):
-    """Parses text and runs compiled programs, each run in a fresh process."""
+    """Parses text and runs compiled programs, each call in a fresh process."""
 
     async def parse(self, items: Sequence[ParseItem]) -> list[Parsed]:
         """Screen, compile and parse. An item that kills the parser comes back as ``crashed``; one
         that the platform could not parse as ``infra``."""
 
-    async def run(
-        self,
-        code: bytes,
-        calls: Sequence[Call],
-        limits: Limits,
-        *,
-        variant: int | None,
-        imports: bool,
-        order: Order = Order.NATURAL,
-    ) -> Run:
-        """Run in a fresh process of the given variant (0 or 1: hash seed, clock; ``None``: any).
+    async def run(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run]]:
+        """Make all calls of some jobs, at the same time as far as there is room: for each job the
+        runs of its calls, in their order."""
 
-        ``imports`` says whether the program imports modules; ``order`` shows it sets of randomly
-        hashed elements in another order than a run of the same variant sees in natural order.
-        """
+
+def total(runs: Iterable[Run]) -> Used:
+    """What some runs have used together."""
+    wall_us = cpu_us = peak_kib = 0
+    for _, used, _ in runs:
+        wall_us += used.wall_us
+        cpu_us += used.cpu_us
+        peak_kib = max(peak_kib, used.peak_kib)
+    return Used(wall_us, cpu_us, peak_kib)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
-from typing import NamedTuple
 
 from executor.errors import ProtocolError
-from executor.models import Limits, Signal, Status, Usage
-from executor.pool.engine import NO_SIGNALS, CallOutcome, Run
+from executor.models import Limits, Signal, Status
+from executor.pool.engine import NO_SIGNALS, CallOutcome, Run, Used
 from executor.pool.syscalls import call_name
 from executor.pool.worker import Answer
 from executor.wire.frames import (
@@ -17,8 +16,10 @@ from executor.wire.frames import (
     RecordKind,
     Refusal,
     Reply,
+    Result,
     decode_reply,
     decode_result,
+    plain_value,
 )
 
 _CPU_LIMIT_SHARE = 0.4
@@ -39,101 +40,99 @@ _REFUSAL = re.compile(
 _EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
 """Exceptions that are meant to end more than the call."""
 
-INFRA = CallOutcome(Status.INFRA, detail="the platform failed in spite of retries")
+LOST = Run(CallOutcome(Status.INFRA, detail="the platform failed in spite of retries"))
 
 
-class Asked(NamedTuple):
-    """A job that was sent to a guest."""
+def understand(answer: Answer | None, number: int, limits: Limits) -> Run | None:
+    """What came of a job with that number; ``None`` if it must be repeated: it did not start, or
+    others killed it."""
+    if answer is None:
+        return LOST
+    plain = plain_value(answer.payload)
+    if plain is not None and plain.number == number:
+        used = Used(plain.wall_us, plain.cpu_us, plain.peak_kib)
+        return Run(CallOutcome(Status.OK, plain.value), used)
+    try:
+        reply = decode_reply(answer.payload)
+    except ProtocolError:
+        return None
+    if reply.number != number or reply.outcome is Outcome.SPAWN_FAILED:
+        return None
+    used = Used(reply.wall_us, reply.cpu_us, reply.peak_kib)
+    if reply.outcome is Outcome.RESULT:
+        result = decode_result(reply.records)
+        if result is not None:
+            return Run(_outcome(result, limits), used, result.sources)
+    end = _end(reply, answer, limits)
+    return Run(end, used) if end is not None else None
 
-    number: int
-    calls: int
-    limits: Limits
 
-    def understand(self, answer: Answer | None) -> Run | None:
-        """The run; ``None`` if it must be repeated: it did not start, or others killed it."""
-        calls = self.calls
-        if answer is None:
-            return Run((INFRA,) * calls, Usage(), whole=False)
-        try:
-            reply = decode_reply(answer.payload)
-        except ProtocolError:
-            return None
-        if reply.number != self.number or reply.outcome is Outcome.SPAWN_FAILED:
-            return None
-        usage = Usage(
-            wall_ms=reply.wall_us / 1000,
-            cpu_ms=reply.cpu_us / 1000,
-            peak_memory_kib=reply.peak_kib,
+def _outcome(result: Result, limits: Limits) -> CallOutcome:
+    _, tampering, refusal, record = result
+    if record is None:
+        assert refusal is not None
+        return _forbidden(refusal)
+    outcome = _record_outcome(record, limits)
+    if tampering:
+        outcome = _tampered(outcome)
+    return outcome if refusal is None else _refused(outcome, refusal)
+
+
+def _end(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
+    """What a run was that brought no result."""
+    if reply.outcome is Outcome.WALL_LIMIT:
+        detail = f"ran longer than {limits.wall_s:g} s"
+        return CallOutcome(Status.WALL_LIMIT, detail=detail)
+    if reply.outcome is Outcome.OUTPUT_LIMIT:
+        return _output_limit(limits)
+    if reply.outcome is Outcome.CLOSED:
+        detail = "closed its result channel"
+        return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
+    if reply.outcome is not Outcome.NO_RESULT:
+        detail = "wrote to the result channel itself"
+        return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
+    return _death(reply, answer, limits)
+
+
+def _death(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
+    """What ended a run; ``None`` if somebody outside did, so that it says nothing."""
+    number = reply.wait_status & 0x7F
+    signals = NO_SIGNALS
+    if number == 0:
+        code = reply.wait_status >> 8
+        status, detail = Status.CRASHED, f"ended its process (exit code {code}) in the run"
+        signals = _EARLY_EXIT
+    elif number == signal.SIGSYS:
+        status, detail = Status.FORBIDDEN, _NOT_ALLOWED
+        signals = _FORBIDDEN_CALL
+    elif number not in (signal.SIGXCPU, signal.SIGKILL):
+        status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
+    elif answer.memory_killed():
+        return _memory_limit(limits)
+    elif reply.cpu_us >= limits.cpu_s * 1_000_000 * _CPU_LIMIT_SHARE:
+        status = Status.CPU_LIMIT
+        detail = f"used more than {limits.cpu_s} s of processor time"
+    else:
+        return None
+    return CallOutcome(status, detail=detail, signals=signals)
+
+
+def _record_outcome(record: Record, limits: Limits) -> CallOutcome:
+    kind, payload = record
+    if kind is RecordKind.VALUE:
+        return CallOutcome(Status.OK, payload)
+    if kind in (RecordKind.UNSERIALIZABLE, RecordKind.OBJECT):
+        reason = payload[:500].decode("utf-8", "replace")
+        return CallOutcome(
+            Status.UNSERIALIZABLE,
+            detail=f"returned no plain value: {reason}",
+            signals=_OBJECT_RESULT if kind is RecordKind.OBJECT else NO_SIGNALS,
         )
-        if reply.outcome is Outcome.RESULT:
-            result = decode_result(reply.records, calls)
-            if result is not None:
-                sources, tampering, refusal, records = result
-                if refusal is not None and refusal.ended_run:
-                    return Run((_forbidden(refusal),) * calls, usage, whole=False)
-                outcomes = tuple(map(self._record_outcome, records))
-                if tampering:
-                    outcomes = tuple(map(_tampered, outcomes))
-                if refusal is not None:
-                    outcomes = tuple(_refused(outcome, refusal) for outcome in outcomes)
-                return Run(outcomes, usage, sources)
-        end = self._end(reply, answer)
-        return Run((end,) * calls, usage, whole=False) if end is not None else None
-
-    def _end(self, reply: Reply, answer: Answer) -> CallOutcome | None:
-        """What a run was that brought no result."""
-        if reply.outcome is Outcome.WALL_LIMIT:
-            detail = f"ran longer than {self.limits.wall_s:g} s"
-            return CallOutcome(Status.WALL_LIMIT, detail=detail)
-        if reply.outcome is Outcome.OUTPUT_LIMIT:
-            return _output_limit(self.limits)
-        if reply.outcome is Outcome.CLOSED:
-            detail = "closed its result channel"
-            return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
-        if reply.outcome is not Outcome.NO_RESULT:
-            detail = "wrote to the result channel itself"
-            return CallOutcome(Status.CRASHED, detail=detail, signals=_FORGED_FRAME)
-        return self._death(reply, answer)
-
-    def _death(self, reply: Reply, answer: Answer) -> CallOutcome | None:
-        """What ended a run; ``None`` if somebody outside did, so that it says nothing."""
-        number = reply.wait_status & 0x7F
-        limits = self.limits
-        signals = NO_SIGNALS
-        if number == 0:
-            code = reply.wait_status >> 8
-            status, detail = Status.CRASHED, f"ended its process (exit code {code}) in the run"
-            signals = _EARLY_EXIT
-        elif number == signal.SIGSYS:
-            status, detail = Status.FORBIDDEN, _NOT_ALLOWED
-            signals = _FORBIDDEN_CALL
-        elif number not in (signal.SIGXCPU, signal.SIGKILL):
-            status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
-        elif answer.memory_killed():
-            return _memory_limit(limits)
-        elif reply.cpu_us >= limits.cpu_s * 1_000_000 * _CPU_LIMIT_SHARE:
-            status = Status.CPU_LIMIT
-            detail = f"used more than {limits.cpu_s} s of processor time"
-        else:
-            return None
-        return CallOutcome(status, detail=detail, signals=signals)
-
-    def _record_outcome(self, record: Record) -> CallOutcome:
-        kind, payload = record
-        if kind is RecordKind.VALUE:
-            return CallOutcome(Status.OK, payload)
-        if kind in (RecordKind.UNSERIALIZABLE, RecordKind.OBJECT):
-            reason = payload[:500].decode("utf-8", "replace")
-            return CallOutcome(
-                Status.UNSERIALIZABLE,
-                detail=f"returned no plain value: {reason}",
-                signals=_OBJECT_RESULT if kind is RecordKind.OBJECT else NO_SIGNALS,
-            )
-        if kind is RecordKind.TOO_LARGE:
-            return _output_limit(self.limits)
-        if kind is RecordKind.NO_MEMORY:
-            return _memory_limit(self.limits)
-        return _error(payload, loading=kind is RecordKind.LOAD_ERROR)
+    if kind is RecordKind.TOO_LARGE:
+        return _output_limit(limits)
+    if kind is RecordKind.NO_MEMORY:
+        return _memory_limit(limits)
+    return _error(payload, loading=kind is RecordKind.LOAD_ERROR)
 
 
 def _error(payload: bytes, *, loading: bool) -> CallOutcome:

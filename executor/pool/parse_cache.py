@@ -6,9 +6,10 @@ are JSON as well as Python, which are read by JSON's parser. Both give what the 
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.grammar.literals import quick_values
 from executor.lru import Lru
 from executor.wire.frames import How, Parsed, ParseItem, RulesTuple
@@ -20,6 +21,7 @@ _ENTRY_OVERHEAD = 500
 _LARGEST_PART = 16
 """One program may take so small a part of the memory."""
 _QUICK_CHARACTERS = 4096
+_VALUES = int(How.VALUES)
 
 
 _Rules = RulesTuple | None
@@ -95,17 +97,16 @@ def _quick_answer(item: ParseItem) -> Parsed | None:
     kind, text, _ = item
     if kind == "tests":
         return None
-    values = quick_values(text) if len(text) <= _QUICK_CHARACTERS else None
+    values: Any = quick_values(text) if len(text) <= _QUICK_CHARACTERS else None
     if values is None:
         return None
-    try:
-        if kind == "arguments":
-            return Parsed("literal", [int(How.VALUES)], [encode((tuple(values), {}))])
-        if not values:
-            return None
-        return Parsed("literal", [], [encode(values[0] if len(values) == 1 else tuple(values))])
-    except (Unserializable, TooLarge):
+    # Of so short a text, and of JSON's types, it is what the grammar's encoder gives.
+    if kind == "arguments":
+        return Parsed("literal", [_VALUES], [marshal.dumps((tuple(values), {}), 2)])
+    if not values:
         return None
+    value = values[0] if len(values) == 1 else tuple(values)
+    return Parsed("literal", [], [marshal.dumps(value, 2)])
 
 
 def _size(source: str, parsed: Parsed) -> int:

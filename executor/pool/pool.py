@@ -5,18 +5,19 @@ places, and at least two. Guests of even and odd places differ in *variant*: has
 environment, address space. A request may ask for a variant, which is how a program gets its two
 independent runs.
 
-* A guest that dies, breaks the protocol or falls silent is replaced. The request it was working on
+* A request is one or several frames for one guest, such as the calls of one program.
+* A guest that dies, breaks the protocol or falls silent is replaced. The frame it was working on
   counts one attempt and is repeated on another guest; after ``MAX_ATTEMPTS`` its caller is told
-  ``None`` (an ``infra`` outcome). Requests queued behind it are moved without blame, and so is one
+  ``None`` (an ``infra`` outcome). Frames queued behind it are moved without blame, and so is one
   that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
-* A request that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
+* A frame that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
   other guests, so that one endless loop does not hold up its neighbours. Where all guests that may
   take a request have been held up for ``_RELIEF_S``, another is started, and the one it relieves
   retires after its run. Guests of the other kind never help: a program can tell which modules its
   guest has loaded, and must find the same ones always.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
-* A guest retires after ``RETIRE_AFTER`` requests.
+* A guest retires after ``RETIRE_AFTER`` frames.
 * Guests for scripts, one for each place, are started when the first script comes. They stay on no
   core: a script sees as many as it would see elsewhere.
 """
@@ -29,14 +30,14 @@ import os
 import time
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
 from executor.backends.base import Backend, GuestKind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
-from executor.pool.worker import Answer, Request, Worker
+from executor.pool.worker import Answer, Replies, Request, Worker
 from executor.tasks import end_all
 
 MAX_ATTEMPTS = 4
@@ -45,7 +46,7 @@ _MAX_UNSEEN = 16
 FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
-"""Requests inside a guest's pipe at a time."""
+"""Frames inside a guest's pipe, from which on it gets no more requests."""
 SCRIPT_WINDOW = 1
 """Of a guest for scripts: they are longer, and none should wait behind another."""
 
@@ -67,7 +68,7 @@ class PoolStats(NamedTuple):
     oldest_wait_s: float
     """How long the oldest of these has been in the executor; 0 if there is none."""
     in_flight: int
-    """Requests inside guests' pipes."""
+    """Frames inside guests' pipes."""
     workers: dict[tuple[str, str], int]
     """Guests by kind and state: ``idle``, ``busy``, ``slow`` (one run takes long), ``retiring``;
     ``starting`` has the kind ``any``."""
@@ -76,6 +77,15 @@ class PoolStats(NamedTuple):
     script_jails: Mapping[str, int]
     """Jails that the backend keeps for one script after another, by state: ``idle``, ``busy``,
     ``starting``. Empty if it keeps none."""
+
+
+class Ask(NamedTuple):
+    """Frames for one guest."""
+
+    kind: GuestKind
+    variant: Variant | None
+    """``None``: any."""
+    frames: Sequence[bytes]
 
 
 _Lane = tuple[GuestKind, Variant | None]
@@ -147,7 +157,7 @@ class Pool:
         await end_all(tasks)
         for request in self._all_requests():
             if not request.done:
-                request.future.set_exception(ExecutorClosed("the executor was closed"))
+                request.replies.future.set_exception(ExecutorClosed("the executor was closed"))
         workers = self.workers
         self._lanes.clear()
         await asyncio.gather(*(worker.close() for worker in workers), *self._closing)
@@ -172,7 +182,7 @@ class Pool:
         )
         if self._starting:
             workers["any", "starting"] = len(self._starting)
-        in_flight = sum(len(worker.in_flight) for worker in self.workers)
+        in_flight = sum(worker.load for worker in self.workers)
         return PoolStats(
             waiting=len(waiting),
             oldest_wait_s=max(0.0, now - oldest),
@@ -188,43 +198,64 @@ class Pool:
         self,
         frame: bytes,
         kind: GuestKind,
-        variant: Variant | None,
         deadline_s: float,
         *,
         once_if_slow_s: float | None = None,
     ) -> Answer | None:
-        """Have one frame answered; ``None`` when the platform failed in spite of retries.
+        """Have one frame answered by a guest of any variant; ``None`` when the platform failed in
+        spite of retries.
 
         Raises:
             OutOfTime: a guest ended that worked on it for ``once_if_slow_s``; it is not repeated.
         """
+        asked = [Ask(kind, None, [frame])]
+        (answer,) = await self.requests(asked, deadline_s, once_if_slow_s=once_if_slow_s)
+        return answer
+
+    def requests(
+        self, asked: Sequence[Ask], deadline_s: float, *, once_if_slow_s: float | None = None
+    ) -> asyncio.Future[list[Answer | None]]:
+        """Have the frames of some requests answered, each as those of :meth:`request`; the answers
+        are in the order of all frames. Cancelling the future takes the requests back."""
         if self._closed:
             raise ExecutorClosed("the executor is closed")
-        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        request = Request(frame, future, deadline_s + self._patience_s)
-        request.once_if_slow_s = once_if_slow_s
-        self._enqueue(request, (kind, variant))
-        return await future
+        future: asyncio.Future[list[Answer | None]] = asyncio.get_running_loop().create_future()
+        replies = Replies(sum(len(one.frames) for one in asked), future)
+        at = 0
+        for kind, variant, frames in asked:
+            if not frames:
+                continue
+            deadline = deadline_s + self._patience_s
+            request = Request(deque(frames), replies, deadline, at, once_if_slow_s)
+            at += len(frames)
+            self._enqueue(request, (kind, variant))
+        return future
 
     def _enqueue(self, request: Request, lane: _Lane) -> None:
         if lane in self._lost:
-            request.future.set_result(None)
+            request.give_up()
             return
-        # oldest item first, also if the request comes back from a guest that was slow or died
-        insort(self._waiting.setdefault(lane, deque()), request, key=attrgetter("arrived_at"))
+        waiting = self._waiting.get(lane)
+        if waiting is None:
+            waiting = self._waiting[lane] = deque()
+        if not waiting or waiting[-1].arrived_at <= request.arrived_at:
+            waiting.append(request)
+        else:  # oldest item first, also if it comes back from a guest that was slow or died
+            insort(waiting, request, key=attrgetter("arrived_at"))
         worker = self._idlest(lane)
         if worker is not None:
             self._refill(worker)
 
     def _idlest(self, lane: _Lane) -> Worker | None:
-        """The worker with the fewest requests, if any has room; not one stuck on a slow run."""
+        """The worker with the fewest frames, if any has room; not one stuck on a slow run."""
         now = time.monotonic()
         best: Worker | None = None
         fewest = _window(lane[0])
         for worker in self._lanes.get(lane, ()):
-            load = len(worker.in_flight)
-            if load < fewest and not worker.retiring and worker.head_age(now) < self._slow_s:
-                best, fewest = worker, load
+            if worker.load >= fewest or worker.retiring:
+                continue
+            if not worker.load or worker.head_age(now) < self._slow_s:
+                best, fewest = worker, worker.load
         return best
 
     def _refill(self, worker: Worker) -> None:
@@ -236,9 +267,9 @@ class Pool:
                 worker.end()
             return
         window = _window(worker.role.kind)
-        if len(worker.in_flight) > window // 2:
+        if worker.load > window // 2:
             return  # fill up in one go: each write wakes the guest
-        while len(worker.in_flight) < window:
+        while worker.load < window:
             request = self._next_for(worker)
             if request is None:
                 return
@@ -260,8 +291,9 @@ class Pool:
     def _ended(self, worker: Worker) -> None:
         """A guest is gone: move its requests and start another in its place."""
         self._unregister(worker)
-        worker.blame()
-        self._move(worker, list(worker.in_flight))
+        rest = worker.blame()
+        head, *others = worker.in_flight or (None,)
+        self._move(worker, [request for request in (head, rest, *others) if request is not None])
         worker.in_flight.clear()
         task = asyncio.create_task(worker.close())
         self._closing.add(task)
@@ -277,7 +309,7 @@ class Pool:
             if request.done:
                 continue
             if request.attempts >= MAX_ATTEMPTS or request.unseen >= _MAX_UNSEEN:
-                request.future.set_result(None)
+                request.give_up()
             else:
                 self._enqueue(request, lane)
 
@@ -312,8 +344,7 @@ class Pool:
                 continue
             self._lost.add(lane)
             for request in self._waiting.pop(lane, ()):
-                if not request.done:
-                    request.future.set_result(None)
+                request.give_up()
 
     async def _start(self, role: Role) -> None:
         guest = await self.backend.launch(role)
@@ -345,7 +376,7 @@ class Pool:
         if age > (self._forsaken_s if head.done else head.deadline_s):
             worker.end()  # nobody waits for it any more, or the guest is dead
             return
-        if len(worker.in_flight) > 1:
+        if worker.load > 1:
             self._move(worker, worker.give_up_followers())
         programs = worker.role.kind in ("bare", "lib") and not worker.retiring
         if programs and any(map(self._is_held_up, _lanes_of(worker.role))):

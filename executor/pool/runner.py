@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import accumulate
 
-from executor.backends.base import GuestKind
 from executor.errors import ProtocolError
-from executor.models import Limits, Usage
-from executor.pool.engine import Run
-from executor.pool.outcomes import INFRA, Asked
+from executor.models import Limits
+from executor.pool.engine import Job, Run
+from executor.pool.outcomes import LOST, understand
 from executor.pool.parse_cache import ParseCache
-from executor.pool.pool import MAX_ATTEMPTS, Pool
+from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
 from executor.pool.worker import OutOfTime
 from executor.wire.frames import (
-    Call,
     How,
-    Job,
-    Order,
     Parsed,
     ParseItem,
     decode_parse_reply,
-    encode_job,
+    encode_jobs,
     encode_parse_request,
 )
 
@@ -32,6 +29,8 @@ _PARSE_SLOW_S = 2.9
 """The parser ends by itself if one item takes 3 s of processor time."""
 _OUT_OF_TIME = Parsed("crashed", ["parsing it takes more than 3 s of processor time"], [])
 _SPAWN_ATTEMPTS = 3
+_MAX_NUMBER = 0xFFFFFFFF
+"""Of a job; then they begin again."""
 _HARMLESS: ParseItem = ("value", "0", None)
 """What a working parser can parse."""
 
@@ -67,7 +66,6 @@ class PoolEngine:
             answer = await self._pool.request(
                 encode_parse_request(items),
                 "parser",
-                None,
                 _PARSE_DEADLINE_S,
                 once_if_slow_s=_PARSE_SLOW_S,
             )
@@ -90,39 +88,52 @@ class PoolEngine:
             return Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])
         return Parsed("infra", ["the parsers fail"], [])
 
-    async def run(
-        self,
-        code: bytes,
-        calls: Sequence[Call],
-        limits: Limits,
-        *,
-        variant: int | None,
-        imports: bool,
-        order: Order = Order.NATURAL,
-    ) -> Run:
+    async def run(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run]]:
         """See :class:`executor.pool.engine.Engine`."""
-        self._job_number = (self._job_number + 1) & 0xFFFFFFFF
-        job = Job(
-            number=self._job_number,
+        runs = await self._try(jobs, limits)
+        for attempt in range(1, _SPAWN_ATTEMPTS):
+            missing = [[n for n, run in enumerate(each) if run is None] for each in runs]
+            if not any(missing):
+                break
+            await asyncio.sleep(0.02 * attempt)  # no process could be made: let some end
+            again = await self._try(
+                [
+                    job._replace(calls=[job.calls[number] for number in numbers])
+                    for job, numbers in zip(jobs, missing, strict=True)
+                ],
+                limits,
+            )
+            for each, numbers, found in zip(runs, missing, again, strict=True):
+                for number, run in zip(numbers, found, strict=True):
+                    each[number] = run
+        return [[run or LOST for run in each] for each in runs]
+
+    async def _try(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run | None]]:
+        """The runs; ``None`` for those that must be repeated."""
+        first = self._job_number
+        asked = [self._ask_for(job, limits) for job in jobs]
+        answers = await self._pool.requests(asked, self._patience_s(limits))
+        found = [
+            understand(answer, (first + number) & _MAX_NUMBER, limits)
+            for number, answer in enumerate(answers, 1)
+        ]
+        ends = accumulate(len(job.calls) for job in jobs)
+        return [found[end - len(job.calls) : end] for job, end in zip(jobs, ends, strict=True)]
+
+    def _ask_for(self, job: Job, limits: Limits) -> Ask:
+        frames = encode_jobs(
+            self._job_number + 1,
             wall_ms=round(limits.wall_s * 1000),
             cpu_s=limits.cpu_s,
             memory_bytes=limits.memory_mib << 20,
             output_bytes=limits.output_kib << 10,
-            order=order,
-            code=code,
-            calls=calls,
+            order=job.order,
+            code=job.code,
+            calls=job.calls,
         )
-        frame = encode_job(job)
-        asked = Asked(job.number, len(calls), limits)
-        preloaded = imports or any(call.how is How.ENCODED for call in calls)
-        kind: GuestKind = "lib" if preloaded else "bare"
-        for attempt in range(_SPAWN_ATTEMPTS):
-            answer = await self._pool.request(frame, kind, variant, self._patience_s(limits))
-            run = asked.understand(answer)
-            if run is not None:
-                return run
-            await asyncio.sleep(0.02 * (attempt + 1))  # no process could be made: let some end
-        return Run((INFRA,) * len(calls), Usage(), whole=False)
+        self._job_number += len(frames)
+        preloaded = job.imports or any(how is How.ENCODED for how, _ in job.calls)
+        return Ask("lib" if preloaded else "bare", job.variant, frames)
 
     def _patience_s(self, limits: Limits) -> float:
         # A run in a process that is reset may have to be made again in a fork.

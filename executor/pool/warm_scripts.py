@@ -95,7 +95,7 @@ class WarmScripts:
             stdin=stdin,
             arguments=[argument.encode() for argument in script.argv],
         )
-        answer = await self._pool.request(frame, "script", None, limits.wall_s + _GRACE_S)
+        answer = await self._pool.request(frame, "script", limits.wall_s + _GRACE_S)
         if answer is None:
             self._rest_until = time.monotonic() + _REST_S
             return None

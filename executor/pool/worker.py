@@ -1,8 +1,8 @@
 """One warm guest seen from the event loop: requests in, replies out, first in, first out.
 
-Requests are pipelined: up to ``window`` are inside the guest's pipe at a time, so that it never
-waits for the host. A request may only be repeated elsewhere because programs are pure and parsing
-has no effects.
+A request is one or several frames; each frame gets a reply. They are pipelined: some are inside the
+guest's pipe at a time, so that it never waits for the host. A frame may only be repeated elsewhere
+because programs are pure and parsing has no effects.
 """
 
 from __future__ import annotations
@@ -33,35 +33,63 @@ class OutOfTime(Exception):
     """A guest ended because it took too long over a request; another one would do the same."""
 
 
+class Replies:
+    """What the answers to some requests are collected in, for one caller."""
+
+    __slots__ = ("_missing", "found", "future")
+
+    def __init__(self, count: int, future: asyncio.Future[list[Answer | None]]) -> None:
+        self.found: list[Answer | None] = [None] * count
+        """``None`` where the pool gave up, or where there is none yet."""
+        self.future = future
+        """Gets them, once they are complete."""
+        self._missing = count
+
+    def put(self, index: int, answer: Answer | None) -> None:
+        """Take in one answer."""
+        self.found[index] = answer
+        self._missing -= 1
+        if not self._missing and not self.future.done():
+            self.future.set_result(self.found)
+
+
 class Request:
-    """One frame for a guest, and the future of its answer."""
+    """Frames for a guest, each of which gets a reply of its own, in their order."""
 
     __slots__ = (
         "arrived_at",
         "attempts",
         "deadline_s",
-        "frame",
-        "future",
+        "first",
+        "frames",
         "once_if_slow_s",
+        "replies",
         "starts_at",
         "unseen",
     )
 
     def __init__(
-        self, frame: bytes, future: asyncio.Future[Answer | None], deadline_s: float
+        self,
+        frames: deque[bytes],
+        replies: Replies,
+        deadline_s: float,
+        first: int = 0,
+        once_if_slow_s: float | None = None,
     ) -> None:
-        self.frame = frame
-        self.future = future
-        """Gets the answer, or ``None`` when the platform gave up."""
+        self.frames = frames
+        """Those that are not answered yet."""
+        self.replies = replies
+        self.first = first
+        """The place of the first frame's answer among the replies."""
         self.deadline_s = deadline_s
-        """Seconds after which a guest that is silent about this request is taken for dead."""
+        """Seconds after which a guest that is silent about a frame is taken for dead."""
         self.attempts = 0
-        """How many guests have died or fallen silent while working on it."""
+        """How many guests have died or fallen silent while working on the first frame."""
         self.unseen = 0
         """How many guests had died before they could see anything of it."""
         self.starts_at = 0
-        """How many bytes its guest was to get before it."""
-        self.once_if_slow_s: float | None = None
+        """How many bytes its guest was to get before the first frame."""
+        self.once_if_slow_s = once_if_slow_s
         """If a guest ends that worked on it for so long, its future gets :class:`OutOfTime`."""
         self.arrived_at = arrived_at()
         """When the item that it belongs to arrived: older items go first."""
@@ -69,13 +97,35 @@ class Request:
     @property
     def done(self) -> bool:
         """Answered elsewhere, or the caller has gone away."""
-        return self.future.done()
+        return self.replies.future.done()
+
+    def answer(self, answer: Answer | None) -> None:
+        """Take in the answer to the first frame that has none."""
+        self.starts_at += len(self.frames.popleft())
+        self.first += 1
+        self.replies.put(self.first - 1, answer)
+
+    def give_up(self) -> None:
+        """There will be no answers to the frames that are left."""
+        while self.frames:
+            self.answer(None)
+
+    def without_rest(self) -> Request | None:
+        """Keep the first frame only; a request for the others, if there are any."""
+        if len(self.frames) == 1:
+            return None
+        frames = self.frames
+        self.frames = deque((frames.popleft(),))
+        rest = Request(frames, self.replies, self.deadline_s, self.first + 1, self.once_if_slow_s)
+        rest.arrived_at = self.arrived_at
+        return rest
 
 
-def _done_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Answer | None]:
-    future: asyncio.Future[Answer | None] = loop.create_future()
-    future.set_result(None)
-    return future
+def _ignored(count: int, loop: asyncio.AbstractEventLoop) -> Request:
+    """Stands for so many frames whose answers nobody wants."""
+    replies = Replies(count, loop.create_future())
+    replies.future.cancel()
+    return Request(deque([b""] * count), replies, 0.0)
 
 
 class Worker:
@@ -96,8 +146,11 @@ class Worker:
         self.retiring = False
         """No new requests; the guest is closed when the ones inside are answered."""
         self.in_flight: deque[Request] = deque()
+        """In the guest's pipe: those that are not answered whole."""
+        self.load = 0
+        """How many frames of these are not answered."""
         self.head_since = 0.0
-        """When the oldest request in flight became the oldest."""
+        """When the oldest frame in flight became the oldest."""
         self._memory_kills = 0
         self._on_space = on_space
         self._on_end = on_end
@@ -115,8 +168,10 @@ class Worker:
         if not self.in_flight:
             self.head_since = time.monotonic()
         self.in_flight.append(request)
+        self.load += len(request.frames)
         request.starts_at = self._sent + len(self._outgoing)
-        self._outgoing += request.frame
+        for frame in request.frames:
+            self._outgoing += frame
         if not self._flush_scheduled and not self._writing:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -160,50 +215,60 @@ class Worker:
 
     def _take_frames(self) -> None:
         data = self._incoming
-        at = 0
-        while len(data) - at >= 4:
+        at, end = 0, len(data)
+        while end - at >= 4:
             size = int.from_bytes(data[at : at + 4], "little")
             if size > MAX_FRAME or not self.in_flight:
                 self.end()
                 return
-            if len(data) - at - 4 < size:
+            at += 4
+            if end - at < size:
+                at -= 4
                 break
-            payload = bytes(data[at + 4 : at + 4 + size])
-            at += 4 + size
+            payload = bytes(data[at : at + size])
+            at += size
             self._answer(payload)
-        del data[:at]
+        if at:
+            del data[:at]
+            self.head_since = time.monotonic()
 
     def _answer(self, payload: bytes) -> None:
-        request = self.in_flight.popleft()
+        request = self.in_flight[0]
+        request.answer(Answer(payload, self._memory_killed))
+        if not request.frames:
+            self.in_flight.popleft()
         self.served += 1
-        self.head_since = time.monotonic()
-        if not request.future.done():
-            request.future.set_result(Answer(payload, self._memory_killed))
+        self.load -= 1
 
     def _memory_killed(self) -> bool:
         before, self._memory_kills = self._memory_kills, self.guest.memory_kills()
         return self._memory_kills > before
 
     def give_up_followers(self) -> list[Request]:
-        """Take back all requests but the oldest; the guest's answers to them will be ignored."""
-        followers = [request for request in list(self.in_flight)[1:] if not request.done]
-        head = self.in_flight[0]
-        ignored = [Request(b"", _done_future(self._loop), 0.0)] * (len(self.in_flight) - 1)
-        self.in_flight = deque([head, *ignored])
-        return followers
+        """Take back all but the oldest frame; the guest's answers to them will be ignored."""
+        head, *others = self.in_flight
+        rest = head.without_rest()
+        if self.load > 1:
+            self.in_flight = deque((head, _ignored(self.load - 1, self._loop)))
+        return [r for r in ([rest, *others] if rest else others) if not r.done]
 
-    def blame(self) -> None:
-        """Count the end of the guest against the oldest request in flight, if there is one."""
+    def blame(self) -> Request | None:
+        """Count the end of the guest against the oldest frame in flight, if there is one.
+
+        Returns a request for the frames behind it, which nobody blames."""
         if not self.in_flight:
-            return
+            return None
         head = self.in_flight[0]
-        if self._sent > head.starts_at:
-            head.attempts += 1
-            slow_s = head.once_if_slow_s
-            if slow_s is not None and not head.done and self.head_age(time.monotonic()) >= slow_s:
-                head.future.set_exception(OutOfTime())
-        else:  # Others killed the guest: with it, perhaps, all the guests that it was moved to.
+        if self._sent <= head.starts_at:
+            # Others killed the guest: with it, perhaps, all the guests that it was moved to.
             head.unseen += 1
+            return None
+        rest = head.without_rest()
+        head.attempts += 1
+        slow_s = head.once_if_slow_s
+        if slow_s is not None and not head.done and self.head_age(time.monotonic()) >= slow_s:
+            head.replies.future.set_exception(OutOfTime())
+        return rest
 
     def head_age(self, now: float) -> float:
         """Seconds that the guest has been silent about its oldest request; 0 if it has none."""

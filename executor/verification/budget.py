@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from executor.models import Limits, Status, Usage
-from executor.pool.engine import CallOutcome, Engine, Run
-from executor.wire.frames import Call, Order, Parsed, ParseItem
+from executor.models import Limits, Status
+from executor.pool.engine import CallOutcome, Engine, Job, Run
+from executor.wire.frames import Parsed, ParseItem
 
 TOO_COSTLY = CallOutcome(
     Status.ROW_LIMIT, detail="the value takes too long to compare with the one that is wanted"
@@ -25,7 +25,7 @@ TOO_COSTLY = CallOutcome(
 AT_ONCE = 8
 """Runs of one row that are in hand at a time, so that their results are not in memory at once."""
 
-_HERE_BYTES = 2048
+HERE_BYTES = 2048
 """Encoded values up to so long are read and compared in the event loop."""
 _ITEMS_AT_ONCE = 64
 """Texts of a row that are parsed in one request."""
@@ -39,7 +39,7 @@ _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="executor-values"
 
 async def off_loop[Result](size: int, work: Callable[..., Result], *arguments: Any) -> Result:
     """Do work on values of ``size`` encoded bytes: here if it is short, else beside the loop."""
-    if size <= _HERE_BYTES:
+    if size <= HERE_BYTES:
         return work(*arguments)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_thread, _uncollected, partial(work, *arguments))
@@ -57,16 +57,25 @@ def _uncollected[Result](work: Callable[[], Result]) -> Result:
 
 
 async def gather_few[Result](
-    makers: Iterable[Callable[[], Coroutine[Any, Any, Result]]], at_once: int = AT_ONCE
+    makers: Sequence[Callable[[], Coroutine[Any, Any, Result]]], at_once: int = AT_ONCE
 ) -> list[Result]:
-    """The results of some coroutines, of which few run at a time, in their order."""
+    """The results of some coroutines, of which few run at a time, in their order.
+
+    Those that need not wait for anything are done on the spot.
+    """
+    if len(makers) <= 1:
+        return [await make() for make in makers]
     places = asyncio.Semaphore(at_once)
 
     async def one(make: Callable[[], Awaitable[Result]]) -> Result:
         async with places:
             return await make()
 
-    return await asyncio.gather(*map(one, makers))
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.Task(one(make), loop=loop, eager_start=True) for make in makers]
+    if all(task.done() and task.exception() is None for task in tasks):
+        return [task.result() for task in tasks]
+    return await asyncio.gather(*tasks)
 
 
 def too_many(limits: Limits, *lists: Sequence[str | None]) -> CallOutcome | None:
@@ -82,16 +91,58 @@ def too_many(limits: Limits, *lists: Sequence[str | None]) -> CallOutcome | None
     return None
 
 
+class Budget:
+    """What the runs of one row, or of one answer, may still take."""
+
+    __slots__ = ("_known", "_left_bytes", "_left_us", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._left_us = round(limits.row_s * 1_000_000)
+        self._left_bytes = _RUNS * (limits.row_mib << 20)
+        self._known: dict[bytes, bytes] = {}
+
+    @property
+    def refusal(self) -> CallOutcome | None:
+        """Why there may be no more runs, if so."""
+        if self._left_us <= 0:
+            seconds = f"{self._limits.row_s:g}"
+            detail = f"the runs of the row take more than {seconds} s (limits.row_s)"
+            return CallOutcome(Status.ROW_LIMIT, detail=detail)
+        return self._too_many_bytes() if self._left_bytes < 0 else None
+
+    def charge(self, run: Run) -> Run:
+        """Count a run; a large value is another one's if they are equal, and none if it is too
+        much."""
+        self._left_us -= run.used.wall_us
+        value = run.outcome.value
+        if value is None:
+            return run
+        known = self._known.get(value)
+        if known is not None:  # equal results of different runs are one
+            if len(value) <= HERE_BYTES:
+                return run
+            return run._replace(outcome=run.outcome._replace(value=known))
+        self._left_bytes -= len(value)
+        if self._left_bytes < 0:
+            return run._replace(outcome=self._too_many_bytes())
+        self._known[value] = value
+        return run
+
+    def _too_many_bytes(self) -> CallOutcome:
+        most = _RUNS * self._limits.row_mib
+        detail = f"the values of the row take more than {most} MiB (4 times limits.row_mib)"
+        return CallOutcome(Status.ROW_LIMIT, detail=detail)
+
+
 class RowEngine:
-    """The engine for one row: parses piece by piece, and runs as long as the budget lasts."""
+    """The engine for one row: parses and runs piece by piece, as long as the budget lasts."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
         self._limits = limits
-        self._left_s = limits.row_s
-        self._left_bytes = _RUNS * (limits.row_mib << 20)
+        self._budget = Budget(limits)
         self._left_code = _RUNS * (limits.row_mib << 20)
-        self._known: dict[bytes, bytes] = {}
 
     def fresh(self) -> RowEngine:
         """The same engine, with a budget of its own."""
@@ -113,51 +164,36 @@ class RowEngine:
                 await asyncio.sleep(0)
         return parsed
 
-    async def run(
-        self,
-        code: bytes,
-        calls: Sequence[Call],
-        *,
-        variant: int | None,
-        imports: bool,
-        order: Order = Order.NATURAL,
-    ) -> Run:
-        """Run in a fresh process, under the row's limits and within its budget."""
-        if self._left_s <= 0:
-            detail = f"the runs of the row take more than {self._limits.row_s:g} s (limits.row_s)"
-            return _used_up(detail, calls)
-        if self._left_bytes < 0:
-            return _used_up(self._too_many_bytes(), calls)
-        run = await self._engine.run(
-            code,
-            calls,
-            self._limits,
-            variant=variant,
-            imports=imports,
-            order=order,
-        )
-        self._left_s -= run.usage.wall_ms / 1000
-        return run._replace(outcomes=tuple(map(self._charged, run.outcomes)))
+    async def run(self, jobs: Sequence[Job]) -> list[list[Run]]:
+        """See :class:`executor.pool.engine.Engine`; :data:`AT_ONCE` calls of each job at a
+        time."""
+        longest = max(len(job.calls) for job in jobs)
+        if longest <= AT_ONCE:
+            return await self._run_some(jobs)
+        runs: list[list[Run]] = [[] for _ in jobs]
+        for at in range(0, longest, AT_ONCE):
+            some = [job._replace(calls=job.calls[at : at + AT_ONCE]) for job in jobs]
+            for number, more in enumerate(await self._run_some(some)):
+                runs[number] += more
+        return runs
 
-    def _charged(self, outcome: CallOutcome) -> CallOutcome:
-        if outcome.value is None:
-            return outcome
-        known = self._known.get(outcome.value)
-        if known is None:  # equal results of different runs are one
-            self._left_bytes -= len(outcome.value)
-            if self._left_bytes < 0:
-                return CallOutcome(Status.ROW_LIMIT, detail=self._too_many_bytes())
-            known = self._known[outcome.value] = outcome.value
-        return outcome._replace(value=known)
+    async def _run_some(self, jobs: Sequence[Job]) -> list[list[Run]]:
+        refusal = self._budget.refusal
+        if refusal is not None:
+            return [[Run(refusal)] * len(job.calls) for job in jobs]
+        charge = self._budget.charge
+        return [
+            [charge(run) for run in runs] for runs in await self._engine.run(jobs, self._limits)
+        ]
 
-    def _too_many_bytes(self) -> str:
-        most = _RUNS * self._limits.row_mib
-        return f"the values of the row take more than {most} MiB (4 times limits.row_mib)"
-
-
-def _used_up(detail: str, calls: Sequence[Call]) -> Run:
-    outcome = CallOutcome(Status.ROW_LIMIT, detail=detail)
-    return Run((outcome,) * len(calls), Usage(), whole=False)
+    async def run_apart(self, job: Job) -> list[Run]:
+        """The runs of a job whose calls are of different parties: each has a budget of its own.
+        At most :data:`AT_ONCE` calls."""
+        (runs,) = await self._engine.run([job], self._limits)
+        return [
+            run if run.outcome.size <= HERE_BYTES else Budget(self._limits).charge(run)
+            for run in runs
+        ]
 
 
 class TextBudget:

@@ -7,6 +7,9 @@ import json
 
 from executor.models import Limits, Rules
 
+# Escaped, two surrogates and the character that they make would be one text.
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class Context:
     """Limits, rules and backend of an executor."""
@@ -22,7 +25,5 @@ class Context:
     def key(self, *parts: object) -> str:
         """SHA-256, in hexadecimal, of everything that an outcome depends on."""
         digest = self._digest.copy()
-        # Escaped, two surrogates and the character that they make would be one text.
-        text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
-        digest.update(text.encode("utf-8", "surrogatepass"))
+        digest.update(_json(parts).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from executor.models import Rules, Status
-from executor.pool.engine import CallOutcome
-from executor.wire.frames import Call, How, Parsed, ParseItem, RulesTuple
+from executor.pool.engine import CallOutcome, Job
+from executor.wire.frames import Call, How, Order, Parsed, ParseItem, RulesTuple
 
 
 class Program(NamedTuple):
@@ -17,7 +17,12 @@ class Program(NamedTuple):
     code: bytes
     imports: bool
     """Whether it imports any module."""
-    source: str = ""
+
+    def job(
+        self, calls: Sequence[Call], *, variant: int | None = None, order: Order = Order.NATURAL
+    ) -> Job:
+        """Calls of the program, each a run of its own."""
+        return Job(self.code, calls, self.imports, variant, order)
 
 
 class Arguments(NamedTuple):
@@ -28,6 +33,8 @@ class Arguments(NamedTuple):
     collect: Call | None = None
     """For expressions: evaluates to ``(args, kwargs)`` and does not call ``f``."""
 
+
+_HOW: dict[object, How] = {how.value: how for how in How}
 
 _PROBLEMS = {
     "screened": Status.SCREENED,
@@ -93,13 +100,13 @@ def problem(parsed: Parsed) -> CallOutcome | None:
     return CallOutcome(status, detail=str(parsed.facts[0])) if status is not None else None
 
 
-def read_program(parsed: Parsed, source: str = "") -> Program | CallOutcome:
+def read_program(parsed: Parsed) -> Program | CallOutcome:
     """The program, or why there is none."""
     refused = problem(parsed)
     if refused is not None:
         return refused
     (modules,) = parsed.facts
-    return Program(parsed.blobs[0], bool(modules), source)
+    return Program(parsed.blobs[0], bool(modules))
 
 
 def read_tests(parsed: Parsed) -> tuple[bytes, frozenset[int], bool] | CallOutcome:
@@ -119,7 +126,7 @@ def read_arguments(parsed: Parsed) -> Arguments | CallOutcome:
     if refused is not None:
         return refused
     if parsed.outcome == "literal":
-        return Arguments(Call(How(int(str(parsed.facts[0]))), parsed.blobs[0]))
+        return Arguments(Call(_HOW[parsed.facts[0]], parsed.blobs[0]))
     call, collect = (Call(How.EXPRESSION, blob) for blob in parsed.blobs)
     return Arguments(call, collect)
 

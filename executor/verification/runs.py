@@ -1,19 +1,16 @@
-"""Independent runs of a program: which processes are used, and whether they agree."""
+"""Single runs, and what several independent runs of a program say together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
 
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG
-from executor.models import Signal, Status, Usage
-from executor.pool.engine import NO_SIGNALS, CallOutcome, Run
-from executor.verification.budget import TOO_COSTLY, RowEngine, gather_few, off_loop
+from executor.models import Status
+from executor.pool.engine import CallOutcome, Run
+from executor.verification.budget import TOO_COSTLY, RowEngine
 from executor.verification.prepare import Program
-from executor.verification.signals import signals_of
 from executor.verification.values import Value, value_of
-from executor.wire.frames import Call, Order, Source
+from executor.wire.frames import Call
 
 _LIMITS = frozenset(
     {
@@ -25,39 +22,6 @@ _LIMITS = frozenset(
         Status.ROW_LIMIT,
     }
 )
-
-
-async def run_calls(
-    engine: RowEngine,
-    program: Program,
-    calls: Sequence[Call],
-    *,
-    variant: int | None,
-    order: Order = Order.NATURAL,
-) -> Run:
-    """Run each call in a process of its own."""
-
-    async def alone(call: Call) -> Run:
-        return await engine.run(
-            program.code,
-            [call],
-            variant=variant,
-            imports=program.imports,
-            order=order,
-        )
-
-    if len(calls) == 1:
-        return await alone(calls[0])
-    return _joined(await gather_few(partial(alone, call) for call in calls))
-
-
-def _joined(runs: Sequence[Run]) -> Run:
-    """Runs of different calls as one."""
-    sources = Source(0)
-    for run in runs:
-        sources |= run.sources
-    usage = sum((run.usage for run in runs), Usage())
-    return Run(tuple(outcome for run in runs for outcome in run.outcomes), usage, sources)
 
 
 def agree(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
@@ -117,19 +81,12 @@ def _differs(detail: str) -> CallOutcome:
     return CallOutcome(Status.NONDETERMINISTIC, detail=detail)
 
 
-class Evaluated(NamedTuple):
-    """An expression's value, or why there is none."""
-
-    value: Value | CallOutcome
-    usage: Usage = Usage()
-    signals: frozenset[Signal] = NO_SIGNALS
+async def run_one(engine: RowEngine, program: Program, call: Call) -> Run:
+    """Make one call, in a process of any variant."""
+    ((run,),) = await engine.run([program.job([call])])
+    return run
 
 
-async def evaluate_alone(
-    engine: RowEngine, imports: Program, expression: Call, *, variant: int | None = None
-) -> Evaluated:
+async def evaluate(engine: RowEngine, imports: Program, expression: Call) -> Run:
     """Evaluate an expression in a process that holds nothing but the imports of its task."""
-    run = await engine.run(imports.code, [expression], variant=variant, imports=True)
-    outcome = run.outcomes[0]
-    value = await off_loop(outcome.size, value_of, outcome)
-    return Evaluated(value, run.usage, signals_of(outcome, value))
+    return await run_one(engine, imports._replace(imports=True), expression)

@@ -8,15 +8,24 @@ closed grammar, equal each time, and equal to the given output when there is one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import reduce
+from itertools import chain
 from operator import or_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from executor.grammar.compare import TooCostly
 from executor.lru import Lru
-from executor.models import Signal, Status, Triplet, Usage, Verdict
-from executor.pool.engine import CallOutcome, Engine, Run
+from executor.models import Signal, Status, Triplet, Verdict
+from executor.pool.engine import (
+    NOTHING_USED,
+    CallOutcome,
+    Engine,
+    Job,
+    Run,
+    Used,
+    total,
+)
 from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
 from executor.verification.context import Context
 from executor.verification.error_names import MAX_NAME, NO_ERROR, error_name, is_answerable
@@ -30,10 +39,10 @@ from executor.verification.prepare import (
     read_value,
     value_items,
 )
-from executor.verification.runs import agree, evaluate_alone, run_calls
+from executor.verification.runs import agree, evaluate
 from executor.verification.signals import count_signals, signals_of
 from executor.verification.source import with_imports
-from executor.verification.values import Value, decoded
+from executor.verification.values import Value, decoded, value_of
 from executor.wire.frames import Call, Order, Source
 
 _CACHE_BYTES = 32 << 20
@@ -48,7 +57,7 @@ class Computed(NamedTuple):
 
     results: tuple[Value | str | CallOutcome, ...]
     """Per input: the value, the exception's name (error tasks), or what went wrong."""
-    usage: Usage
+    used: Used
     runs: int = 0
     """Fresh processes that each input was run in."""
     signals: tuple[frozenset[Signal], ...] = ()
@@ -117,7 +126,7 @@ class Validator:
             self.context.limits, triplet.inputs, triplet.imports, triplet.outputs or ()
         )
         if refused is not None:
-            computed = Computed((refused,), Usage())
+            computed = Computed((refused,), NOTHING_USED)
             return self._verdict(triplet, index, key, computed, ((), (None, "")))
         given = _given_texts(triplet)
         computed, outputs = await self._remembered(key, triplet, given)
@@ -173,11 +182,11 @@ class Validator:
                 *value_items(given),
             ]
         )
-        program = read_program(parsed[0], source)
+        program = read_program(parsed[0])
         count = len(triplet.inputs)
         outputs: list[object] = [read_value(answer) for answer in parsed[1 + count :]]
         if isinstance(program, CallOutcome):
-            return Computed((program,) * count, Usage()), outputs
+            return Computed((program,) * count, NOTHING_USED), outputs
         arguments = [read_arguments(answer) for answer in parsed[1 : 1 + count]]
         return await self._run(engine, triplet, program, arguments), outputs
 
@@ -190,29 +199,29 @@ class Validator:
     ) -> Computed:
         calls = [entry.call for entry in arguments if isinstance(entry, Arguments)]
         runs = await self._independent_runs(engine, program, calls) if calls else []
-        by_call = zip(*(run.outcomes for run in runs), strict=True)
+        by_call = zip(*runs, strict=True)
         results: list[Value | str | CallOutcome] = []
         signals = []
         for number, entry in enumerate(arguments, 1):
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
-            outcomes = next(by_call) if isinstance(entry, Arguments) else ()
+            outcomes: list[CallOutcome] = []
             result: Value | str | CallOutcome
             if isinstance(entry, Arguments):
-                size = sum(outcome.size for outcome in outcomes)
+                outcomes = [run.outcome for run in next(by_call)]
+                size = sum([outcome.size for outcome in outcomes])
                 result = await off_loop(size, self._result, triplet, outcomes)
             else:
                 result = entry
             results.append(result)
             signals.append(signals_of(*outcomes, result))
-        usage = sum((run.usage for run in runs), Usage())
-        computed = Computed(tuple(results), usage, len(runs), tuple(signals))
-        return computed
+        used = total(chain.from_iterable(runs))
+        return Computed(tuple(results), used, len(runs), tuple(signals))
 
     async def _independent_runs(
         self, engine: RowEngine, program: Program, calls: Sequence[Call]
-    ) -> list[Run]:
-        """Runs that differ in all that a program should not depend on.
+    ) -> list[list[Run]]:
+        """Runs of all calls that differ in all that a program should not depend on.
 
         Where two runs can agree by chance, there are more. One that used something that differs
         between processes is shown it in two other ways, made so that no order of two elements, bit
@@ -221,26 +230,22 @@ class Validator:
         seeded a generator with a hash, runs more often.
         """
 
-        def run(number: int, order: Order = Order.NATURAL) -> Coroutine[Any, Any, Run]:
-            return run_calls(
-                engine,
-                program,
-                calls,
-                variant=number & 1,
-                order=order,
-            )
+        def job(number: int, order: Order = Order.NATURAL) -> Job:
+            return program.job(calls, variant=number & 1, order=order)
 
-        runs = await asyncio.gather(*map(run, range(self._runs)))
-        sources = reduce(or_, (done.sources for done in runs), Source(0))
+        runs = await engine.run([*map(job, range(self._runs))])
+        sources = reduce(or_, (run.sources for done in runs for run in done if run.sources), 0)
+        if not sources:
+            return runs
         more = []
         if sources & (Source.HASH_ORDER | Source.IDENTITY | Source.CLOCK):
-            more += [run(0, Order.ROTATED), run(1, Order.REVERSED)]
+            more += [job(0, Order.ROTATED), job(1, Order.REVERSED)]
         if sources & (Source.IDENTITY | Source.CLOCK):
-            more += [run(number, Order.SHUFFLED) for number in range(_RUNS_SHUFFLED)]
-        if Source.ENTROPY in sources:
-            order = Order.SHUFFLED if Source.IDENTITY in sources else Order.NATURAL
-            more += [run(number, order) for number in range(_RUNS_FOR_ENTROPY)]
-        return [*runs, *await asyncio.gather(*more)]
+            more += [job(number, Order.SHUFFLED) for number in range(_RUNS_SHUFFLED)]
+        if sources & Source.ENTROPY:
+            order = Order.SHUFFLED if sources & Source.IDENTITY else Order.NATURAL
+            more += [job(number, order) for number in range(_RUNS_FOR_ENTROPY)]
+        return [*runs, *await engine.run(more)]
 
     def _result(
         self, triplet: Triplet, outcomes: Sequence[CallOutcome]
@@ -272,7 +277,7 @@ class Validator:
             matches=matches,
             detail=detail,
             signals=count_signals(computed.signals),
-            usage=computed.usage,
+            usage=computed.used.usage(),
             key=key,
             backend=self.context.backend,
             interpreter=self.context.interpreter,
@@ -312,6 +317,8 @@ class Validator:
             right = error_name(given) == error_name(result)
             return "" if right else f"the outcome is {result}"
         if isinstance(parsed, bytes):
+            if parsed == result.data:
+                return ""
             expected = await off_loop(len(parsed), decoded, parsed)
         elif isinstance(parsed, CallOutcome):
             expected = parsed
@@ -327,8 +334,8 @@ class Validator:
         context = await import_context(engine, imports)
         if isinstance(context, CallOutcome):
             return context
-        evaluated = await evaluate_alone(engine, context, expression)  # type: ignore[arg-type]
-        return evaluated.value
+        outcome, _, _ = await evaluate(engine, context, expression)  # type: ignore[arg-type]
+        return await off_loop(outcome.size, value_of, outcome)
 
 
 async def import_context(engine: RowEngine, imports: Sequence[str]) -> Program | CallOutcome:

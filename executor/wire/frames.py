@@ -23,6 +23,9 @@ MAX_FRAME = 256 << 20
 JOB = struct.Struct(layout.JOB)
 REPORT = struct.Struct(layout.REPORT)
 _SCRIPT = struct.Struct(layout.SCRIPT)
+_HEAD = struct.Struct("<II")
+"""Size and number of a job."""
+_CALL = struct.Struct("<BI")
 
 
 class Outcome(IntEnum):
@@ -117,32 +120,35 @@ class Record(NamedTuple):
     payload: bytes
 
 
-class Job(NamedTuple):
-    """A program to run in a process of its own."""
+def encode_jobs(
+    first_number: int,
+    *,
+    wall_ms: int,
+    cpu_s: int,
+    memory_bytes: int,
+    output_bytes: int,
+    order: Order,
+    code: bytes,
+    calls: Sequence[Call],
+) -> list[bytes]:
+    """Return the frames of jobs that make one call each of the same program.
 
-    number: int
-    wall_ms: int
-    cpu_s: int
-    memory_bytes: int
-    output_bytes: int
-    """Of each value."""
-    order: Order
-    code: bytes
-    calls: Sequence[Call]
-
-
-def encode_job(job: Job) -> bytes:
-    """Return the frame of one job."""
-    *head, order, code, calls = job
-    parts = [
-        JOB.pack(*head, order << layout.ORDER_SHIFT),
-        len(code).to_bytes(4, "little"),
-        code,
-        len(calls).to_bytes(2, "little"),
+    Numbers count up from the first one. ``output_bytes`` bounds each value.
+    """
+    job = JOB.pack(0, wall_ms, cpu_s, memory_bytes, output_bytes, order << layout.ORDER_SHIFT)
+    common = b"".join((job[4:], len(code).to_bytes(4, "little"), code))
+    size = 4 + len(common) + _CALL.size
+    return [
+        b"".join(
+            (
+                _HEAD.pack(size + len(data), number & 0xFFFFFFFF),
+                common,
+                _CALL.pack(how, len(data)),
+                data,
+            )
+        )
+        for number, (how, data) in enumerate(calls, first_number)
     ]
-    for how, data in calls:
-        parts += (bytes((how,)), len(data).to_bytes(4, "little"), data)
-    return frame(b"".join(parts))
 
 
 def encode_script(
@@ -180,13 +186,17 @@ def frame(payload: bytes) -> bytes:
     return len(payload).to_bytes(4, "little") + payload
 
 
+_OUTCOMES = tuple(Outcome)
+
+
 def decode_reply(payload: bytes) -> Reply:
     """Read a zygote's reply; raises :class:`ProtocolError`."""
     try:
-        number, outcome, *facts = REPORT.unpack_from(payload)
-        return Reply._make([number, Outcome(outcome), *facts, payload[REPORT.size :]])
-    except (struct.error, ValueError) as error:
+        number, outcome, status, pid, cpu_us, wall_us, peak, left = REPORT.unpack_from(payload)
+        ended = _OUTCOMES[outcome]
+    except (struct.error, IndexError) as error:
         raise ProtocolError(f"bad reply: {error}") from error
+    return Reply(number, ended, status, pid, cpu_us, wall_us, peak, left, payload[REPORT.size :])
 
 
 class Source(IntFlag):
@@ -200,8 +210,12 @@ class Source(IntFlag):
 
 
 _ALL_BITS = layout.TAMPERING | layout.REFUSAL | layout.END_OF_RUN | layout.ALL_SOURCES
+_SOURCES_OF = tuple(Source(bits & layout.ALL_SOURCES) for bits in range(_ALL_BITS + 1))
 _REFUSED = struct.Struct(layout.REFUSED)
-_LAST_KIND = max(RecordKind)
+_RECORD = struct.Struct("<BI")
+_KINDS = tuple(RecordKind)
+_PLAIN_VALUE = struct.Struct(layout.REPORT + "BBI")
+"""Most replies: the run returned a value, and nothing was noted."""
 
 
 class Refusal(NamedTuple):
@@ -222,35 +236,58 @@ class Result(NamedTuple):
     """Whether names that checkers rest on were changed: a hint."""
     refusal: Refusal | None
     """The first refused call that was a sign of cheating, or the one that ended the run."""
-    records: list[Record]
+    record: Record | None
+    """``None`` if a refused call ended the run."""
 
 
-def decode_result(data: bytes, expected: int) -> Result | None:
-    """Split a child's result; ``None`` if it does not hold exactly ``expected`` records, or none if
-    a refused call ended the run."""
-    if not data or data[0] & ~_ALL_BITS:
+class PlainValue(NamedTuple):
+    """All that matters of a reply that brings a value and no notes."""
+
+    number: int
+    cpu_us: int
+    wall_us: int
+    peak_kib: int
+    value: bytes
+
+
+def plain_value(payload: bytes) -> PlainValue | None:
+    """A reply, in one step, if it is such a one; else :func:`decode_reply` says what it is."""
+    if len(payload) < _PLAIN_VALUE.size:
         return None
-    refusal, at = None, 1
-    ended = bool(data[0] & layout.END_OF_RUN)
-    if data[0] & layout.REFUSAL:
-        if len(data) < at + _REFUSED.size:
-            return None
+    number, outcome, _, _, cpu_us, wall_us, peak_kib, _, notes, kind, size = (
+        _PLAIN_VALUE.unpack_from(payload)
+    )
+    if outcome or notes or kind or size != len(payload) - _PLAIN_VALUE.size:
+        return None
+    return PlainValue(number, cpu_us, wall_us, peak_kib, payload[_PLAIN_VALUE.size :])
+
+
+def decode_result(data: bytes) -> Result | None:
+    """Split a child's result; ``None`` if it is not in order."""
+    try:
+        return _split_result(data)
+    except (struct.error, IndexError):
+        return None
+
+
+def _split_result(data: bytes) -> Result | None:
+    notes, at = data[0], 1
+    sources, ended = _SOURCES_OF[notes], bool(notes & layout.END_OF_RUN)
+    refusal, record = None, None
+    if notes & layout.REFUSAL:
         call, line = _REFUSED.unpack_from(data, at)
         refusal = Refusal(call, line, ended)
         at += _REFUSED.size
     elif ended:
         return None
-    records = []
-    while at < len(data):
-        end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
-        if len(data) < at + 5 or end > len(data) or data[at] > _LAST_KIND:
-            return None
-        records.append(Record(RecordKind(data[at]), data[at + 5 : end]))
-        at = end
-    if len(records) != (0 if ended else expected):
+    if not ended:
+        kind, size = _RECORD.unpack_from(data, at)
+        at += _RECORD.size
+        record = Record(_KINDS[kind], data[at : at + size])
+        at += size
+    if at != len(data) or notes & ~_ALL_BITS:
         return None
-    sources = Source(data[0] & layout.ALL_SOURCES)
-    return Result(sources, bool(data[0] & layout.TAMPERING), refusal, records)
+    return Result(sources, bool(notes & layout.TAMPERING), refusal, record)
 
 
 ParseKind = Literal["program", "arguments", "value", "expression", "tests"]

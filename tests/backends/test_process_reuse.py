@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +26,8 @@ def opened(reuse: str) -> SyncExecutor:
 @pytest.fixture
 def no_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host on which the trial at the start fails."""
-    monkeypatch.setattr(nsjail, "_PROVEN", set[Path]())
-    monkeypatch.setattr(nsjail, "_SLOTS", ["proc=/nowhere"])
+    monkeypatch.setattr(nsjail, "_PROVEN", dict[Path, bool]())
+    monkeypatch.setattr(nsjail, "_AUDIT", "proc=/nowhere")
 
 
 def test_forks_can_be_asked_for() -> None:
@@ -55,6 +58,38 @@ def test_where_none_can_be_reset_each_run_is_a_fork_and_a_warning_says_why() -> 
 def test_who_insists_on_a_reset_is_told_what_is_missing() -> None:
     with pytest.raises(BackendUnavailable, match="/nowhere"), opened("reset"):
         pass
+
+
+_IN_A_CONTAINER = """
+from executor import SyncExecutor, Triplet
+from executor.backends.settings import NsjailSettings
+program = '''
+import os
+def f(count):
+    found = []
+    for number in range(count):
+        try:
+            os.fstat(number)
+            found.append(number)
+        except OSError:
+            pass
+    return found, os.access('/proc/self', 0)
+'''
+with SyncExecutor(NsjailSettings(process_reuse="reset"), workers=2) as executor:
+    run = executor.validate(Triplet(program="def f(x):\\n    return -x", inputs=("1",)))
+    print(run.outputs, executor.validate(Triplet(program=program, inputs=("99",))).outputs)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="hides a part of /proc")
+def test_processes_are_reset_where_parts_of_proc_are_hidden_and_programs_do_not_find_it() -> None:
+    """As in a container: no other procfs can be mounted, so guests get a descriptor of this one."""
+    hidden = 'mount -t tmpfs none /proc/irq && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hidden, "sh", sys.executable, "-c", _IN_A_CONTAINER],
+        capture_output=True, text=True, check=False, cwd=Path(nsjail.__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout == "('-1',) ('([0, 1, 2, 3], False)',)\n", done.stderr
 
 
 def test_the_reason_is_short() -> None:

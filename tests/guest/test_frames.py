@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
 import struct
 from enum import IntEnum
@@ -13,12 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.errors import ProtocolError
-from executor.guest import spawn
+from executor.guest import program, spawn
 from executor.wire import frames, layout
 from executor.wire.frames import (
     Call,
     How,
-    Job,
     Order,
     Outcome,
     Record,
@@ -27,7 +27,7 @@ from executor.wire.frames import (
     decode_parse_reply,
     decode_reply,
     decode_result,
-    encode_job,
+    encode_jobs,
 )
 
 _SOURCES = Path(frames.__file__).parents[1] / "guest/core"
@@ -82,23 +82,31 @@ def test_the_host_has_a_name_for_each_source() -> None:
 
 
 @given(
-    code=st.binary(max_size=40),
+    line=st.integers(0, 300),
     calls=st.lists(st.tuples(st.sampled_from(How), st.binary(max_size=20)), max_size=5),
     order=st.sampled_from(Order),
 )
-def test_a_job_arrives_as_it_was_sent(
-    code: bytes, calls: list[tuple[How, bytes]], order: Order
+def test_jobs_arrive_as_they_were_sent(
+    line: int, calls: list[tuple[How, bytes]], order: Order
 ) -> None:
-    job = encode_job(
-        Job(7, 1, 2, 1 << 40, 4, order, code, [Call(how, data) for how, data in calls])
+    code = (lambda: None).__code__.replace(co_firstlineno=line)
+    jobs = encode_jobs(
+        7,
+        wall_ms=1,
+        cpu_s=2,
+        memory_bytes=1 << 40,
+        output_bytes=4,
+        order=order,
+        code=marshal.dumps(code),
+        calls=[Call(how, data) for how, data in calls],
     )
-    assert int.from_bytes(job[:4], "little") == len(job) - 4
-    *numbers, flags = frames.JOB.unpack_from(job, 4)
-    assert numbers == [7, 1, 2, 1 << 40, 4]
-    assert flags == order << layout.ORDER_SHIFT
-    rest = job[4 + frames.JOB.size :]
-    size = int.from_bytes(rest[:4], "little")
-    assert rest[4 : 4 + size] == code
+    assert len(jobs) == len(calls)
+    for number, (job, (how, data)) in enumerate(zip(jobs, calls, strict=True), 7):
+        assert int.from_bytes(job[:4], "little") == len(job) - 4
+        *numbers, flags = frames.JOB.unpack_from(job, 4)
+        assert numbers == [number, 1, 2, 1 << 40, 4]
+        assert flags == order << layout.ORDER_SHIFT
+        assert program.split_job(job[4 + frames.JOB.size :]) == (code, (how, data))
 
 
 # ---- hostile bytes -------------------------------------------------------------------------------
@@ -118,51 +126,70 @@ def test_any_bytes_are_a_reply_or_a_protocol_error(data: bytes) -> None:
     assert reply.outcome in Outcome
 
 
-@given(data=st.binary(max_size=80), expected=st.integers(0, 4))
-def test_any_bytes_are_a_result_or_none(data: bytes, expected: int) -> None:
-    result = decode_result(data, expected)
+@given(
+    outcome=st.integers(0, 1),
+    notes=st.sampled_from([0, 0, 1, 8, 255]),
+    kind=st.sampled_from([0, 0, 1, 99]),
+    payload=st.binary(max_size=9),
+    more=st.integers(-1, 1),
+)
+def test_a_plain_value_is_read_in_one_step_as_in_two(
+    outcome: int, notes: int, kind: int, payload: bytes, more: int
+) -> None:
+    head = frames.REPORT.pack(7, outcome, 0, 5, 11, 12, 13, 0)
+    size = max(0, len(payload) + more).to_bytes(4, "little")
+    data = head + bytes((notes, kind)) + size + payload
+    found = frames.plain_value(data)
+    reply = decode_reply(data)
+    result = decode_result(reply.records) if reply.outcome is Outcome.RESULT else None
+    plain = result == (Source(0), False, None, (RecordKind.VALUE, payload))
+    assert found == ((7, 11, 12, 13, payload) if plain else None)
+
+
+@given(data=st.binary(max_size=80))
+def test_any_bytes_are_a_result_or_none(data: bytes) -> None:
+    result = decode_result(data)
     if result is not None:
-        sources, tampering, refusal, records = result
+        sources, tampering, refusal, found = result
         ended = refusal is not None and refusal.ended_run
-        assert len(records) == (0 if ended else expected)
+        assert (found is None) == ended
         flags = sources | layout.TAMPERING * tampering | layout.END_OF_RUN * ended
         told = b""
         if refusal is not None:
             flags |= layout.REFUSAL
             told = frames._REFUSED.pack(refusal.call, refusal.line)
-        assert bytes((flags,)) + told + b"".join(record(*each) for each in records) == data
+        assert bytes((flags,)) + told + (record(*found) if found else b"") == data
 
 
 @given(
     sources=st.integers(0, 7),
     tampering=st.booleans(),
-    records=st.lists(st.tuples(st.sampled_from(RecordKind), st.binary(max_size=30)), max_size=5),
+    kind=st.sampled_from(RecordKind),
+    payload=st.binary(max_size=30),
 )
 def test_a_well_formed_result_is_read_whole(
-    sources: int, tampering: bool, records: list[tuple[RecordKind, bytes]]
+    sources: int, tampering: bool, kind: RecordKind, payload: bytes
 ) -> None:
     flags = sources | layout.TAMPERING * tampering
-    data = bytes((flags,)) + b"".join(record(*each) for each in records)
-    expected = [Record(kind, payload) for kind, payload in records]
-    assert decode_result(data, len(records)) == (Source(sources), tampering, None, expected)
+    data = bytes((flags,)) + record(kind, payload)
+    expected = Record(kind, payload)
+    assert decode_result(data) == (Source(sources), tampering, None, expected)
 
 
 @given(
-    records=st.lists(
-        st.tuples(st.sampled_from(RecordKind), st.binary(max_size=9)), min_size=1, max_size=4
-    ),
+    kind=st.sampled_from(RecordKind),
+    payload=st.binary(max_size=9),
     extra=st.binary(min_size=1, max_size=6),
 )
-def test_a_result_that_is_cut_longer_or_miscounted_is_none(
-    records: list[tuple[RecordKind, bytes]], extra: bytes
+def test_a_result_that_is_cut_or_longer_is_none(
+    kind: RecordKind, payload: bytes, extra: bytes
 ) -> None:
-    data = b"\0" + b"".join(record(*each) for each in records)
-    assert decode_result(data[:-1], len(records)) is None
-    assert decode_result(data, len(records) + 1) is None
-    assert decode_result(data, len(records) - 1) is None
-    assert decode_result(data + extra, len(records)) is None
-    assert decode_result(b"\x80" + data[1:], len(records)) is None
-    assert decode_result(b"", 0) is None
+    data = b"\0" + record(kind, payload)
+    for end in range(len(data)):
+        assert decode_result(data[:end]) is None
+    assert decode_result(data + extra) is None
+    assert decode_result(data + record(kind, payload)) is None
+    assert decode_result(b"\x80" + data[1:]) is None
 
 
 @given(data=st.binary(max_size=100), expected=st.integers(0, 3))

@@ -175,13 +175,12 @@ CALL = (41).to_bytes(2, "little") + (7).to_bytes(4, "little")
 
 
 def test_a_refusal_is_read() -> None:
-    told = decode_result(bytes((32 | 1,)) + CALL + RECORD, 1)
+    told = decode_result(bytes((32 | 1,)) + CALL + RECORD)
     assert told == Result(
-        Source.HASH_ORDER, False, Refusal(41, 7, False), [Record(RecordKind.VALUE, b"v")]
+        Source.HASH_ORDER, False, Refusal(41, 7, False), Record(RecordKind.VALUE, b"v")
     )
-    assert decode_result(bytes((32 | 64,)) + CALL, 3) == Result(
-        Source(0), False, Refusal(41, 7, True), []
-    )
+    ended = Refusal(41, 7, True)
+    assert decode_result(bytes((32 | 64,)) + CALL) == Result(Source(0), False, ended, None)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +190,7 @@ def test_a_refusal_is_read() -> None:
     ids=["no call", "half a call", "no record", "an end", "an end of none", "a value", "more bits"],
 )  # fmt: skip
 def test_what_no_encoder_writes_is_no_result(data: bytes) -> None:
-    assert decode_result(data, 1) is None
+    assert decode_result(data) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from decimal import Decimal
 from types import SimpleNamespace
@@ -24,15 +25,13 @@ from executor.grammar.compare import TOO_LONG, TooCostly, equal, first_differenc
 from executor.grammar.decode import Unsuitable, decode
 from executor.grammar.encode import encode
 from executor.guest import parser
-from executor.models import Usage
-from executor.pool.engine import CallOutcome, Run
+from executor.pool.engine import CallOutcome, Job, Run, Used
 from executor.pool.parse_cache import ParseCache
-from executor.pool.worker import OutOfTime, Request, Worker
+from executor.pool.worker import OutOfTime, Replies, Request, Worker
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
 from executor.verification.budget import RowEngine, gather_few
 from executor.verification.prepare import Program
-from executor.verification.runs import run_calls
 from executor.verification.validation import Validator
 from executor.verification.values import Value, decoded
 from executor.wire.frames import Call, How, Parsed
@@ -129,48 +128,61 @@ async def test_the_measure_of_holds_sees_one() -> None:
 class FakeEngine:
     """Answers each call with its own data."""
 
-    def __init__(self, wall_ms: float = 0.0, value: Callable[[Call], bytes] | None = None) -> None:
+    def __init__(self, wall_us: int = 0, value: Callable[[Call], bytes] | None = None) -> None:
         self.calls: list[int] = []
-        self._wall_ms = wall_ms
+        self._wall_us = wall_us
         self._value = value or (lambda call: call.data)
 
     async def parse(self, items: Sequence[Any]) -> list[Parsed]:
         self.calls.append(len(items))
         return [Parsed("literal", [], [item[1].encode()]) for item in items]
 
-    async def run(self, code: bytes, calls: Sequence[Call], limits: Limits, **_: Any) -> Run:
-        self.calls.append(len(calls))
-        outcomes = tuple(CallOutcome(Status.OK, self._value(call)) for call in calls)
-        return Run(outcomes, Usage(wall_ms=self._wall_ms))
+    async def run(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run]]:
+        self.calls += [len(job.calls) for job in jobs]
+        return [[self._run(call) for call in job.calls] for job in jobs]
+
+    def _run(self, call: Call) -> Run:
+        return Run(CallOutcome(Status.OK, self._value(call)), Used(wall_us=self._wall_us))
 
 
-async def test_many_calls_come_back_in_order_each_from_a_run_of_its_own() -> None:
-    engine = FakeEngine()
-    calls = [Call(How.VALUES, str(number).encode()) for number in range(70_000)]
-    run = await run_calls(
-        RowEngine(engine, Limits()), Program(b"", imports=False), calls, variant=0
-    )
-    assert [outcome.value for outcome in run.outcomes] == [call.data for call in calls]
-    assert max(engine.calls) == 1
+def job_of(*data: bytes) -> Job:
+    return Program(b"", imports=False).job([Call(How.VALUES, each) for each in data])
+
+
+async def test_many_calls_are_made_some_at_a_time_and_come_back_in_order() -> None:
+    fake = FakeEngine()
+    data = [str(number).encode() for number in range(70_000)]
+    (runs,) = await RowEngine(fake, Limits()).run([job_of(*data)])
+    assert [run.outcome.value for run in runs] == data
+    assert max(fake.calls) == 8
 
 
 async def test_runs_of_a_row_end_when_its_time_is_used_up() -> None:
-    engine = RowEngine(FakeEngine(wall_ms=400), Limits(row_s=1))
+    engine = RowEngine(FakeEngine(wall_us=400_000), Limits(row_s=1))
     seen = []
     for _ in range(5):
-        run = await engine.run(b"", [Call(How.VALUES, b"N")], variant=0, imports=False)
-        seen.append(run.outcomes[0].status)
+        ((run,),) = await engine.run([job_of(b"N")])
+        seen.append(run.outcome.status)
     assert seen == [Status.OK] * 3 + [Status.ROW_LIMIT] * 2
-    again = await engine.fresh().run(b"", [Call(How.VALUES, b"N")], variant=0, imports=False)
-    assert again.outcomes[0].status is Status.OK
+    ((again,),) = await engine.fresh().run([job_of(b"N")])
+    assert again.outcome.status is Status.OK
+
+
+async def test_calls_of_different_parties_have_budgets_of_their_own() -> None:
+    fake = FakeEngine(wall_us=400_000, value=lambda call: call.data * (3 << 20))
+    engine = RowEngine(fake, Limits(row_s=1, row_mib=1))
+    runs = await engine.run_apart(job_of(*(b"%d" % number for number in range(8))))
+    assert {run.outcome.status for run in runs} == {Status.OK}
+    (run,) = await RowEngine(fake, Limits(row_mib=1)).run_apart(job_of(b"ab"))
+    assert run.outcome.status is Status.ROW_LIMIT
 
 
 async def test_equal_values_of_a_row_count_once() -> None:
     engine = RowEngine(FakeEngine(value=lambda call: call.data * (3 << 20)), Limits(row_mib=1))
     seen = []
     for data in (b"a", b"a", b"a", b"b"):
-        run = await engine.run(b"", [Call(How.VALUES, data)], variant=0, imports=False)
-        seen.append(run.outcomes[0].status)
+        ((run,),) = await engine.run([job_of(data)])
+        seen.append(run.outcome.status)
     assert seen == [Status.OK] * 3 + [Status.ROW_LIMIT]
 
 
@@ -394,14 +406,14 @@ def test_all_of_a_large_row_is_parsed_all_the_same(sandbox: SyncExecutor) -> Non
 
 @pytest.mark.parametrize(("age_s", "late"), [(5.0, True), (0.1, False)])
 async def test_a_text_that_ran_out_of_time_is_tried_once(age_s: float, late: bool) -> None:
-    request = Request(b"frame", asyncio.get_running_loop().create_future(), 10.0)
-    request.once_if_slow_s = 2.9
+    replies = Replies(1, asyncio.get_running_loop().create_future())
+    request = Request(deque([b"frame"]), replies, 10.0, once_if_slow_s=2.9)
     stub = SimpleNamespace(in_flight=[request], _sent=5, head_age=lambda _: age_s)
     Worker.blame(cast(Worker, stub))
     assert request.done is late
     if late:
         with pytest.raises(OutOfTime):
-            request.future.result()
+            replies.future.result()
 
 
 async def test_one_large_program_does_not_push_out_the_others() -> None:

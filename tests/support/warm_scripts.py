@@ -44,7 +44,7 @@ def attempt(executor: SyncExecutor, source: str, limits: Limits) -> Attempt:
         arguments=[],
     )
     pool = executor._executor.pool
-    answer = executor._call(pool.request(frame, "script", None, limits.wall_s + 5))
+    answer = executor._call(pool.request(frame, "script", limits.wall_s + 5))
     assert answer is not None, "no warm guest could answer"
     reply = decode_reply(answer.payload)
     streams = split_streams(reply.records, limits.output_kib << 10)

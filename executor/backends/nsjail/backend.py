@@ -90,11 +90,13 @@ take away what is left, and to switch on its loopback device. Scripts have none.
 _SCRIPT_DEVICES = ("null", *DEVICES)
 
 _PROC = "/tmp"
-_SLOTS = [f"proc={_PROC}", "audit=4096"]
-"""Options of a zygote that resets its processes, and compares all of one after so many resets: a
-fault of the kernel that left something behind would end the guest."""
-_PROVEN: set[Path] = set()
-"""Images whose guests were seen to do so: not tried again by this process."""
+"""Where a procfs is mounted for guests that reset their processes."""
+_AUDIT = "audit=4096"
+"""They compare all of a process after so many resets: a fault of the kernel that left something
+behind would end the guest."""
+_PROVEN: dict[Path, bool] = {}
+"""Images whose guests were seen to reset their processes, and whether with a procfs of their own:
+not tried again by this process."""
 
 
 class NsjailBackend(BaseBackend):
@@ -108,6 +110,8 @@ class NsjailBackend(BaseBackend):
     def __init__(self, limits: Limits, settings: NsjailSettings | None = None) -> None:
         self._limits = limits
         self._wanted = (settings or NsjailSettings()).process_reuse
+        self._proc: int | None = None
+        """Our own /proc, for guests that can have none of their own."""
         self.options: tuple[str, ...] = ()
         """More options of guests that reset their processes, for tests and benchmarks."""
         self.preload: tuple[str, ...] = PRELOAD
@@ -138,7 +142,7 @@ class NsjailBackend(BaseBackend):
         """Find out whether guests can be put back after a run, if that is wanted."""
         if self._wanted == "fork":
             return
-        missing = await self._try_slots()
+        missing = await self._why_not_reset()
         if not missing:
             self.process_reuse = "reset"
         elif self._wanted == "reset":
@@ -146,23 +150,34 @@ class NsjailBackend(BaseBackend):
         else:
             self._warn(f"each run takes a new process, since none can be reset here: {missing}")
 
-    async def _try_slots(self) -> str:
+    async def _why_not_reset(self) -> str:
         """Why guests cannot be put back here, or nothing."""
         assert self._image is not None
         if not self._image.accelerated:
             return "that takes the compiled core"
+        own = _PROVEN.get(self._image.root, True)
+        missing = await self._try_reset(own=own)
+        if missing == _NO_MOUNT:
+            missing = await self._try_reset(own=False)
+        return missing
+
+    async def _try_reset(self, *, own: bool) -> str:
+        """Why guests cannot be put back with a procfs of their own, or with ours; or nothing."""
+        assert self._image is not None
+        if not own and self._proc is None:
+            self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         if self._image.root in _PROVEN:
             return ""
-        role = Role("bare", 0, 0)
         group = self._make_group("trial")
-        config = _verify_config(self._image, role, [*_SLOTS, "trial=1"])
+        config = _verify_config(self._image, Role("bare", 0, 0))
+        _add_reset(config, self._proc, ["trial=1"])
         _limit_processes(config, GUEST_PROCESSES)
         try:
             guest = await self._start(config, group)
         except BackendUnavailable as error:
             return _why(str(error))
         await guest.close()
-        _PROVEN.add(self._image.root)
+        _PROVEN[self._image.root] = own
         return ""
 
     def _weaknesses(self) -> list[str]:
@@ -220,7 +235,7 @@ class NsjailBackend(BaseBackend):
             return await GuestProcess.start(
                 group.wrap(command) if group is not None else command,
                 core=core,
-                pass_fds=(config,),
+                pass_fds=(config, *configuration.pass_fd),
                 memory_kills=group.memory_kills if group is not None else lambda: 0,
                 release=group.remove if group is not None else lambda: None,
             )
@@ -241,15 +256,12 @@ class NsjailBackend(BaseBackend):
         config = (
             _warm_script_config(place, self._limits)
             if role.kind == "script"
-            else _verify_config(self._image, role, self._slot_options(role), self.preload)
+            else _verify_config(self._image, role, self.preload)
         )
+        if self.process_reuse == "reset" and role.kind in ("bare", "lib"):
+            _add_reset(config, self._proc, self.options)
         _limit_processes(config, GUEST_PROCESSES)
         return config
-
-    def _slot_options(self, role: Role) -> list[str]:
-        if self.process_reuse == "fork" or role.kind == "parser":
-            return []
-        return [*_SLOTS, *self.options]
 
     async def run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a general script in a warm jail; in a new one if that fails."""
@@ -323,20 +335,24 @@ class NsjailBackend(BaseBackend):
         if self._image is not None:
             self._image.close()
             self._image = None
+        if self._proc is not None:
+            os.close(self._proc)
+            self._proc = None
+
+
+_NO_MOUNT = "no procfs can be mounted in a jail (a container hides parts of /proc)"
 
 
 def _why(log: str) -> str:
     """What a guest that could not be put back, or its jail, said of it."""
     if "Failed to mount" in log:
-        return "no procfs can be mounted in a jail (a container hides parts of /proc)"
+        return _NO_MOUNT
     _, found, told = log.rpartition("OSError: ")
     return told if found else log
 
 
-def _verify_config(
-    image: GuestImage, role: Role, slots: Sequence[str], preload: Sequence[str] = ()
-) -> NsJailConfig:
-    options = ["root=/guest", "locked=1", f"token=guest-{role.number}", *slots]
+def _verify_config(image: GuestImage, role: Role, preload: Sequence[str] = ()) -> NsJailConfig:
+    options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
     if role.kind == "lib":
         options.append("preload=" + ",".join(preload))
     entry = "parser" if role.kind == "parser" else "zygote"
@@ -345,13 +361,22 @@ def _verify_config(
     config.envar = _guest_environment(image, role)
     config.rlimit_fsize = 1  # MiB; for its log on descriptor 2, which children do not have
     config.mount += _hidden_modules(image)
-    if slots:
-        config.mount.append(MountPt(dst=_PROC, fstype="proc", rw=False, nosuid=True, nodev=True))
-        config.cap = _SLOT_CAPABILITIES
-        # Else the kernel writes into the memory of a process when it moves to another core.
-        config.envar.append("GLIBC_TUNABLES=glibc.pthread.rseq=0")
     config.exec_bin = Exe(path=PYTHON, arg=["-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options])
     return config
+
+
+def _add_reset(config: NsJailConfig, proc: int | None, options: Sequence[str]) -> None:
+    """Let a zygote put its processes back: it needs a procfs. One of its own shows the jail only;
+    where none can be mounted it gets a descriptor of ours, in which each slot opens itself."""
+    if proc is None:
+        config.mount.append(MountPt(dst=_PROC, fstype="proc", rw=False, nosuid=True, nodev=True))
+        config.cap = _SLOT_CAPABILITIES
+    else:
+        config.pass_fd.append(proc)
+    # Else the kernel writes into the memory of a process when it moves to another core.
+    config.envar.append("GLIBC_TUNABLES=glibc.pthread.rseq=0")
+    where = _PROC if proc is None else str(proc)
+    config.exec_bin.arg += [f"proc={where}", _AUDIT, *options]
 
 
 def _warm_script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:

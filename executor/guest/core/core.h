@@ -145,6 +145,7 @@ int hand_over_if_slot(const void *result, size_t size);
 void unblock_signals(void);
 void tell_costs(void);
 PyObject *take_proc(PyObject *module, PyObject *path);
+PyObject *inherit_proc(PyObject *module, PyObject *descriptor);
 PyObject *prepare_slots(PyObject *module, PyObject *ignored);
 PyObject *use_slots(PyObject *module, PyObject *args);
 PyObject *try_slots(PyObject *module, PyObject *body_object);

@@ -17,6 +17,7 @@ static PyMethodDef methods[] = {
     {"lock", lock_down, METH_VARARGS, "lock(filter, patches): install the filter."},
     {"confine", confine, METH_O, "confine(filter): install a filter in this process."},
     {"take_proc", take_proc, METH_O, "Keep a procfs that nobody sees; drop all capabilities."},
+    {"inherit_proc", inherit_proc, METH_O, "Keep a procfs that was opened already."},
     {"prepare_slots", prepare_slots, METH_NOARGS, "Map what slots will need."},
     {"use_slots", use_slots, METH_VARARGS, "use_slots(filter, audit, costs): from now on."},
     {"try_slots", try_slots, METH_O, "Try whether a slot can be put back here."},

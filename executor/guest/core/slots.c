@@ -56,6 +56,11 @@ struct mailbox {
 };
 #define MAILBOX ((size_t)256 << 10)
 
+/* What a new slot opens for its parent, in the mailbox: descriptors of its own, or errors. */
+struct handles {
+    int64_t uffd, pagemap, maps;
+};
+
 struct costs costs;
 int keep_costs;
 int proc_fd = -1;
@@ -158,6 +163,15 @@ static void grow_stack(void)
                      : "rax", "memory");
 }
 
+/* Of this process: whatever number it has where that procfs was mounted. */
+static int64_t open_own(const char *name)
+{
+    char path[32];
+    snprintf(path, sizeof path, "self/%s", name);
+    int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static void check(long result)
 {
     if (result < 0)
@@ -172,19 +186,22 @@ static void become_slot(void)
     check(privileged(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0));
     for (int fd = 0; fd < 3; fd++)
         dup2(null_fd, fd);
-    syscall(SYS_close_range, 3, ~0u, 0);
     unblock_signals();
     forget_body();
-    long uffd = privileged(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY, 0, 0, 0, 0);
-    mailbox->size = (uint64_t)uffd;
+    const struct handles handles = {
+        privileged(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY, 0, 0, 0, 0),
+        open_own("pagemap"),
+        open_own("maps"),
+    };
+    memcpy(mailbox->data, &handles, sizeof handles);
     check(privileged(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0, 0));
-    __asm__ volatile("int3" ::: "memory"); /* the parent takes the userfaultfd */
-    close((int)uffd);
+    __asm__ volatile("int3" ::: "memory"); /* the parent takes what was opened */
+    syscall(SYS_close_range, 3, ~0u, 0);
     const PyObjectArenaAllocator allocator = {NULL, arena_alloc, arena_free};
     PyObject_SetArenaAllocator((PyObjectArenaAllocator *)&allocator);
     grow_heap();
     grow_stack();
-    memset(mailbox, 0, sizeof *mailbox);
+    memset(mailbox, 0, sizeof *mailbox + sizeof handles);
     limit(RLIMIT_NPROC, 0);
     struct sock_fprog program = {filter_count, filter};
     check(privileged(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&program, 0, 0));
@@ -250,31 +267,30 @@ static int wait_for_trap(struct slot *s)
     return status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP ? 0 : -1;
 }
 
-static int open_own(struct slot *s, const char *what)
+static int take(int pidfd, int64_t descriptor, const char *what)
 {
-    char path[64];
-    snprintf(path, sizeof path, "%ld/%s", s->pid, what);
-    return openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    stage = what;
+    if (descriptor < 0)
+        return (int)told(descriptor);
+    stage = "pidfd_getfd";
+    return (int)told(privileged(SYS_pidfd_getfd, pidfd, (long)descriptor, 0, 0, 0));
 }
 
-static int take_userfaultfd(struct slot *s)
+static int take_handles(struct slot *s)
 {
-    struct mailbox mail;
+    struct handles handles;
     stage = "process_vm_readv";
-    if (peek(s, &mail, (uintptr_t)mailbox, sizeof mail) != 0)
+    if (peek(s, &handles, (uintptr_t)mailbox->data, sizeof handles) != 0)
         return -1;
-    stage = "userfaultfd";
-    if ((int64_t)mail.size < 0) {
-        errno = -(int)mail.size;
-        return -1;
-    }
     stage = "pidfd";
     int pidfd = (int)told(privileged(SYS_pidfd_open, s->pid, 0, 0, 0, 0));
     if (pidfd < 0)
         return -1;
-    s->uffd = (int)told(privileged(SYS_pidfd_getfd, pidfd, (long)mail.size, 0, 0, 0));
+    int whole = (s->uffd = take(pidfd, handles.uffd, "userfaultfd")) >= 0 &&
+                (s->pagemap = take(pidfd, handles.pagemap, "/proc/self/pagemap")) >= 0 &&
+                (s->maps = take(pidfd, handles.maps, "/proc/self/maps")) >= 0;
     close(pidfd);
-    if (s->uffd < 0)
+    if (!whole)
         return -1;
     stage = "asynchronous write protection (Linux 6.7)";
     struct uffdio_api api = {UFFD_API, FEATURE_WP_ASYNC | FEATURE_WP_UNPOPULATED, 0};
@@ -286,12 +302,7 @@ static int adopt(struct slot *s, const struct slot *like)
     stage = "ptrace";
     const long options = PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL;
     if (wait_for_trap(s) != 0 || trace(PTRACE_SETOPTIONS, s, 0, options) != 0 ||
-        take_userfaultfd(s) != 0)
-        return -1;
-    stage = "/proc";
-    s->pagemap = open_own(s, "pagemap");
-    s->maps = open_own(s, "maps");
-    if (s->pagemap < 0 || s->maps < 0)
+        take_handles(s) != 0)
         return -1;
     stage = "the slot's lock-down";
     if (trace(PTRACE_CONT, s, 0, 0) != 0 || wait_for_trap(s) != 0)
@@ -581,6 +592,17 @@ PyObject *take_proc(PyObject *module, PyObject *path)
     proc_fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc_fd < 0 || umount2(name, MNT_DETACH) != 0 || drop_capabilities() != 0)
         return PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
+    Py_RETURN_NONE;
+}
+
+/* inherit_proc(fd): keep the procfs that whoever started us has opened. */
+PyObject *inherit_proc(PyObject *module, PyObject *descriptor)
+{
+    proc_fd = (int)PyLong_AsLong(descriptor);
+    if (proc_fd < 0 && PyErr_Occurred())
+        return NULL;
+    if (fcntl(proc_fd, F_SETFD, FD_CLOEXEC) != 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 

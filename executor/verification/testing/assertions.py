@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.models import JudgeTask, Limits, Signal, Status, Usage
-from executor.pool.engine import CallOutcome
+from executor.pool.engine import CallOutcome, Job
 from executor.verification.budget import RowEngine, gather_few, off_loop
 from executor.verification.prepare import Program, read_program, read_tests
 from executor.verification.scoring import (
@@ -120,7 +120,7 @@ class Assertions:
         one = self._together if self._task.together else self._apart
         pairs = zip(answers, parsed, strict=True)
         results = await gather_few(
-            (partial(one, *pair) for pair in pairs), at_once=_ANSWERS_AT_ONCE
+            [partial(one, *pair) for pair in pairs], at_once=_ANSWERS_AT_ONCE
         )
         return [scored for scored, _ in results], sum((used for _, used in results), Usage())
 
@@ -169,11 +169,11 @@ class Assertions:
             detail = f"what the tests want to know is too large: {problem}"
             return CallOutcome(Status.ROW_LIMIT, detail=detail), Usage()
         # Always of one variant: what hashing orders is in the same order in each run.
-        run = await engine.run(self._tests.code, [call], variant=0, imports=True)
-        (outcome,) = run.outcomes
+        ((run,),) = await engine.run([Job(self._tests.code, [call], imports=True, variant=0)])
+        outcome = run.outcome
         value = await off_loop(outcome.size, value_of, outcome)
         report = _read_report(value) if isinstance(value, Value) else value
-        return report, run.usage
+        return report, run.used.usage()
 
     def _scored(self, report: _Report | CallOutcome, signals: frozenset[Signal]) -> Scored:
         if isinstance(report, CallOutcome):
@@ -219,7 +219,7 @@ class _Trial:
     @property
     def usage(self) -> Usage:
         """Of the answer's calls."""
-        return self._caller.usage
+        return self._caller.used.usage()
 
     async def ask(self, wanted: Sequence[bytes]) -> CallOutcome | None:
         """Ask the answer; an outcome if that ends the matter."""
@@ -237,7 +237,6 @@ class _Trial:
             value = await off_loop(outcome.size, value_of, outcome)
             self.signals |= signals_of(outcome, value)
             known, end = _learnt(outcome, value)
-            ends.pop(number, None)  # made again, it may come to more
             if end is not None:
                 ends[number] = end
                 known = ("end", f"{end.status}: {end.detail}")

@@ -85,7 +85,7 @@ async def values_of(
         if tested.status is not Status.OK:
             detail = f"the task's program: {tested.detail}"
             raise Broken(CallOutcome(tested.status, detail=detail))
-    return [values[number] for number in range(len(calls))], caller.usage
+    return [values[number] for number in range(len(calls))], caller.used.usage()
 
 
 class Returns:
@@ -106,7 +106,7 @@ class Returns:
     async def score(self, parsed: Sequence[Parsed]) -> tuple[list[Scored], Usage]:
         """The scores of some answers, as the parser has them."""
         results = await gather_few(
-            (partial(self._one, answer) for answer in parsed), at_once=_ANSWERS_AT_ONCE
+            [partial(self._one, answer) for answer in parsed], at_once=_ANSWERS_AT_ONCE
         )
         return [scored for scored, _ in results], sum((used for _, used in results), Usage())
 
@@ -125,7 +125,7 @@ class Returns:
 
         tested = await caller.assess(self._calls, assess, to_the_end=goes_on(self._task))
         scored = summed_up(self._task, tested, total, frozenset(signals) or NO_SIGNALS, "calls")
-        return scored, caller.usage
+        return scored, caller.used.usage()
 
     async def _tested(self, value: Value | CallOutcome, expected: Value) -> Tested:
         if isinstance(value, CallOutcome):

@@ -20,6 +20,7 @@ from executor.models import Compare, JudgeTask, Limits, Script, ScriptResult, Si
 from executor.pool.engine import CallOutcome
 from executor.verification.budget import RowEngine, gather_few, off_loop
 from executor.verification.prepare import Program, read_program
+from executor.verification.runs import run_one
 from executor.verification.scoring import (
     Broken,
     Scored,
@@ -90,7 +91,7 @@ class Scripts:
         """The scores of some answers, as the parser has them."""
         pairs = zip(answers, parsed, strict=True)
         results = await gather_few(
-            (partial(self._one, *pair) for pair in pairs), at_once=_ANSWERS_AT_ONCE
+            [partial(self._one, *pair) for pair in pairs], at_once=_ANSWERS_AT_ONCE
         )
         return [scored for scored, _ in results], sum((used for _, used in results), Usage())
 
@@ -105,7 +106,7 @@ class Scripts:
         usage = Usage()
         for numbers in batched(range(total), _SIDE_BY_SIDE):
             some = await gather_few(
-                partial(self._test, source, number, signals) for number in numbers
+                [partial(self._test, source, number, signals) for number in numbers]
             )
             tested += some
             usage = sum((one.usage for one in some), usage)
@@ -186,10 +187,8 @@ class Scripts:
         arguments = (self._task.stdin[number], self._task.stdout[number], actual)
         call = named("check", Call(How.VALUES, marshal.dumps((arguments, {}), 2)))
         program = checker.program
-        run = await self._engine.fresh().run(
-            program.code, [call], variant=None, imports=program.imports
-        )
-        value = value_of(run.outcomes[0])
+        run = await run_one(self._engine.fresh(), program, call)
+        value = value_of(run.outcome)
         if isinstance(value, Value):
             if type(value.decoded) is bool:
                 return value.decoded
@@ -216,7 +215,7 @@ class Pytest:
         """The scores of some answers, as the parser has them."""
         pairs = zip(answers, parsed, strict=True)
         results = await gather_few(
-            (partial(self._one, *pair) for pair in pairs), at_once=_ANSWERS_AT_ONCE
+            [partial(self._one, *pair) for pair in pairs], at_once=_ANSWERS_AT_ONCE
         )
         return [scored for scored, _ in results], sum((used for _, used in results), Usage())
 

@@ -13,16 +13,15 @@ from executor.cli.io.source import Line
 from executor.errors import MalformedRow
 from executor.grammar.compare import NO_DIFFERENCE, TOO_LONG, first_difference
 from executor.grammar.literals import _nesting
-from executor.models import Limits, Status, Usage
-from executor.pool.engine import CallOutcome, Run
+from executor.models import Limits, Status
+from executor.pool.engine import CallOutcome, Job, Run
 from executor.screening.cost import strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
 from executor.verification.budget import RowEngine, too_many
 from executor.verification.prepare import Program
-from executor.verification.runs import run_calls
 from executor.verification.signals import signals_in_answer
 from executor.verification.source import with_imports
-from executor.wire.frames import Call, How, Job, Order, encode_job
+from executor.wire.frames import Call, How, encode_jobs
 from tests.security.fuzzing.literals import Choices
 
 _LEAVES: tuple[Any, ...] = (0, 1, True, 1.0, "a", b"", None, (), 2j, Decimal(1), Decimal("NaN"),
@@ -72,8 +71,8 @@ def counts(data: bytes) -> None:
         return
     program = Program(b"", imports=False)
     engine = RowEngine(_Frames(), Limits(row_mib=256))
-    run = asyncio.run(run_calls(engine, program, calls, variant=0))
-    assert [outcome.value for outcome in run.outcomes] == [call.data for call in calls]
+    (runs,) = asyncio.run(engine.run([program.job(calls)]))
+    assert [run.outcome.value for run in runs] == [call.data for call in calls]
 
 
 class _Frames:
@@ -82,9 +81,13 @@ class _Frames:
     async def parse(self, items: Sequence[Any]) -> list[Any]:
         raise NotImplementedError
 
-    async def run(self, code: bytes, calls: Sequence[Call], limits: Limits, **_: Any) -> Run:
-        encode_job(Job(1, 1, 1, 1, 1, Order.NATURAL, code, calls))
-        return Run(tuple(CallOutcome(Status.OK, call.data) for call in calls), Usage())
+    async def run(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run]]:
+        for job in jobs:
+            encode_jobs(
+                1, wall_ms=1, cpu_s=1, memory_bytes=1, output_bytes=1,
+                order=job.order, code=job.code, calls=job.calls,
+            )  # fmt: skip
+        return [[Run(CallOutcome(Status.OK, call.data)) for call in job.calls] for job in jobs]
 
 
 def growth(data: bytes) -> None:

@@ -27,7 +27,7 @@ from executor.grammar.encode import encode
 from executor.grammar.literals import Malformed, NotLiteral, parse_arguments, parse_value
 from executor.grammar.text import literal_text
 from executor.models import Limits, Script, ScriptResult, Status
-from executor.pool.outcomes import Asked
+from executor.pool.outcomes import understand
 from executor.pool.parse_cache import _quick_answer
 from executor.pool.runner import _fits
 from executor.pool.worker import Answer, Worker
@@ -87,37 +87,32 @@ def _run(data: bytes) -> None:
     """A reply with a head of our own choice, as far as the outcomes of its calls."""
     if not data:
         return
-    calls, data = data[0] % 4, data[1:]
-    answer = Answer(data, lambda: bool(calls % 2))
+    killed, data = bool(data[0] % 2), data[1:]
+    answer = Answer(data, lambda: killed)
     number = int.from_bytes(data[:4], "little")
-    run = Asked(number, calls, _LIMITS).understand(answer)
+    run = understand(answer, number, _LIMITS)
     if run is None:
         return
-    assert len(run.outcomes) == calls
-    for outcome in run.outcomes:
-        assert (outcome.value is not None) == (outcome.status is Status.OK)
-        value = value_of(outcome)
-        if isinstance(value, Value):
-            _check_value(value.decoded, value.data)
-        else:
-            assert value is outcome or value.status is FORGED.status
-            value.detail.encode()
-    assert Asked(number + 1, calls, _LIMITS).understand(answer) is None
+    outcome = run.outcome
+    assert (outcome.value is not None) == (outcome.status is Status.OK)
+    value = value_of(outcome)
+    if isinstance(value, Value):
+        _check_value(value.decoded, value.data)
+    else:
+        assert value is outcome or value.status is FORGED.status
+        value.detail.encode()
+    assert understand(answer, number + 1, _LIMITS) is None
 
 
 def _result(data: bytes) -> None:
-    for expected in range(4):
-        result = decode_result(data, expected)
-        if result is None:
-            continue
-        sources, refusal, records = result.sources, result.refusal, result.records
-        ended = refusal is not None and refusal.ended_run
-        assert len(records) == (0 if ended else expected)
-        assert 0 <= sources <= sum(Source)
-        parts = [bytes((kind,)) + struct.pack("<I", len(each)) + each for kind, each in records]
-        assert all(kind in RecordKind for kind, _ in records)
-        about = b"" if refusal is None else struct.pack("<HI", refusal.call, refusal.line)
-        assert data[:1] + about + b"".join(parts) == data
+    result = decode_result(data)
+    if result is None:
+        return
+    assert 0 <= result.sources <= sum(Source)
+    if result.record is not None:
+        kind, payload = result.record
+        assert kind in RecordKind
+        assert data.endswith(bytes((kind,)) + struct.pack("<I", len(payload)) + payload)
 
 
 def _parse_reply(data: bytes) -> None:

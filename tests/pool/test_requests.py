@@ -1,0 +1,138 @@
+"""Requests of several frames: what is answered, blamed and moved, frame by frame."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from executor.backends.base import Backend, Pace, Role
+from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
+from executor.pool.worker import Answer
+
+DIE, SILENCE = b"die", b"silence"
+
+
+class FakeGuest:
+    """Answers a frame with its own payload, or dies or falls silent if the payload says so."""
+
+    def __init__(self, note: Callable[[bytes], None]) -> None:
+        self._host, self._own = socket.socketpair()
+        self.read_fd = self.write_fd = self._host.fileno()
+        self._note = note
+        self._data = b""
+        self._loop = asyncio.get_running_loop()
+        for end in (self._host, self._own):
+            end.setblocking(False)
+        self._loop.add_reader(self._own, self._read)
+
+    def _read(self) -> None:
+        self._data += self._own.recv(1 << 16)
+        while self._data:
+            size = 4 + int.from_bytes(self._data[:4], "little")
+            payload, self._data = self._data[4:size], self._data[size:]
+            self._note(payload)
+            if payload.startswith(SILENCE):
+                self._data = b""
+                self._loop.remove_reader(self._own)
+            elif payload.startswith(DIE):
+                self.kill()
+                return
+            else:
+                self._own.send(_frame(payload))
+
+    def memory_kills(self) -> int:
+        return 0
+
+    def kill(self) -> None:
+        if self._own.fileno() >= 0:
+            self._loop.remove_reader(self._own)
+            self._own.close()
+
+    async def close(self) -> None:
+        self.kill()
+        self._host.close()
+
+
+class FakeBackend:
+    """Guests without a sandbox."""
+
+    name, isolated, warnings, interpreter = "fake", False, (), "CPython"
+    script_jails: Mapping[str, int] = {}
+    pace = Pace(slow_s=0.03)
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.saw_one = asyncio.Event()
+
+    def note(self, payload: bytes) -> None:
+        self.seen.append(payload)
+        self.saw_one.set()
+
+    async def open(self) -> None:
+        pass
+
+    async def launch(self, _role: Role) -> Any:
+        return FakeGuest(self.note)
+
+    async def close(self) -> None:
+        pass
+
+
+def _frame(payload: bytes) -> bytes:
+    return len(payload).to_bytes(4, "little") + payload
+
+
+@asynccontextmanager
+async def open_pool() -> AsyncIterator[tuple[Pool, FakeBackend]]:
+    backend = FakeBackend()
+    pool = Pool(cast(Backend, backend), 2)
+    await pool.open()
+    try:
+        yield pool, backend
+    finally:
+        await pool.close()
+
+
+def ask(*payloads: bytes, variant: int | None = None) -> Ask:
+    return Ask("bare", variant, [_frame(payload) for payload in payloads])
+
+
+def payloads(answers: list[Answer | None]) -> list[bytes | None]:
+    return [answer and answer.payload for answer in answers]
+
+
+async def test_frames_of_several_requests_are_answered_at_once_and_in_order() -> None:
+    async with open_pool() as (pool, _):
+        asked = [ask(b"a", b"b", variant=0), ask(b"c", variant=1), ask(b"d", b"e")]
+        answers = await pool.requests(asked, 5.0)
+        assert payloads(answers) == [b"a", b"b", b"c", b"d", b"e"]
+        assert pool.stats().in_flight == 0
+
+
+async def test_a_frame_that_kills_guests_is_given_up_and_those_around_it_are_answered() -> None:
+    async with open_pool() as (pool, backend):
+        answers = await pool.requests([ask(b"a", DIE, b"b", b"c")], 5.0)
+        assert payloads(answers) == [b"a", None, b"b", b"c"]
+        assert backend.seen.count(DIE) == MAX_ATTEMPTS
+        assert backend.seen.count(b"a") == backend.seen.count(b"b") == 1
+
+
+async def test_frames_behind_a_slow_one_move_to_another_guest() -> None:
+    async with open_pool() as (pool, backend):
+        future = pool.requests([ask(b"a", SILENCE, b"b", b"c")], 5.0)
+        while not {b"b", b"c"} <= set(backend.seen):
+            backend.saw_one.clear()
+            await backend.saw_one.wait()
+        assert not future.done()
+        assert backend.seen.count(SILENCE) == 1
+        future.cancel()
+
+
+async def test_a_guest_that_stays_silent_costs_the_frame_that_it_worked_on_an_attempt() -> None:
+    async with open_pool() as (pool, backend):
+        answers = await pool.requests([ask(SILENCE, b"a")], 0.05)
+        assert payloads(answers) == [None, b"a"]
+        assert backend.seen.count(SILENCE) == MAX_ATTEMPTS
