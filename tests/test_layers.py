@@ -49,7 +49,7 @@ warmstart         a small model that has learned to propose and to solve a littl
 models            models outside of a run, and generation with them
 configs           presets, and veRL's configuration completed by them
 game              the rules of the game: no veRL, no torch
-files             files that are replaced as a whole
+files pages       files that are replaced as a whole; pages made of templates
 """,
 }
 """From top to bottom: a line imports only what stands below it (or in the same package)."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ from trainer.experiment.results import (
     table,
 )
 from trainer.experiment.tried import TRIED
+from trainer.files import write_atomically
+from trainer.pages import render
 
 FIGURE, PAGE, NUMBERS = "learning.png", "learning.html", "learning.json"
 HOW: Mapping[str, Callable[[Row], Accuracy | None]] = {
@@ -36,12 +37,7 @@ TITLES = (
     "valid", "learnability", "suspicious", "s per step", "s per run",
 )  # fmt: skip
 _LIBRARIES = ("verl", "torch", "transformers", "ray", "numpy")
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.25em .6em;border-bottom:1px solid #ccc;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
-)
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_TEMPLATE = Path(__file__).with_name("learning.html.j2")
 
 
 def write(results: Sequence[Result], about: Mapping[str, Any], folder: Path) -> tuple[Row, ...]:
@@ -59,8 +55,19 @@ def write(results: Sequence[Result], about: Mapping[str, Any], folder: Path) -> 
         curves(results),
     )
     image = base64.b64encode((folder / FIGURE).read_bytes()).decode()
-    page = "\n".join(_page(rows, {**about, **versions}, image))
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    page = render(
+        _TEMPLATE,
+        {},
+        arms=[row.arm for row in rows],
+        titles=TITLES,
+        rows=[cells(row) for row in rows],
+        comparisons=comparisons(rows),
+        details={name: _details(rows, find) for name, find in HOW.items()},
+        image=image,
+        tried=TRIED,
+        about={**about, **versions},
+    )
+    write_atomically(folder / PAGE, page)
     return rows
 
 
@@ -69,38 +76,6 @@ def _write_numbers(path: Path, numbers: Mapping[str, Any], runs: Sequence[Any]) 
     head = json.dumps(numbers, indent=1).removesuffix("\n}")
     lines = ",\n".join(json.dumps(run) for run in runs)
     path.write_text(f'{head},\n "runs": [\n{lines}\n]\n}}\n', encoding="utf-8")
-
-
-def _page(rows: Sequence[Row], about: Mapping[str, Any], image: str) -> Iterator[str]:
-    yield "<!doctype html><html lang='en'><meta charset='utf-8'><title>Does it learn?</title>"
-    yield f"<meta http-equiv='Content-Security-Policy' content=\"{_POLICY}\">"
-    yield f"<style>{_STYLE}</style><h1>Self-play against controls</h1>"
-    for row in rows:
-        yield f"<p><b>{escape(row.arm.title)}</b>: {escape(row.arm.about)}</p>"
-    yield from _table(TITLES, [cells(row) for row in rows])
-    yield "<p>" + "<br>".join(map(escape, comparisons(rows))) + "</p>"
-    yield (
-        "<p>Held-out accuracy is the mean of the task types: of the likeliest answers (greedy) and "
-        "of answers sampled at temperature 1, as the model plays. Brackets: 95 % interval over "
-        "seeds (Student's t; none with one seed), and for the choice of tasks where it says so. "
-        "Valid share and learnability: first against last ten steps.</p>"
-    )
-    for name, find in HOW.items():
-        yield f"<h2>By task type and difficulty ({escape(name)})</h2>"
-        yield from _table(*_details(rows, find))
-    yield f"<h2>Curves</h2><img alt='curves' src='data:image/png;base64,{image}'>"
-    yield "<h2>What was tried before, on other held-out programs</h2>"
-    yield from _table(("setting", "what came of it"), TRIED)
-    yield "<h2>How</h2>"
-    yield from _table((), [(name, str(value)) for name, value in about.items()])
-    yield "</html>"
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield "<table><tr>" + "".join(f"<th>{escape(title)}</th>" for title in titles) + "</tr>"
-    for row in rows:
-        yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-    yield "</table>"
 
 
 def _details(
