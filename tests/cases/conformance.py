@@ -18,6 +18,7 @@ import executor
 from executor import Compare, Judgement, JudgeTask, Script, ScriptResult, TaskType, Triplet, Verdict
 from executor.cli.io.rows import read_judge_task, read_triplet
 from executor.cli.io.source import Line
+from tests.cases.programs import ENDINGS
 
 EXAMPLES = Path(executor.__file__).parent / "examples"
 
@@ -188,23 +189,25 @@ SWALLOWED = {
 """The same, by programs that go on."""
 
 LIMITS_HIT = {
-    "endless": ("while True: pass", "cpu_limit"),
     "endless-swallowed": ("while True:\n        try: exec('while 1: pass')\n        except BaseException: pass", "cpu_limit"),
-    "sleep": ("__import__('time').sleep(60)", "wall_limit"),
     "list": ("return [0] * 10**9", "memory_limit"),
-    "growing": ("a = []\n    while True: a.append(bytes(1 << 20))", "memory_limit"),
-    "long-value": ("return 'x' * (1 << 20)", "output_limit"),
     "long-bytes": ("return bytes(1 << 20)", "output_limit"),
     "many-items": ("return list(range(10**6))", "output_limit"),
 }  # fmt: skip
 
 ENDS = {
-    "os-exit": ("__import__('os')._exit(0)", "crashed"),
-    "abort": ("__import__('os').abort()", "crashed"),
     "os-exit-3": ("__import__('os')._exit(3)", "crashed"),
     "own-frame": ("exec('import os\\nfor i in range(3, 64):\\n try: os.write(i, bytes(64))\\n except OSError: pass\\nos._exit(0)')", "crashed"),
     "close-all": ("__import__('os').closerange(0, 64)", "crashed"),
 }  # fmt: skip
+
+
+SHARED = {
+    "limits/endless": "an endless loop", "limits/sleep": "an endless sleep",
+    "limits/growing": "memory bit by bit", "limits/long-value": "a large value",
+    "ends/os-exit": "os._exit", "ends/abort": "abort",
+}  # fmt: skip
+"""Cases that are one of ``ENDINGS``."""
 
 
 def _body(expression: str) -> str:
@@ -226,6 +229,10 @@ def _triplets() -> Iterator[Case]:
         for name, (lines, status) in ends.items():
             item = Triplet(program=f"def f(x):\n    {lines}", inputs=("1",))
             yield Case(f"{category}/{name}", category, item, status)
+    for name, what in SHARED.items():
+        program, end = ENDINGS[what]
+        category = name.partition("/")[0]
+        yield Case(name, category, Triplet(program=program, inputs=("1",)), str(end))
     for name, item, status in (
         ("several", Triplet(program=_body("x * 2"), inputs=("1", "'a'", "[1]")), "ok"),
         ("keyword", Triplet(program="def f(a, b=2):\n    return a - b", inputs=("b=1, a=5",)), "ok"),

@@ -10,6 +10,7 @@ import pytest
 from executor import Limits, Script, SyncExecutor
 from executor.wire.frames import Outcome
 from tests.cases.forbidden import ENDING_SCRIPTS, OPEN_DESCRIPTORS
+from tests.cases.programs import TAMPERING
 from tests.support.warm_scripts import Attempt, attempt
 
 LIMITS = Limits(cpu_s=8, wall_s=30, memory_mib=256, output_kib=256)
@@ -141,12 +142,7 @@ def test_no_memory_of_a_script_holds_text_of_others(executor: SyncExecutor) -> N
         assert pages > 500
 
 
-TAMPERING = {
-    "builtins": "import builtins\nbuiltins.len = builtins.sorted = lambda *_: 7",
-    "a module": "import math\nmath.pi = 3\nmath.floor = lambda _: 7",
-    "the import system": "import sys\nsys.modules.clear()\nsys.path[:] = []\nsys.meta_path[:] = []",
-    "the interpreter's limits": "import sys\nsys.setrecursionlimit(10**6)\nsys.settrace(print)",
-    "garbage collection": "import gc\ngc.unfreeze()\ngc.collect()",
+ATTEMPTS = TAMPERING | {
     "the environment": "import os\nos.environ['A'] = 'b'\nos.environ.clear()",
     "functions at exit": "import atexit\natexit.register(print, 'late')",
     "streams": "import sys\nsys.stdout = sys.stderr = sys.stdin = None",
@@ -157,7 +153,7 @@ TAMPERING = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERING)
+@pytest.mark.parametrize("what", ATTEMPTS)
 def test_tampering_does_not_reach_the_next_run(executor: SyncExecutor, what: str) -> None:
     probe = (
         "import math, os, sys, signal\n"
@@ -166,7 +162,7 @@ def test_tampering_does_not_reach_the_next_run(executor: SyncExecutor, what: str
     )
     expected = "2 314 5 ['/box/script.py'] (0.0, 0.0) 1000\n"
     for _ in range(6):
-        run(executor, TAMPERING[what])
+        run(executor, ATTEMPTS[what])
         assert told(executor, probe) == expected
 
 
