@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import signal
 import subprocess
@@ -73,3 +74,27 @@ def test_nothing_long_comes_last() -> None:
     ranks = [schedule.rank(f"{start}.py::test_x") for start in schedule.LONGEST_FIRST]
     assert ranks == sorted(ranks)
     assert schedule.rank("tests/grammar/test_encode.py::test_x") > max(ranks)
+
+
+def test_coverage_is_summed_by_package(tmp_path: Path) -> None:
+    def summary(lines: int, reached: int, branches: int, taken: int) -> dict[str, object]:
+        counts = ("num_statements", lines), ("covered_lines", reached)
+        both = ("num_branches", branches), ("covered_branches", taken)
+        return {"summary": {"percent_covered_display": "1", **dict([*counts, *both])}}
+
+    files = {
+        "executor/api/local.py": summary(100, 50, 0, 0),
+        "executor/api/deeper/more.py": summary(100, 100, 200, 100),
+        "trainer/cli.py": summary(10, 10, 0, 0),
+    }
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"files": files}))
+    script = TESTS.parent / "scripts/coverage_by_package.py"
+    done = subprocess.run(
+        [sys.executable, script, report], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[2:] == [
+        "| `executor/api` | 200 | 75% | 62% |",
+        "| `trainer` | 10 | 100% | 100% |",
+        "| `all` | 210 | 76% | 63% |",
+    ]
