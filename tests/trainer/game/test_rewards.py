@@ -53,7 +53,7 @@ def test_proposer_rule(
      (1.0, (True, False, False))],
 )  # fmt: skip
 def test_filters(rate: float | None, kept: tuple[bool, ...]) -> None:
-    assert tuple(rewards.keeps(rate, f) for f in ("all", "non_one", "non_extremes")) == kept
+    assert tuple(rewards.passes_filter(rate, f) for f in ("all", "non_one", "non_extremes")) == kept
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ class SelfPlay:
             task = proposal.examined.task
             if task is None or not proposal.storable:
                 continue
-            if rewards.keeps(proposal.solve_rate, which):
+            if rewards.passes_filter(proposal.solve_rate, which):
                 proposal.stored = self._buffers.add(proposal.prompt.kind.task, task.at_step(step))
                 proposal.duplicate = not proposal.stored
 
