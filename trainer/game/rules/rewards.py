@@ -56,7 +56,9 @@ def proposer_reward(
     return WRONG if zero_learnability == "penalty" else 0.0
 
 
-def passes_filter(solve_rate: float | None, which: Literal["all", "non_one", "non_extremes"]) -> bool:
+def passes_filter(
+    solve_rate: float | None, which: Literal["all", "non_one", "non_extremes"]
+) -> bool:
     """Whether a valid proposal is stored; a rate that is not known passes ``all`` only."""
     if which == "all":
         return True
