@@ -107,7 +107,7 @@ def _death(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
         signals = _FORBIDDEN_CALL
     elif number not in (signal.SIGXCPU, signal.SIGKILL):
         status, detail = Status.CRASHED, f"ended by {_signal_name(number)}"
-    elif answer.memory_killed():
+    elif answer.memory_killed:
         return _memory_limit(limits)
     elif reply.cpu_us >= limits.cpu_s * 1_000_000 * _CPU_LIMIT_SHARE:
         status = Status.CPU_LIMIT

@@ -14,6 +14,7 @@ from executor.pool.parse_cache import ParseCache
 from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
 from executor.pool.worker import OutOfTime
 from executor.wire.frames import (
+    Call,
     How,
     Parsed,
     ParseItem,
@@ -91,22 +92,22 @@ class PoolEngine:
     async def run(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run]]:
         """See :class:`executor.pool.engine.Engine`."""
         runs = await self._try(jobs, limits)
+        return [
+            [
+                run or await self._again(job, call, limits)
+                for call, run in zip(job.calls, each, strict=True)
+            ]
+            for job, each in zip(jobs, runs, strict=True)
+        ]
+
+    async def _again(self, job: Job, call: Call, limits: Limits) -> Run:
+        """Make a call again, by itself, that did not come to a run, or that others killed."""
         for attempt in range(1, _SPAWN_ATTEMPTS):
-            missing = [[n for n, run in enumerate(each) if run is None] for each in runs]
-            if not any(missing):
-                break
             await asyncio.sleep(0.02 * attempt)  # no process could be made: let some end
-            again = await self._try(
-                [
-                    job._replace(calls=[job.calls[number] for number in numbers])
-                    for job, numbers in zip(jobs, missing, strict=True)
-                ],
-                limits,
-            )
-            for each, numbers, found in zip(runs, missing, again, strict=True):
-                for number, run in zip(numbers, found, strict=True):
-                    each[number] = run
-        return [[run or LOST for run in each] for each in runs]
+            ((run,),) = await self._try([job._replace(calls=[call])], limits)
+            if run is not None:
+                return run
+        return LOST
 
     async def _try(self, jobs: Sequence[Job], limits: Limits) -> list[list[Run | None]]:
         """The runs; ``None`` for those that must be repeated."""

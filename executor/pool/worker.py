@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from executor.backends.base import Guest, Role
 from executor.pool.priority import arrived_at
-from executor.wire.frames import MAX_FRAME
+from executor.wire.frames import MAX_FRAME, was_killed
 
 _READ_SIZE = 1 << 18
 
@@ -25,8 +25,9 @@ class Answer(NamedTuple):
     """A guest's reply to a request."""
 
     payload: bytes
-    memory_killed: Callable[[], bool]
-    """Whether the kernel has killed a process of that guest for memory since it was last asked."""
+    memory_killed: bool = False
+    """Of a run that was killed: whether the kernel has killed a process of that guest for memory
+    since the one before."""
 
 
 class OutOfTime(Exception):
@@ -234,7 +235,9 @@ class Worker:
 
     def _answer(self, payload: bytes) -> None:
         request = self.in_flight[0]
-        request.answer(Answer(payload, self._memory_killed))
+        # Now: later the guest may be gone, and others of its runs may have been killed.
+        killed = was_killed(payload) and self._memory_killed()
+        request.answer(Answer(payload, killed))
         if not request.frames:
             self.in_flight.popleft()
         self.served += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import signal
 import struct
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
@@ -197,6 +198,17 @@ def decode_reply(payload: bytes) -> Reply:
     except (struct.error, IndexError) as error:
         raise ProtocolError(f"bad reply: {error}") from error
     return Reply(number, ended, status, pid, cpu_us, wall_us, peak, left, payload[REPORT.size :])
+
+
+_KILLS = (signal.SIGKILL, signal.SIGXCPU)
+
+
+def was_killed(payload: bytes) -> bool:
+    """Whether a reply says that a run was killed, be it for memory or for its time."""
+    if len(payload) < REPORT.size:
+        return False
+    _, outcome, wait_status, *_ = REPORT.unpack_from(payload)
+    return outcome == Outcome.NO_RESULT and wait_status & 0x7F in _KILLS
 
 
 class Source(IntFlag):

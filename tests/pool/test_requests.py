@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,8 +12,10 @@ from typing import Any, cast
 from executor.backends.base import Backend, Pace, Role
 from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
 from executor.pool.worker import Answer
+from executor.wire.frames import REPORT, Outcome
 
 DIE, SILENCE = b"die", b"silence"
+KILLED = REPORT.pack(1, Outcome.NO_RESULT, signal.SIGKILL, 2, 0, 0, 0, 0)
 
 
 class FakeGuest:
@@ -23,6 +26,7 @@ class FakeGuest:
         self.read_fd = self.write_fd = self._host.fileno()
         self._note = note
         self._data = b""
+        self._kills = 0
         self._loop = asyncio.get_running_loop()
         for end in (self._host, self._own):
             end.setblocking(False)
@@ -41,10 +45,12 @@ class FakeGuest:
                 self.kill()
                 return
             else:
+                self._kills += payload == KILLED
                 self._own.send(_frame(payload))
 
     def memory_kills(self) -> int:
-        return 0
+        assert self._host.fileno() >= 0, "asked of a guest that is gone"
+        return self._kills
 
     def kill(self) -> None:
         if self._own.fileno() >= 0:
@@ -136,3 +142,11 @@ async def test_a_guest_that_stays_silent_costs_the_frame_that_it_worked_on_an_at
         answers = await pool.requests([ask(SILENCE, b"a")], 0.05)
         assert payloads(answers) == [None, b"a"]
         assert backend.seen.count(SILENCE) == MAX_ATTEMPTS
+
+
+async def test_a_kill_for_memory_is_told_of_the_run_that_it_ended_though_the_guest_is_gone() -> (
+    None
+):
+    async with open_pool() as (pool, _):
+        answers = await pool.requests([ask(b"a", KILLED, DIE)], 5.0)
+        assert [answer and answer.memory_killed for answer in answers] == [False, True, None]

@@ -88,7 +88,7 @@ def _run(data: bytes) -> None:
     if not data:
         return
     killed, data = bool(data[0] % 2), data[1:]
-    answer = Answer(data, lambda: killed)
+    answer = Answer(data, killed)
     number = int.from_bytes(data[:4], "little")
     run = understand(answer, number, _LIMITS)
     if run is None:
