@@ -60,6 +60,8 @@ _MODULES = {
         "guest.seccomp",
         "guest.frames",
         "guest.parser",
+        "guest.test_compiler",
+        "guest.test_driver",
         "grammar.encode",
         "grammar.decode",
         "grammar.constructors",

@@ -41,6 +41,10 @@ class Finder:
     def create_module(self, spec: object) -> None:
         """A plain module will do."""
 
+    def get_code(self, name: str) -> CodeType | None:
+        """The code of a module, as it was shipped."""
+        return self.codes[name]
+
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
         code = self.codes[module.__name__]
