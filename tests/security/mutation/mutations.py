@@ -190,7 +190,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              (WALLS, f"{GAPS}::test_a_complete_frame_without_the_nonce_is_forged"),
              ("frame-in-place-of-the-result",)),
     Mutation("end of a result", "bytes may follow it",
-             (Change("wire/frames.py", "_split_result", "at != len(data) or notes & ~_MOST_NOTES", "False"),), (FRAMES,)),
+             (Change("wire/frames.py", "_split_result", "at != len(data) or notes & ~_ALL_BITS", "False"),), (FRAMES,)),
     Mutation("exact types", "subclasses are encoded as what they are based on",
              (Change(ENCODE, "_survey", "kind = _type(item)", "kind = _type(item)\n            for base in (_int, _str, _list, _dict):\n                if isinstance(item, base):\n                    kind = base"),),
              ("grammar/test_encode.py",), ("subclass-of-int", "subclass-of-list")),
