@@ -244,7 +244,7 @@ class Validator:
             more += [job(number, Order.SHUFFLED) for number in range(_RUNS_SHUFFLED)]
         if sources & Source.ENTROPY:
             order = Order.SHUFFLED if sources & Source.IDENTITY else Order.NATURAL
-            more += [job(number, order) for number in range(_RUNS_FOR_ENTROPY)]
+            more += [job(number, order) for number in range(_RUNS_FOR_ENTROPY - len(more))]
         return [*runs, *await engine.run(more)]
 
     def _result(

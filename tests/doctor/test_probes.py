@@ -262,7 +262,7 @@ async def test_scripts_that_only_look_do_so_in_a_warm_guest_too(
         results = await prove(executor, SHARING)
     assert State.FAILS not in states(results).values()
     (together,) = jailed
-    assert "unshare" in together.source
+    assert "unshare" in together.stdin
 
 
 @pytest.mark.docker

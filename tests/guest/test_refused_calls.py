@@ -247,6 +247,7 @@ def roomy() -> Iterator[SyncExecutor]:
         yield executor
 
 
+@pytest.mark.timeout(400)  # some thousand imports from disk
 def test_every_module_of_the_image_can_be_imported(roomy: SyncExecutor) -> None:
     names = modules_of_the_image()
     assert len(names) > 500

