@@ -10,7 +10,7 @@ from tests.security.records import Records
 
 marks = [
     pytest.mark.long,
-    pytest.mark.timeout(3000 if ALL_ATTACKS else 900),  # the first test of a module runs them all
+    pytest.mark.timeout(3000 if ALL_ATTACKS else 1800),  # the first test of a module runs them all
 ]
 
 

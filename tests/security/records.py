@@ -40,6 +40,8 @@ class Records:
     def __init__(self) -> None:
         self._selected: dict[str, dict[str, Case]] = {}
         self._found: dict[str, Attacked] = {}
+        self._cut_off: set[str] = set()
+        """Where the attacks began and did not end: no test begins them again."""
 
     def select(self, items: Iterable[pytest.Item]) -> None:
         """Note the cases that the session's tests are about."""
@@ -51,9 +53,13 @@ class Records:
     def of(self, backend: str) -> Attacked:
         """What came of the attacks on a backend. Skips the test where that cannot be had."""
         BACKENDS[backend].require()
+        if backend in self._cut_off:
+            pytest.fail("the attacks did not come to their end: see the first test that failed")
         if backend not in self._found:
             cases = list(self._selected.get(backend, {}).values())
+            self._cut_off.add(backend)
             self._found[backend] = asyncio.run(_attack(BACKENDS[backend], cases))
+            self._cut_off.remove(backend)
         return self._found[backend]
 
     def outcome(self, item: pytest.Item, result: str) -> Outcome | None:
