@@ -12,8 +12,8 @@ independent runs.
   that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
 * A frame that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
   other guests, so that one endless loop does not hold up its neighbours. Where all guests that may
-  take a request have been held up for ``_RELIEF_S``, another is started, and the one it relieves
-  retires after its run. Guests of the other kind never help: a program can tell which modules its
+  take a request have been held up for long, another is started, and the one it relieves retires
+  after its run. Guests of the other kind never help: a program can tell which modules its
   guest has loaded, and must find the same ones always.
 * A caller that goes away (cancellation) frees its guest: a queued request is skipped, a running one
   is ended with its guest.
@@ -52,8 +52,9 @@ SCRIPT_WINDOW = 1
 
 _TICK_S = 0.02
 _LATE_S = 0.2
-_RELIEF_S = 1.0
-"""Longer than a start of a guest takes, which is what it costs."""
+_RELIEF_S, _RELIEF_STARTS = 1.0, 3.0
+"""How long guests are held up before another helps: at least so many seconds, and so many times
+what the last guest took to start. Where the machine is busy, more guests would make it busier."""
 _RESTART_DELAYS_S = (0.0, 0.05, 0.2, 1.0, 2.0, 5.0)
 _PLACES_PER_PARSER = 4
 
@@ -111,6 +112,7 @@ class Pool:
         self._ticker: asyncio.Task[None] | None = None
         self._closed = False
         self._script_guests_wanted = False
+        self._relief_s = _RELIEF_S
 
     # ---- life ----------------------------------------------------------------------------------
 
@@ -318,7 +320,7 @@ class Pool:
         if not self._waiting.get(lane):
             return False
         now = time.monotonic()
-        return all(worker.head_age(now) >= _RELIEF_S for worker in self._lanes.get(lane, ()))
+        return all(worker.head_age(now) >= self._relief_s for worker in self._lanes.get(lane, ()))
 
     def _restart(self, role: Role) -> None:
         task = asyncio.create_task(self._start_again(replace(role, number=next(self._numbers))))
@@ -347,7 +349,9 @@ class Pool:
                 request.give_up()
 
     async def _start(self, role: Role) -> None:
+        began = time.monotonic()
         guest = await self.backend.launch(role)
+        self._relief_s = max(_RELIEF_S, _RELIEF_STARTS * (time.monotonic() - began))
         worker = Worker(guest, role, on_space=self._refill, on_end=self._ended)
         for lane in _lanes_of(role):
             self._lanes.setdefault(lane, []).append(worker)

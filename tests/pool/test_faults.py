@@ -267,7 +267,7 @@ async def test_an_honest_program_passes_endless_ones_on_a_new_guest_of_its_kind(
         stuck = asyncio.ensure_future(executor.validate(endless(0)))
         paused = asyncio.ensure_future(executor.validate(triplet(pause, "1")))
         await until(all_slow, 60)
-        verdict = await asyncio.wait_for(executor.validate(modules), 30)
+        verdict = await asyncio.wait_for(executor.validate(modules), 60)
         assert (verdict.status, verdict.outputs) == (Status.OK, alone.outputs)
         assert not stuck.done()
         stuck.cancel()
