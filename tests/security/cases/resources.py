@@ -254,7 +254,7 @@ CASES: tuple[Case, ...] = (
         for _ in range(10**6):
             kept = [kept]
         print(len(repr(kept)))
-        """, Status.ERROR, Status.CRASHED, Status.MEMORY_LIMIT),
+        """, Status.ERROR, Status.CRASHED, Status.MEMORY_LIMIT, Status.CPU_LIMIT),
     v(21, "nested-brackets", "A source that overruns the parser's stack.", "def f(x):\n    return " + "(" * 20_000 + ")" * 20_000,
       Status.SYNTAX_ERROR, Status.SCREENED),
     v(21, "nested-operators", "A source that overruns the compiler's stack.", "def f(x):\n    return " + "-" * 50_000 + "1",
