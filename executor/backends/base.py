@@ -13,7 +13,8 @@ GuestKind = Literal["parser", "bare", "lib", "script"]
 programs that import the common modules, which are preloaded; running scripts that need no more than
 an interpreter."""
 
-VERIFY_KINDS: frozenset[GuestKind] = frozenset({"parser", "bare", "lib"})
+PROGRAM_KINDS: tuple[GuestKind, ...] = ("bare", "lib")
+VERIFY_KINDS: frozenset[GuestKind] = frozenset({"parser", *PROGRAM_KINDS})
 """What every backend can launch."""
 
 HASH_SEEDS = (104_729, 1_299_709)

@@ -35,7 +35,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
-from executor.backends.base import Backend, GuestKind, Role
+from executor.backends.base import PROGRAM_KINDS, Backend, GuestKind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
 from executor.pool.worker import Answer, Replies, Request, Worker
 from executor.tasks import end_all
@@ -133,7 +133,7 @@ class Pool:
         cores = sorted(os.sched_getaffinity(0))
         for place in range(self.size):
             core = cores[(place + place // 2) % len(cores)]  # both variants on each core
-            for kind in ("bare", "lib"):
+            for kind in PROGRAM_KINDS:
                 yield Role(kind, place % 2, next(self._numbers), core)
         for _ in range(max(2, self.size // _PLACES_PER_PARSER)):
             yield Role("parser", 0, next(self._numbers))
@@ -382,7 +382,7 @@ class Pool:
             return
         if worker.load > 1:
             self._move(worker, worker.give_up_followers())
-        programs = worker.role.kind in ("bare", "lib") and not worker.retiring
+        programs = worker.role.kind in PROGRAM_KINDS and not worker.retiring
         if programs and any(map(self._is_held_up, _lanes_of(worker.role))):
             self._relieve(worker)
 

@@ -25,6 +25,7 @@ from executor.backends.base import (
     GUEST_PROCESSES,
     OVERHEAD_BYTES,
     PRELOAD,
+    PROGRAM_KINDS,
     SCRIPT_PRELOAD,
     VERIFY_KINDS,
     BaseBackend,
@@ -258,7 +259,7 @@ class NsjailBackend(BaseBackend):
             if role.kind == "script"
             else _verify_config(self._image, role, self.preload)
         )
-        if self.process_reuse == "reset" and role.kind in ("bare", "lib"):
+        if self.process_reuse == "reset" and role.kind in PROGRAM_KINDS:
             _add_reset(config, self._proc, self.options)
         _limit_processes(config, GUEST_PROCESSES)
         return config
