@@ -213,8 +213,8 @@ def test_generating_fails_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], says: str
 ) -> None:
     run = f"trainer.default_local_dir={tmp_path / 'run'}"
-    arguments = ["generate", "preset=cpu_tiny", run, *overrides, "--out", str(tmp_path / "out")]
-    assert main(arguments) == 2
+    arguments = ["seed", "generate", "preset=cpu_tiny", run, *overrides]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ")
     assert says in last

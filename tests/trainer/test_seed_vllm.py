@@ -46,7 +46,7 @@ from trainer.configs import compose
 from trainer.game.policy import Message, Request
 from trainer.game.tasks.task import Kind, Role, TaskType
 from trainer.cli.seed import _model
-from trainer.verl_adapter import own_models, wiring
+from trainer.run import own_models, wiring
 
 def main():
     config = compose(["preset=cpu_vllm", "data.max_prompt_length=200",
