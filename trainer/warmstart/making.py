@@ -52,6 +52,7 @@ def make(settings: WarmStart, cache: Path, backend: str, say: Say = print) -> Ma
 
     Raises:
         executor.ExecutorError: the executor ``backend`` cannot be used.
+        GameError: there are not as many programs as the settings ask for.
     """
     folder = cache / f"model-{model_key(settings)}"
     if not folder.is_dir():

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from trainer.game.errors import GameError
 from trainer.warmstart.forms import BOOL, INT, LIST, STEPS, STR, WHOLES, Step, constants, value
 
 LEVELS = (1, 2, 3)
@@ -21,6 +22,8 @@ _TOLD_SHARE = 0.7
 """Programs whose hint has the constants."""
 _WHOLE_SHARE = 0.35
 """Programs that are one of the whole forms, rather than a chain of steps."""
+_MOST_REPEATS = 10_000
+"""Known programs drawn in a row after which there are taken to be no others; half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,22 @@ class Generated:
 
 
 def generate(seed: int, inputs: int, levels: int = len(LEVELS)) -> Iterator[Generated]:
-    """Programs for ever, levels 1 to ``levels`` alike, each source once; ``inputs`` is the most of
-    each."""
+    """Programs of levels 1 to ``levels`` alike, each source once; ``inputs`` is the most of each.
+
+    Raises:
+        GameError: all that there are have been generated.
+    """
     rng = random.Random(seed)
     known: set[str] = set()
-    while True:
+    repeats = 0
+    while repeats < _MOST_REPEATS:
         level = rng.choice(LEVELS[:levels])
         told = rng.random() < _TOLD_SHARE
         draft = _whole(level, rng) if rng.random() < _WHOLE_SHARE else _steps(level, rng)
         if draft.sources[-1] in known:
+            repeats += 1
             continue
+        repeats = 0
         known.add(draft.sources[-1])
         yield Generated(
             draft.sources[-1],
@@ -59,6 +68,10 @@ def generate(seed: int, inputs: int, levels: int = len(LEVELS)) -> Iterator[Gene
             draft.sources[:-1],
             level,
         )
+    raise GameError(
+        f"there are no more than about {len(known)} programs of levels 1 to {levels}: "
+        "ask for fewer programs, or for more levels"
+    )
 
 
 class _Part(NamedTuple):

@@ -31,7 +31,7 @@ class CorpusSettings:
     inputs: int = 6
     """Most inputs of a program."""
     levels: int = 3
-    """Programs of levels 1 to this."""
+    """Programs of levels 1 to this; of level 1 alone there are fewer than 400."""
     split: str = "test-4"
     """Which programs are held out: each name holds out others. ``development`` is for choosing
     settings. The test set gets the next number when a setting is changed after a look at it."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from executor import JudgeTask, SyncExecutor
+from trainer.game.errors import GameError
 from trainer.game.tasks.task import ALL_KINDS, InductionTask, Role, TaskType, task_from_json
 from trainer.game.texts.parsing import (
     InductionProposal,
@@ -63,6 +64,13 @@ def test_programs_are_typed_functions_of_all_levels_and_none_comes_twice() -> No
         assert len(set(one.inputs)) == len(one.inputs)
         arity = len(function.args.args)
         assert all(len(ast.literal_eval(f"({text},)")) == arity for text in one.inputs)
+
+
+def test_asking_for_more_programs_than_there_are_is_an_error() -> None:
+    programs = generate(1, 4, levels=1)
+    assert len(list(islice(programs, 300))) == 300
+    with pytest.raises(GameError, match=r"no more than about 3\d\d programs of levels 1 to 1"):
+        list(programs)
 
 
 def test_the_executor_finds_most_programs_sound(corpus: Corpus) -> None:
