@@ -51,6 +51,7 @@ from executor.models import (
     Usage,
     Verdict,
 )
+from executor.store.settings import StoreSettings
 
 __all__ = [
     "JUDGE_RULES",
@@ -87,6 +88,7 @@ __all__ = [
     "ServiceUnavailable",
     "Signal",
     "Status",
+    "StoreSettings",
     "SyncExecutor",
     "SyncExecutorProtocol",
     "TaskType",

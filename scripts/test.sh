@@ -36,7 +36,7 @@ processes=${TEST_PROCESSES:-$((cores < 4 ? cores + 1 : 5))}
 # Without these some tests are skipped, and say so.
 install_tools() {
     missing=
-    for pair in chromium:chromium chromedriver:chromium-driver promtool:prometheus; do
+    for pair in chromium:chromium chromedriver:chromium-driver promtool:prometheus redis-server:redis-server; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
     done
     [ -n "$missing" ] || return 0

@@ -30,6 +30,7 @@ doctor            proof that a sandbox holds what is promised
 api               what people call: asynchronous, blocking, compared, streamed
 verification      which runs are wanted, and what they mean together
 pool              which guest gets which request; faults, retries, back-pressure
+store             proven results that are shared
 backends          what a sandbox is
 guest             what runs inside a sandbox: standard library only
 formats           tests as other projects write them: pure

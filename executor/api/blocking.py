@@ -24,6 +24,7 @@ from executor.models import (
     Triplet,
     Verdict,
 )
+from executor.store.settings import StoreSettings
 
 
 class Blocking[E: ExecutorProtocol]:
@@ -158,6 +159,7 @@ class SyncExecutor(Blocking[Executor]):
         judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,
+        store: str | StoreSettings | None = None,
     ) -> None:
         executor = Executor(
             backend,
@@ -167,6 +169,7 @@ class SyncExecutor(Blocking[Executor]):
             judge_rules=judge_rules,
             runs=runs,
             cache=cache,
+            store=store,
         )
         super().__init__(executor)
 

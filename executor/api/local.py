@@ -33,11 +33,16 @@ from executor.pool.pool import Pool, PoolStats
 from executor.pool.priority import arrive
 from executor.pool.runner import PoolEngine
 from executor.pool.warm_scripts import WarmScripts
+from executor.store.facts import facts_of
+from executor.store.settings import StoreSettings
+from executor.store.store import Store, StoreStats
 from executor.tasks import end_all
+from executor.verification.computed import ResultCache
 from executor.verification.context import Context
 from executor.verification.failures import failed_judgement, failed_verdict
 from executor.verification.judging import Judge
-from executor.verification.validation import ResultCache, Validator
+from executor.verification.stored import StoredResults, situation
+from executor.verification.validation import Validator
 
 _REMEMBERED_OPTIONS = 64
 
@@ -67,6 +72,8 @@ class ExecutorStats(NamedTuple):
     scripts_waiting: int
     signals: Mapping[Signal, int] = MappingProxyType({})
     """Signs of cheating in all results, since the executor was made."""
+    store: StoreStats | None = None
+    """What came of the store; ``None`` if there is none."""
 
 
 class _Verification(NamedTuple):
@@ -92,9 +99,12 @@ class Executor:
         judge_rules: Screening of the programs of tasks and of solvers; by default none is banned.
         runs: Fresh processes that a triplet is validated in; at least 2.
         cache: Whether proven-deterministic results are remembered (in memory, bounded).
+        store: Where such results are shared with other processes, machines and later runs: a path,
+            an address, or settings. Without effect on what is judged, but for the time it takes.
 
     Raises:
-        ConfigurationError: from the constructor; :class:`UnknownBackend` among others.
+        ConfigurationError: from the constructor; :class:`UnknownBackend` among others. On entering,
+            if the store cannot be used.
         BackendUnavailable: on entering, if this machine cannot run the backend.
         ExecutorClosed: from methods, outside the context.
     """
@@ -109,6 +119,7 @@ class Executor:
         judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
         cache: bool = True,
+        store: str | StoreSettings | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationError(f"workers must be at least 1, not {workers}")
@@ -121,6 +132,8 @@ class Executor:
         self._pool = Pool(self._backend, size)
         self._engine = PoolEngine(self._pool)
         self._cache = ResultCache() if cache else None
+        self._store_settings = StoreSettings(url=store) if isinstance(store, str) else store
+        self._store: Store | None = None
         self._verifications: Lru[Options, _Verification] = Lru(_REMEMBERED_OPTIONS)
         self._latest_options: Options | None = None
         self._latest: _Verification
@@ -133,8 +146,22 @@ class Executor:
 
     async def __aenter__(self) -> Self:
         await self._pool.open()
+        try:
+            await self._open_store()
+        except BaseException:
+            await self._pool.close()
+            raise
         self._open = True
         return self
+
+    async def _open_store(self) -> None:
+        if self._store_settings is None:
+            return
+        # Only now is it known which interpreter a backend elsewhere has.
+        facts = facts_of(self._backend.name, self._backend.interpreter)
+        store = Store(self._store_settings, facts)
+        await store.open()
+        self._store = store
 
     async def __aexit__(
         self,
@@ -150,6 +177,8 @@ class Executor:
             self._open = False
             await end_all(self._scripts)
             await self._pool.close()
+            if self._store is not None:
+                await self._store.close()
 
     @property
     def info(self) -> ExecutorInfo:
@@ -183,6 +212,7 @@ class Executor:
             scripts_running=self._scripts_running,
             scripts_waiting=len(self._scripts) - self._scripts_running,
             signals=dict(self._signals),
+            store=self._store.stats() if self._store is not None else None,
         )
 
     async def validate(
@@ -352,10 +382,21 @@ class Executor:
             context = Context(
                 limits, rules, backend=self._backend.name, interpreter=self._backend.interpreter
             )
-            return Validator(self._engine, context, runs=chosen.runs, cache=self._cache)
+            return Validator(
+                self._engine,
+                context,
+                runs=chosen.runs,
+                cache=self._cache,
+                stored=self._stored(context, chosen.runs),
+            )
 
         judge = Judge(self._engine, validator(chosen.judge_rules), self._run_script)
         return _Verification(validator(chosen.rules), judge)
+
+    def _stored(self, context: Context, runs: int) -> StoredResults | None:
+        if self._store is None:
+            return None
+        return StoredResults(self._store.section(situation(context, runs)))
 
     def _check_open(self) -> None:
         if not self._open:

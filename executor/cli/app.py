@@ -14,6 +14,7 @@ from executor.cli.commands.doctor import doctor
 from executor.cli.commands.image import image
 from executor.cli.commands.import_tests import import_tests
 from executor.cli.commands.judge import judge
+from executor.cli.commands.replay import replay
 from executor.cli.commands.run import run
 from executor.cli.commands.serve import serve
 from executor.cli.commands.verify import verify
@@ -37,6 +38,7 @@ app.command()(import_tests)
 app.command(context_settings={"allow_interspersed_args": False})(run)
 app.command()(image)
 app.command()(doctor)
+app.command()(replay)
 app.command()(serve)
 
 

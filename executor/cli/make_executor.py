@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from executor.api.local import Executor
     from executor.api.protocol import ExecutorProtocol
     from executor.backends.settings import BackendSettings
+    from executor.store.settings import StoreSettings
 
 HTTP = "http"
 """Stands for a service of ``executor serve`` where a backend is named."""
@@ -43,6 +44,12 @@ class ExecutorOptions:
     """Guest image of containers."""
     runtime: str | None = None
     """OCI runtime of containers."""
+    store: str | None = None
+    """Where proven results are shared."""
+    store_key: str | None = None
+    """File with the secret of the store."""
+    cache: bool = True
+    """Whether results are remembered in memory."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,7 +98,24 @@ def _local(options: ExecutorOptions, name: str) -> Executor:
         rules=options.rules,
         judge_rules=options.judge_rules,
         runs=options.runs,
+        cache=options.cache,
+        store=store_settings(options.store, options.store_key),
     )
+
+
+def store_settings(url: str | None, key_file: str | None) -> StoreSettings | None:
+    """The store that two options name.
+
+    Raises:
+        ConfigurationError: a key without a store.
+    """
+    from executor.store.settings import StoreSettings  # noqa: PLC0415
+
+    if url is None:
+        if key_file is not None:
+            raise ConfigurationError("--store-key is given, but no --store")
+        return None
+    return StoreSettings(url=url, key_file=key_file)
 
 
 def _settings(options: ExecutorOptions, name: str) -> str | BackendSettings:
@@ -126,6 +150,8 @@ def _remote(options: ExecutorOptions) -> ExecutorProtocol:
 def _check(options: ExecutorOptions) -> None:
     """Refuse what would be ignored."""
     names = options.names
+    if options.store is not None and set(names) == {HTTP}:
+        raise ConfigurationError("--store is for executors of this process: give it to the service")
     if len(set(names)) < len(names):
         raise ConfigurationError(f"--backend {options.backend} names a backend twice")
     for option, backends in _TAKES.items():

@@ -110,6 +110,27 @@ Workers = Annotated[
 Runs = Annotated[
     int, typer.Option("--runs", min=2, help="Fresh processes that must agree on every value.")
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PATH|redis://HOST",
+        help="Where proven results are shared with other processes, machines and later runs.",
+        envvar="EXECUTOR_STORE",
+        show_envvar=True,
+    ),
+]
+StoreKey = Annotated[
+    str | None,
+    typer.Option(
+        "--store-key",
+        metavar="FILE",
+        help="File with the secret that the store's entries are signed with; PATH.key if not "
+        "given, made at the first use. Redis needs one.",
+        envvar="EXECUTOR_STORE_KEY_FILE",
+        show_envvar=True,
+    ),
+]
 ErrorTask = Annotated[
     bool,
     typer.Option(

@@ -12,21 +12,19 @@ from collections.abc import Sequence
 from functools import reduce
 from itertools import chain
 from operator import or_
-from typing import NamedTuple
 
 from executor.grammar.compare import TooCostly
-from executor.lru import Lru
-from executor.models import Signal, Status, Triplet, Verdict
+from executor.models import Status, Triplet, Verdict
 from executor.pool.engine import (
     NOTHING_USED,
     CallOutcome,
     Engine,
     Job,
     Run,
-    Used,
     total,
 )
 from executor.verification.budget import RowEngine, TextBudget, off_loop, too_many
+from executor.verification.computed import Computed, ResultCache
 from executor.verification.context import Context
 from executor.verification.error_names import MAX_NAME, NO_ERROR, error_name, is_answerable
 from executor.verification.prepare import (
@@ -42,59 +40,14 @@ from executor.verification.prepare import (
 from executor.verification.runs import agree, evaluate
 from executor.verification.signals import count_signals, signals_of
 from executor.verification.source import with_imports
+from executor.verification.stored import StoredResults
 from executor.verification.values import Value, decoded, value_of
 from executor.wire.frames import Call, Order, Source
 
-_CACHE_BYTES = 32 << 20
 _RUNS_FOR_ENTROPY = 14
 _RUNS_SHUFFLED = 6
 _BREATH = 64
 """Inputs after which others get their turn on the event loop."""
-
-
-class Computed(NamedTuple):
-    """What the program gives for each input, before it is compared with what it should give."""
-
-    results: tuple[Value | str | CallOutcome, ...]
-    """Per input: the value, the exception's name (error tasks), or what went wrong."""
-    used: Used
-    runs: int = 0
-    """Fresh processes that each input was run in."""
-    signals: tuple[frozenset[Signal], ...] = ()
-    """What looked like cheating, per input, over all runs."""
-
-    @property
-    def sound(self) -> bool:
-        """Whether every input has a proven-deterministic result."""
-        return not any(isinstance(result, CallOutcome) for result in self.results)
-
-
-class ResultCache:
-    """Proven-deterministic results by content key: newest kept, bounded in bytes. Never holds a
-    failure of the platform or an outcome that differed between runs."""
-
-    def __init__(self, max_bytes: int = _CACHE_BYTES) -> None:
-        self._entries: Lru[str, Computed] = Lru(max_bytes)
-        self.hits = 0
-        self.misses = 0
-
-    def get(self, key: str) -> Computed | None:
-        """The result, if it is known."""
-        known = self._entries.get(key)
-        if known is None:
-            self.misses += 1
-        else:
-            self.hits += 1
-        return known
-
-    def put(self, key: str, computed: Computed) -> None:
-        """Remember a result if it is sound."""
-        if not computed.sound or key in self._entries:
-            return
-        size = 512 + sum(
-            result.memory if isinstance(result, Value) else 200 for result in computed.results
-        )
-        self._entries.put(key, computed, size)
 
 
 class Validator:
@@ -107,11 +60,14 @@ class Validator:
         *,
         runs: int,
         cache: ResultCache | None,
+        stored: StoredResults | None = None,
     ) -> None:
+        """``stored``: asked for what the cache does not know."""
         self._engine = engine
         self.context = context
         self._runs = runs
         self._cache = cache
+        self._stored = stored
 
     def key(self, triplet: Triplet) -> str:
         """Content hash of what is run for a triplet."""
@@ -161,11 +117,16 @@ class Validator:
     async def _remembered(
         self, key: str, triplet: Triplet, given: Sequence[str]
     ) -> tuple[Computed, list[object] | None]:
-        """The cached result, and ``None``; else :meth:`_compute`, cached."""
+        """The known result, and ``None``; else :meth:`_compute`, remembered."""
         known = self._cache.get(key) if self._cache is not None else None
         if known is not None:
             return known, None
-        computed, outputs = await self._compute(triplet, given)
+        outputs: list[object] | None = None
+        computed = await self._stored.get(key) if self._stored is not None else None
+        if computed is None:
+            computed, outputs = await self._compute(triplet, given)
+            if self._stored is not None:
+                self._stored.put(key, triplet, computed)
         if self._cache is not None:
             self._cache.put(key, computed)
         return computed, outputs

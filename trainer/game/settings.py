@@ -230,6 +230,12 @@ class AzrSettings(Settings):
     ``[http://a:8080,http://b:8080]``. Refused where it would be ignored."""
     executor_max_workers: int | None = Field(None, ge=1)
     """Warm sandboxes. Null: two per processor core. (AZR has 1, without effect.)"""
+    executor_store: str | None = None
+    """New. Where proven results are shared with other processes, machines and later runs: the path
+    of an SQLite file, or ``redis://HOST``. Not for ``http``: there it is the service's."""
+    executor_store_key: str | None = None
+    """New. File with the secret that the store's entries are signed with. Null: the store's path
+    and ``.key``, made at the first use."""
     executor_cleanup_frequency: int = 1
     """No effect: the executor renews its sandboxes itself."""
     executor_patience_s: float = Field(600.0, ge=0)
@@ -318,6 +324,14 @@ class AzrSettings(Settings):
             raise ValueError(
                 "executor=sandboxfusion takes one executor_url; a list of several is for http"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_used(self) -> Self:
+        if self.executor == "http" and self.executor_store is not None:
+            raise ValueError("executor_store is not for executor=http: give it to the service")
+        if self.executor_store_key is not None and self.executor_store is None:
+            raise ValueError("executor_store_key is given, but no executor_store")
         return self
 
     @property

@@ -19,6 +19,7 @@ from executor import (
     Executor,
     Limits,
     SandboxFusionSettings,
+    StoreSettings,
 )
 from trainer.game.play.batch_stream import Verifier
 from trainer.game.settings import AzrSettings
@@ -44,10 +45,21 @@ def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> 
             SandboxFusionSettings(url=urls[0]),
             workers=settings.executor_max_workers,
             limits=limits(settings),
+            store=store(settings),
         )
     return Executor(
-        settings.executor, workers=settings.executor_max_workers, limits=limits(settings)
+        settings.executor,
+        workers=settings.executor_max_workers,
+        limits=limits(settings),
+        store=store(settings),
     )
+
+
+def store(settings: AzrSettings) -> StoreSettings | None:
+    """Where proven results are shared."""
+    if settings.executor_store is None:
+        return None
+    return StoreSettings(url=settings.executor_store, key_file=settings.executor_store_key)
 
 
 def limits(settings: AzrSettings) -> Limits:
@@ -115,6 +127,10 @@ class OwnService:
         ]
         if settings.executor_max_workers is not None:
             options += ["--workers", str(settings.executor_max_workers)]
+        if settings.executor_store is not None:
+            options += ["--store", settings.executor_store]
+        if settings.executor_store_key is not None:
+            options += ["--store-key", settings.executor_store_key]
         return options
 
     def _wait_until_ready(self, url: str) -> None:

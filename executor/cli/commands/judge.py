@@ -37,6 +37,8 @@ def judge(
     image: opt.Image = None,
     runtime: opt.Runtime = None,
     workers: opt.Workers = None,
+    store: opt.Store = None,
+    store_key: opt.StoreKey = None,
     quiet: opt.Quiet = False,
     ban_module: opt.BanModule = None,
     ban_keyword: opt.BanKeyword = None,
@@ -70,6 +72,8 @@ def judge(
             runtime=runtime,
             workers=workers,
             limits=limits,
+            store=store,
+            store_key=store_key,
             judge_rules=opt.rules(base, ban_module, ban_keyword),
         ),
     )

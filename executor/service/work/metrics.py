@@ -183,6 +183,7 @@ class _State:
         yield CounterMetricFamily(
             "executor_cache_misses", "Results that had to be found.", value=stats.cache_misses
         )
+        yield from self._store()
         scripts = GaugeMetricFamily(
             "executor_scripts", "Scripts in the executor, by state.", labels=["state"]
         )
@@ -197,6 +198,25 @@ class _State:
         for state, count in stats.pool.script_jails.items():
             jails.add_metric([state], count)
         yield jails
+
+    def _store(self) -> Iterator[Metric]:
+        used = self._executor.stats().store
+        if used is None:
+            return
+        lookups = CounterMetricFamily(
+            "executor_store_lookups",
+            "Results that the store was asked for; refused: it had an entry that is not believed.",
+            labels=["outcome"],
+        )
+        lookups.add_metric(["hit"], used.hits)
+        lookups.add_metric(["miss"], used.misses - used.refused)
+        lookups.add_metric(["refused"], used.refused)
+        yield lookups
+        yield CounterMetricFamily(
+            "executor_store_errors",
+            "Questions to the store and writes that failed; the results were computed.",
+            value=used.errors,
+        )
 
     def _waived(self) -> Metric:
         waived = GaugeMetricFamily(

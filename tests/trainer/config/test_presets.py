@@ -181,6 +181,11 @@ def test_every_key_of_the_game_has_a_comment(file: str) -> None:
         (["azr.executor=podman"], "azr.executor: "),
         (["azr.problem_types=[code_x]"], "code_x"),
         (["azr.executor=http"], "executor=http needs executor_url"),
+        (
+            ["azr.executor=http", "azr.executor_url=[http://a]", "azr.executor_store=v.db"],
+            "executor_store is not for executor=http",
+        ),
+        (["azr.executor_store_key=k"], "but no executor_store"),
         (["azr.reward.n_samples=0"], "azr.reward.n_samples: "),
         (["actor_rollout_ref.actor.ppo_max_token_len_per_gpu=100"], "the longest sequence"),
         (["actor_rollout_ref.actor.ulysses_sequence_parallel_size=3"], "does not divide"),

@@ -1,0 +1,1 @@
+"""Proven results that processes, machines and later runs share."""
