@@ -37,6 +37,7 @@ formats           tests as other projects write them: pure
 wire              bytes to and from guests
 screening         rules for programs: pure
 grammar           values, as bytes and as text: pure
+libraries         sets of third-party packages, by name
 models            what crosses the boundary
 errors interpreter version fds lru tasks    what all stand on
 """,

@@ -160,6 +160,7 @@ class SyncExecutor(Blocking[Executor]):
         runs: int = 2,
         cache: bool = True,
         store: str | StoreSettings | None = None,
+        libraries: str | None = None,
     ) -> None:
         executor = Executor(
             backend,
@@ -170,6 +171,7 @@ class SyncExecutor(Blocking[Executor]):
             runs=runs,
             cache=cache,
             store=store,
+            libraries=libraries,
         )
         super().__init__(executor)
 

@@ -10,7 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
 from executor.api.streaming import ITEMS_PER_WORKER, stream
-from executor.backends import open_backend
+from executor.backends import backend_settings, open_backend
 from executor.backends.base import ProcessReuse
 from executor.backends.settings import BackendSettings
 from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
@@ -101,6 +101,8 @@ class Executor:
         cache: Whether proven-deterministic results are remembered (in memory, bounded).
         store: Where such results are shared with other processes, machines and later runs: a path,
             an address, or settings. Without effect on what is judged, but for the time it takes.
+        libraries: Library set that programs may import, by name (``executor image list``); by
+            default the standard library only.
 
     Raises:
         ConfigurationError: from the constructor; :class:`UnknownBackend` among others. On entering,
@@ -120,6 +122,7 @@ class Executor:
         runs: int = 2,
         cache: bool = True,
         store: str | StoreSettings | None = None,
+        libraries: str | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationError(f"workers must be at least 1, not {workers}")
@@ -127,7 +130,7 @@ class Executor:
             raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
         self._limits = limits
         self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
-        self._backend = open_backend(backend, limits)
+        self._backend = open_backend(backend_settings(backend, libraries), limits)
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
         self._pool = Pool(self._backend, size)
         self._engine = PoolEngine(self._pool)

@@ -11,7 +11,7 @@ from executor.backends.settings import (
     NsjailSettings,
     ProcessSettings,
 )
-from executor.errors import BackendUnavailable, UnknownBackend
+from executor.errors import BackendUnavailable, ConfigurationError, UnknownBackend
 from executor.models import Limits
 
 BACKENDS = tuple(SETTINGS)
@@ -25,7 +25,7 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
         UnknownBackend: no backend has that name.
         BackendUnavailable: a library that it needs is not installed.
     """
-    settings = _settings(backend) if isinstance(backend, str) else backend
+    settings = backend_settings(backend)
     # Imports here: each backend needs libraries or systems that others do without.
     if isinstance(settings, NsjailSettings):
         from executor.backends.nsjail.backend import NsjailBackend  # noqa: PLC0415
@@ -52,6 +52,23 @@ def open_backend(backend: str | BackendSettings, limits: Limits) -> Backend:
             "pip install 'absolute-zero-executor[client]'"
         ) from error
     return SandboxFusionBackend(limits, settings)
+
+
+def backend_settings(
+    backend: str | BackendSettings, libraries: str | None = None
+) -> BackendSettings:
+    """Settings of a backend, from its name or with a library set.
+
+    Raises:
+        UnknownBackend: no backend has that name.
+        ConfigurationError: the backend has no library sets, or there is no such set.
+    """
+    settings = _settings(backend) if isinstance(backend, str) else backend
+    if libraries is None:
+        return settings
+    if "libraries" not in type(settings).model_fields:
+        raise ConfigurationError(f"the {settings.name} backend has no library sets")
+    return settings.model_copy(update={"libraries": libraries})
 
 
 def _settings(name: str) -> BackendSettings:

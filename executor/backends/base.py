@@ -42,6 +42,16 @@ SCRIPT_PRELOAD = (
 """Modules that ``script`` guests have in memory. None but ``random`` may keep random state."""
 
 
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+"""Libraries for numbers start no threads of their own: sums come out in one order, and a fork would
+leave the threads behind. Scripts may set others."""
+
+
 @dataclass(frozen=True)
 class Role:
     """One warm guest to start."""
@@ -65,6 +75,7 @@ OVERHEAD_BYTES = 256 << 20
 def guest_environment(role: Role, core: str | None) -> dict[str, str]:
     """What a guest finds in its environment; ``core``: path of the compiled core, inside."""
     environment = {"PYTHONHASHSEED": str(HASH_SEEDS[role.variant]), "LD_BIND_NOW": "1"}
+    environment |= ONE_THREAD
     if core is not None and role.kind != "parser":
         environment |= {
             "LD_PRELOAD": core,

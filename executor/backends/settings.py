@@ -23,6 +23,8 @@ class NsjailSettings(Model):
     """Jails made by nsjail, on this machine."""
 
     name: Literal["nsjail"] = "nsjail"
+    libraries: str | None = None
+    """Library set that programs may import, besides the standard library."""
     process_reuse: ProcessReuse = Field(
         default_factory=lambda: os.environ.get("EXECUTOR_PROCESS_REUSE", "auto"),
         validate_default=True,

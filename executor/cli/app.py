@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from executor.cli.commands import image
 from executor.cli.commands.doctor import doctor
-from executor.cli.commands.image import image
 from executor.cli.commands.import_tests import import_tests
 from executor.cli.commands.judge import judge
 from executor.cli.commands.replay import replay
@@ -36,7 +36,7 @@ app.command()(judge)
 app.command()(import_tests)
 # What stands behind SCRIPT is the script's, options included.
 app.command(context_settings={"allow_interspersed_args": False})(run)
-app.command()(image)
+app.add_typer(image.app, name="image")
 app.command()(doctor)
 app.command()(replay)
 app.command()(serve)

@@ -21,6 +21,7 @@ _TAKES = {
     "url": (HTTP, "sandboxfusion"),
     "image": ("docker", "gvisor"),
     "runtime": ("docker", "gvisor"),
+    "libraries": ("nsjail",),
 }
 """Options, and the backends that have use for them."""
 
@@ -50,6 +51,8 @@ class ExecutorOptions:
     """File with the secret of the store."""
     cache: bool = True
     """Whether results are remembered in memory."""
+    libraries: str | None = None
+    """Library set that programs may import."""
 
     @property
     def names(self) -> tuple[str, ...]:

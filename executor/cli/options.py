@@ -101,6 +101,16 @@ Runtime = Annotated[
         rich_help_panel=_BACKEND_PANEL,
     ),
 ]
+Libraries = Annotated[
+    str | None,
+    typer.Option(
+        "--libraries",
+        metavar="SET",
+        help="Library set that programs may import ('executor image list'); else the standard "
+        "library only.",
+        rich_help_panel=_BACKEND_PANEL,
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -79,6 +79,11 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     # Each arena of malloc reserves 64 MiB, which would count as memory of the script.
     "MALLOC_ARENA_MAX": "1",
+    # Sums come out in one order, and threads of libraries do not use up the script's processes.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
 }
 PR_SET_DUMPABLE = 4
 PYTEST_OPTIONS = ("-q", "-p", "no:cacheprovider")

@@ -472,8 +472,7 @@ def _same_container(a: Limits, b: Limits) -> bool:
 
 
 def _guest_environment(image: _Image, role: Role) -> dict[str, str]:
-    # numpy's threads would not live on in a fork
-    return guest_environment(role, image.core) | {"OPENBLAS_NUM_THREADS": "1"}
+    return guest_environment(role, image.core)
 
 
 def _group_of(pid: int) -> Cgroup | None:

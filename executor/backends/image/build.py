@@ -9,6 +9,8 @@ the guest's own modules; nothing else of the host:
     /usr/share/zoneinfo                        time zones, of the tzdata package
     /dev/null, /dev/shm, /box, /tmp            mount points
 
+With a library set (``library_store.py``) its packages lie in /py/lib/python3.12 too.
+
 The script image is the same with tools and packages for general scripts (``script_image.py``); the
 files that both have are the same files. Each is built once for each combination of what goes into
 it, is world-readable (the interpreter's own prefix often is not), and is never written again. They
@@ -37,12 +39,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from executor.backends.image import guest_code
+from executor.backends.image.library_store import FOLDER, Library, hold, open_library
 from executor.backends.image.script_tools import add_tools, languages, tools_key
 from executor.errors import BackendUnavailable
+from executor.interpreter import INTERPRETER
 from executor.models import ScriptLanguage
 
 PYTHON = "/py/bin/python3.12"
@@ -53,7 +58,9 @@ GUEST_MAIN = "/guest/executor/guest/main.py"
 SCRIPT_MAIN = "/guest/executor/guest/script.py"
 """The program that runs one general script, inside the image."""
 
-_LAYOUT_VERSION = "6"
+_LIBRARY = "py/lib/python3.12"
+"""Where the standard library lies, and library sets: found with and without ``site``."""
+_LAYOUT_VERSION = "7"
 _LOADED_LATER = "libgcc_s.so.1"
 """What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
@@ -79,35 +86,52 @@ class GuestImage:
     """Whether the compiled core of the zygote is inside."""
     languages: frozenset[ScriptLanguage]
     """What scripts may be written in."""
+    library: Library | None = None
+    """The library set inside."""
 
     def close(self) -> None:
         """Let the images go."""
         for descriptor in self.lock_fds:
             os.close(descriptor)
 
-    def library(self, pattern: str) -> list[str]:
+    @property
+    def interpreter(self) -> str:
+        """What programs run on, for verdicts: interpreter and library set, by its digest."""
+        return INTERPRETER + (f" with {self.library.manifest.label}" if self.library else "")
+
+    def extensions(self, pattern: str) -> list[str]:
         """Paths inside the image of the extension modules that match a glob pattern."""
-        found = self.root.glob(f"py/lib/python3.12/lib-dynload/{pattern}")
+        found = self.root.glob(f"{_LIBRARY}/lib-dynload/{pattern}")
         return [f"/{path.relative_to(self.root)}" for path in found]
 
 
-def open_image(cache: Path | None = None) -> GuestImage:
-    """Build the images that are not there yet, and open them.
+def open_image(cache: Path | None = None, libraries: str | None = None) -> GuestImage:
+    """Build the images that are not there yet, and open them; with a library set, which must be
+    built (``library_build.py``).
 
-    Raises :class:`BackendUnavailable` if the interpreter cannot be copied or the cache not written.
+    Raises :class:`BackendUnavailable` if the interpreter cannot be copied, the cache not written,
+    or the set is not built; :class:`executor.errors.ConfigurationError` if there is no such set.
     """
-    cache = cache or _cache_directory()
+    cache = cache or cache_directory()
+    library = open_library(cache, libraries) if libraries is not None else None
     key = _content_key()
-    root = cache / key
-    script_root = cache / f"{key}-{_digest(tools_key())}"
+    suffix = f"-{library.manifest.digest}" if library is not None else ""
+    plain, root = cache / key, cache / f"{key}{suffix}"
+    script_root = cache / f"{key}-{_digest(tools_key())}{suffix}"
+    wanted: dict[Path, Callable[[Path], None]] = {plain: _fill}
+    if library is not None:
+        wanted[root] = partial(_fill_with, guest_image=plain, library=library)
+    wanted[script_root] = partial(_fill_script, guest_image=root)
     lock_fds: list[int] = []
     try:
-        for path, fill in ((root, _fill), (script_root, lambda new: _fill_script(new, root))):
+        if library is not None:
+            lock_fds.append(hold(library))
+        for path, fill in wanted.items():
             if not path.is_dir():
                 cache.mkdir(parents=True, exist_ok=True, mode=0o755)
                 _build(cache, path, fill)
             lock_fds.append(_hold(path))
-        _prune(cache, keep={root, script_root})
+        _prune(cache, keep={*wanted, cache / FOLDER})
     except OSError as error:
         for descriptor in lock_fds:
             os.close(descriptor)
@@ -116,7 +140,9 @@ def open_image(cache: Path | None = None) -> GuestImage:
             "that can be written and that every user may search"
         ) from error
     accelerated = any((root / "guest/executor/guest").glob("_core*.so"))
-    return GuestImage(root, script_root, tuple(lock_fds), accelerated, languages(script_root))
+    return GuestImage(
+        root, script_root, tuple(lock_fds), accelerated, languages(script_root), library
+    )
 
 
 def _hold(root: Path) -> int:
@@ -133,9 +159,9 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-async def open_image_in_thread() -> GuestImage:
+async def open_image_in_thread(libraries: str | None = None) -> GuestImage:
     """:func:`open_image` without holding up the event loop; nothing stays open if cancelled."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_image))
+    opening = asyncio.ensure_future(asyncio.to_thread(open_image, None, libraries))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -144,7 +170,8 @@ async def open_image_in_thread() -> GuestImage:
         raise
 
 
-def _cache_directory() -> Path:
+def cache_directory() -> Path:
+    """Where images and library sets are kept."""
     if configured := os.environ.get("EXECUTOR_CACHE"):
         return Path(configured).resolve()
     if os.geteuid() == 0:
@@ -178,7 +205,7 @@ def _build(cache: Path, root: Path, fill: Callable[[Path], None]) -> None:
     building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:
         fill(building)
-        _make_readable(building)
+        make_readable(building)
         try:
             building.rename(root)
         except OSError:
@@ -199,11 +226,22 @@ def _fill(image: Path) -> None:
     (image / "dev/null").touch()
 
 
+def _fill_with(image: Path, guest_image: Path, library: Library) -> None:
+    """The guest image with a library set, and the shared libraries that its modules need."""
+    _link_tree(guest_image, image)
+    place = image / _LIBRARY
+    _link_tree(library.tree, place)
+    extensions = [place / path.relative_to(library.tree) for path in library.tree.rglob("*.so")]
+    _copy_shared_libraries(image, extensions)
+
+
 def _fill_script(image: Path, guest_image: Path) -> None:
-    shutil.copytree(
-        guest_image, image, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
-    )
+    _link_tree(guest_image, image)
     _copy_shared_libraries(image, add_tools(image))
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -217,7 +255,7 @@ def _copy_interpreter(image: Path) -> None:
     binary = image / PYTHON.lstrip("/")
     binary.parent.mkdir(parents=True)
     shutil.copy2(_interpreter(), binary)
-    library = image / "py/lib/python3.12"
+    library = image / _LIBRARY
     shutil.copytree(_standard_library(), library, ignore=_STDLIB_LEFT_OUT)
     compileall.compile_dir(library, quiet=2, force=False)
 
@@ -268,7 +306,9 @@ def _copy_shared_libraries(image: Path, objects: Iterable[Path]) -> None:
     listing = subprocess.run(
         ["ldd", *map(str, objects)], capture_output=True, text=True, check=False
     ).stdout
-    resolved = dict(re.findall(r"^\s+(\S+) => (/\S+) ", listing, re.M))
+    found = re.findall(r"^\s+(\S+) => (/\S+) ", listing, re.M)
+    # what a package brings is found beside it
+    resolved = {name: path for name, path in found if not Path(path).is_relative_to(image)}
     loaders = set(re.findall(r"^\s+(/\S*ld-\S+) ", listing, re.M))
     system = Path(resolved.get("libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6")).parent
     for name, path in resolved.items():
@@ -288,7 +328,8 @@ def _copy_file(source: Path, target: Path) -> None:
         shutil.copy2(source.resolve(), target)
 
 
-def _make_readable(image: Path) -> None:
+def make_readable(image: Path) -> None:
+    """Let every user read a tree, and search its directories."""
     image.chmod(0o755)
     for folder, _, files in os.walk(image):
         os.chmod(folder, 0o755)

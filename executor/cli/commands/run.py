@@ -60,6 +60,7 @@ def run(
     url: opt.Url = None,
     image: opt.Image = None,
     runtime: opt.Runtime = None,
+    libraries: opt.Libraries = None,
     quiet: opt.Quiet = False,
     limits: Limits,
 ) -> int:
@@ -80,6 +81,7 @@ def run(
         url=url,
         image=image,
         runtime=runtime,
+        libraries=libraries,
         workers=1,
         limits=limits,
         rules=Rules(),

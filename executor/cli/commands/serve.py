@@ -92,6 +92,7 @@ def serve(
     url: opt.FusionUrl = None,
     image: opt.Image = None,
     runtime: opt.Runtime = None,
+    libraries: opt.Libraries = None,
     workers: Places = None,
     store: opt.Store = None,
     store_key: opt.StoreKey = None,
@@ -116,6 +117,7 @@ def serve(
         url=url,
         image=image,
         runtime=runtime,
+        libraries=libraries,
     )
     secret = _token(token, token_file)
     return _serve(settings.model_copy(update={"token": secret}), options, log_level)

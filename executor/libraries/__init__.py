@@ -1,0 +1,1 @@
+"""Library sets: third-party packages for programs, by name."""
