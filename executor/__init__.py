@@ -33,6 +33,7 @@ from executor.errors import (
     ServiceUnavailable,
     UnknownBackend,
 )
+from executor.formats.readers import read_row
 from executor.models import (
     JUDGE_RULES,
     Case,
@@ -96,4 +97,5 @@ __all__ = [
     "UnknownBackend",
     "Usage",
     "Verdict",
+    "read_row",
 ]

@@ -45,6 +45,7 @@ errors interpreter version fds lru tasks    what all stand on
 cli               the command line
 tools experiment  what is done before and after runs, and with many of them
 verl_adapter      all that knows veRL, Ray and TransferQueue
+evaluation        models on published benchmarks
 run               a run without veRL: its configuration, directory, log, checkpoints and executor
 report            a run as a page
 warmstart         a small model that has learned to propose and to solve a little
@@ -65,7 +66,8 @@ NEVER: dict[str, tuple[str, ...]] = {
     "executor": ("trainer", "benchmarks", "tests", "verl", "ray", "torch"),
     "trainer.game": ("torch", "transformers", "vllm", "hydra", "omegaconf"),
     **{f"trainer.{name}": _VERL for name in ("game", "run", "models", "warmstart", "configs",
-                                             "report", "experiment", "tools", "cli")},
+                                             "report", "experiment", "tools", "cli",
+                                             "evaluation")},
 }  # fmt: skip
 """What modules below a name may not import."""
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from executor.errors import InputError, MalformedRow
-from executor.formats.tests import Fields, arguments_text, assertions, fields_of, stdio
+from executor.formats.evalplus import evalplus
+from executor.formats.tests import Fields, assertions, fields_of, stdio
 from executor.formats.texts import from_json, packed_tests
 
 type Problem = Mapping[str, Any]
@@ -23,16 +24,30 @@ def read_rows(name: str, lines: Iterator[str]) -> Iterator[Fields]:
     Raises:
         InputError: there is no such format; :class:`MalformedRow`, a line cannot be read.
     """
-    reader = READERS.get(name)
-    if reader is None:
+    if name not in READERS:
         raise InputError(f"no format {name!r} (there are {', '.join(READERS)})")
     for number, problem in _problems(lines):
         try:
-            yield reader(problem)
+            yield read_row(name, problem)
         except InputError as error:
             raise MalformedRow(number, str(error)) from None
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise MalformedRow(number, f"it is no row of {name}: {error!r}"[:300]) from None
+
+
+def read_row(name: str, problem: Problem) -> Fields:
+    """The row of one problem of a file of a format, as ``executor judge`` takes it.
+
+    Raises:
+        InputError: there is no such format, or the problem is none of it.
+    """
+    reader = READERS.get(name)
+    if reader is None:
+        raise InputError(f"no format {name!r} (there are {', '.join(READERS)})")
+    try:
+        return reader(problem)
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"it is no row of {name}: {error!r}"[:300]) from None
 
 
 def _problems(lines: Iterator[str]) -> Iterator[tuple[int, Problem]]:
@@ -72,22 +87,6 @@ def mbpp(problem: Problem) -> Fields:
         **assertions(tests),
         "answers": [solution] if solution else [],
         "prompt": problem.get("text") or problem.get("prompt") or problem.get("content"),
-    }
-
-
-def evalplus(problem: Problem) -> Fields:
-    """HumanEval+ and MBPP+: inputs, and a solution whose results are what is expected."""
-    solution = problem["prompt"] + problem["canonical_solution"]
-    inputs = [*problem["base_input"], *(problem.get("plus_input") or ())]
-    return {
-        "id": problem["task_id"],
-        "task": "call",
-        "entry_point": problem["entry_point"],
-        "inputs": [arguments_text(given) for given in inputs],
-        "program": solution,
-        "compare": {"atol": problem.get("atol") or 1e-6},
-        "answers": [solution],
-        "prompt": problem["prompt"],
     }
 
 

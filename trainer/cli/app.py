@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from trainer.cli import experiment, report, seed, tools, train, warmstart
+from trainer.cli import evaluate, experiment, report, seed, tools, train, warmstart
 
 app = typer.Typer(
     help="Train by self-play, and what is done before and after.",
@@ -19,12 +19,23 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("plan")(train.plan)
 app.add_typer(seed.app, name="seed")
+app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("experiment")(experiment.experiment)
 app.command("warmstart")(warmstart.warmstart)
 app.add_typer(tools.app, name="tools")
 
-_COMMANDS = ("train", "plan", "seed", "report", "experiment", "warmstart", "tools", "--help")
+_COMMANDS = (
+    "train",
+    "plan",
+    "seed",
+    "evaluate",
+    "report",
+    "experiment",
+    "warmstart",
+    "tools",
+    "--help",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,6 +26,8 @@ class Prompt:
     seed: int | None = None
     """The same prompt, model and seed give the same response, whatever else is in the batch (up to
     rounding in the model)."""
+    top_p: float = 1.0
+    """Tokens are drawn from the likeliest ones that together have this share."""
 
 
 @dataclass(slots=True)
@@ -56,18 +58,30 @@ def make_generator(name: str, model_path: str, seed: int) -> Generator:
 
 
 class TransformersGenerator:
-    """Plain sampling from the whole distribution, with a key/value cache, in float32.
+    """Plain sampling with a key/value cache, by default in float32 on processors.
 
     Args:
         model_path: Directory of a causal language model.
         seed: For prompts without a seed of their own.
+        device: Where the model is.
+        dtype: Of its weights.
     """
 
-    def __init__(self, model_path: str, seed: int) -> None:
+    def __init__(
+        self,
+        model_path: str,
+        seed: int,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         from transformers import AutoModelForCausalLM
 
-        self._model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
-        self._ends = _end_tokens(self._model)
+        model = AutoModelForCausalLM.from_pretrained(model_path, dtype=dtype)
+        self._model = model.to(device).eval()
+        self._device = device
+        self.ends = _end_tokens(self._model)
+        """Tokens that end a completion."""
         self._noise = torch.Generator().manual_seed(seed)
 
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -85,9 +99,10 @@ class TransformersGenerator:
     def generate(self, prompts: Sequence[Prompt]) -> list[Completion]:
         """One completion for each prompt, decoded together."""
         completions = [Completion() for _ in prompts]
-        points = self._points(prompts)
+        points = self._points(prompts).to(self._device)
         running = [i for i, prompt in enumerate(prompts) if prompt.max_tokens > 0]
-        tokens, mask = _left_padded([prompts[i].token_ids for i in running])
+        padded = _left_padded([prompts[i].token_ids for i in running])
+        tokens, mask = (part.to(self._device) for part in padded)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache: Any = None
         drawn = 0
@@ -111,10 +126,10 @@ class TransformersGenerator:
                 completions[i].token_ids.append(token)
                 completions[i].log_probs.append(of_chosen[row])
                 full = len(completions[i].token_ids) >= prompts[i].max_tokens
-                if token not in self._ends and not full:
+                if token not in self.ends and not full:
                     kept.append(row)
             if len(kept) < len(running) and kept:
-                cache.batch_select_indices(torch.tensor(kept))
+                cache.batch_select_indices(torch.tensor(kept, device=self._device))
             tokens = chosen[kept].unsqueeze(1)
             mask = torch.nn.functional.pad(mask[kept], (0, 1), value=1)
             positions = positions[kept, -1:] + 1
@@ -149,9 +164,24 @@ def _left_padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torc
 
 
 def _log_probs(logits: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
-    """Log-probabilities at each prompt's temperature (1 where it is 0), (sequence, vocabulary)."""
-    temperature = torch.tensor([prompt.temperature or 1.0 for prompt in prompts])
-    return (logits / temperature.unsqueeze(-1)).log_softmax(-1)
+    """Log-probabilities at each prompt's temperature (1 where it is 0), (sequence, vocabulary), of
+    the tokens that it draws from."""
+    temperature = torch.tensor(
+        [prompt.temperature or 1.0 for prompt in prompts], device=logits.device
+    )
+    log_probs = (logits / temperature.unsqueeze(-1)).log_softmax(-1)
+    shares = [prompt.top_p for prompt in prompts]
+    return log_probs if min(shares) >= 1.0 else _likeliest(log_probs, shares)
+
+
+def _likeliest(log_probs: torch.Tensor, shares: Sequence[float]) -> torch.Tensor:
+    """The distributions without what is beyond their likeliest tokens of some share."""
+    ordered, places = log_probs.sort(-1, descending=True)
+    probabilities = ordered.exp()
+    before = probabilities.cumsum(-1) - probabilities
+    limits = torch.tensor(shares, device=log_probs.device).unsqueeze(-1)
+    ordered = ordered.masked_fill(before >= limits, -torch.inf)
+    return ordered.log_softmax(-1).gather(-1, places.argsort(-1))
 
 
 def _draw(log_probs: torch.Tensor, prompts: Sequence[Prompt], points: torch.Tensor) -> torch.Tensor:
@@ -160,5 +190,5 @@ def _draw(log_probs: torch.Tensor, prompts: Sequence[Prompt], points: torch.Tens
     cumulated = log_probs.double().exp().cumsum(-1)
     wanted = (points * cumulated[:, -1]).unsqueeze(1)
     drawn = torch.searchsorted(cumulated, wanted).squeeze(1).clamp(max=log_probs.shape[-1] - 1)
-    greedy = torch.tensor([prompt.temperature == 0 for prompt in prompts])
+    greedy = torch.tensor([prompt.temperature == 0 for prompt in prompts], device=log_probs.device)
     return torch.where(greedy, log_probs.argmax(-1), drawn)

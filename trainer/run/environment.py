@@ -21,7 +21,7 @@ _ALWAYS = {
     "VERL_LOGGING_LEVEL": "WARN",
 }
 
-_ON_CPU = {
+ON_CPU = {
     "VERL_PLATFORM": "cpu",
     # veRL's engines are registered for cuda and npu; this picks the same FSDP engine.
     "VERL_ENGINE_DEVICE": "cuda",
@@ -30,11 +30,12 @@ _ON_CPU = {
     # Compiling vLLM's sampler takes half a minute; a tiny model does not earn it back.
     "TORCHDYNAMO_DISABLE": "1",
 }
+"""What veRL and vLLM need on processors alone."""
 
 
 CARRIED = (
     *_ALWAYS,
-    *_ON_CPU,
+    *ON_CPU,
     *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTHONPATH", "LD_LIBRARY_PATH"),
     *("TENSORBOARD_DIR", "VERL_FILE_LOGGER_PATH", "EXECUTOR_TOKEN"),
     *("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT"),
@@ -65,7 +66,7 @@ def prepare(config: DictConfig, environ: MutableMapping[str, str] = os.environ) 
     environ.setdefault("VERL_FILE_LOGGER_PATH", str(run / "verl_metrics.jsonl"))
     environ.setdefault("WANDB_DIR", str(run))
     if on_cpu(config):
-        environ.update(_ON_CPU)
+        environ.update(ON_CPU)
         environ.setdefault("OMP_NUM_THREADS", "1")
         # Ray refuses logical GPUs when this is set, even to nothing.
         environ.pop("CUDA_VISIBLE_DEVICES", None)

@@ -112,18 +112,19 @@ class PromptBook:
 
     def solve(self, task_type: TaskType, task: Task) -> tuple[Message, ...]:
         """A solver's prompt."""
+        return self._wrap(self.question(task_type, task))
+
+    def question(self, task_type: TaskType, task: Task) -> str:
+        """What a solver is asked, without what stands around every question."""
         if isinstance(task, InductionTask):
             pairs = "\n".join(
                 self._fill("pair", number=str(number), input=given, output=output)
                 for number, (given, output) in enumerate(task.given)
             )
-            question = self._fill("solve_induction", pairs=pairs, message=task.message)
-        elif task_type is TaskType.ABDUCTION:
-            question = self._fill("solve_abduction", snippet=task.snippet, output=task.output)
-        else:
-            name = f"solve_{task_type.value}"
-            question = self._fill(name, snippet=task.snippet, input=task.input)
-        return self._wrap(question)
+            return self._fill("solve_induction", pairs=pairs, message=task.message)
+        if task_type is TaskType.ABDUCTION:
+            return self._fill("solve_abduction", snippet=task.snippet, output=task.output)
+        return self._fill(f"solve_{task_type.value}", snippet=task.snippet, input=task.input)
 
     def around(self, question: str) -> str:
         """What stands around every question."""

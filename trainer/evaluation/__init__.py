@@ -1,0 +1,1 @@
+"""Evaluation of models on published benchmarks, judged by the executor alone."""

@@ -1,0 +1,1 @@
+"""Ways to have a model answer: transformers, vLLM, and a server that others run."""
