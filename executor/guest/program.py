@@ -39,6 +39,7 @@ from executor.wire.layout import (
 
 TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     class Core(Protocol):
@@ -62,6 +63,19 @@ if TYPE_CHECKING:
 _MESSAGE_LIMIT = 500
 _MAX_DEPTH = 100
 """Of containers that numpy's values are looked for in."""
+_GRAMMAR = ("builtins", "collections")
+"""Modules of the containers that values may be made of."""
+_BASES: dict[type, Callable[[Any], Any]] = {
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    list: lambda value: list(list.__iter__(value)),
+    tuple: lambda value: tuple(tuple.__iter__(value)),
+    dict: lambda value: dict(dict.items(value)),
+    set: lambda value: set(set.__iter__(value)),
+    frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+}
+"""What makes a plain value of one whose class is made of a builtin one; none of its own methods."""
 _loads = marshal.loads  # bound now, as all that a program can reach and the harness needs later
 _type_name = type.__dict__["__name__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
@@ -155,26 +169,38 @@ def _find(namespace: dict[str, object], path: str) -> Any:
     return target
 
 
-def _encoded(value: object, max_bytes: int) -> bytes:
+def _encoded(value: object, max_bytes: int, how: int) -> bytes:
     try:
         return encode(value, max_bytes)
     except Unserializable:
-        if "numpy" not in _modules:
+        bases = how == NAMED
+        if not bases and "numpy" not in _modules:
             raise
-    return encode(_by_value(value), max_bytes)
+    return encode(_by_value(value, bases), max_bytes)
 
 
-def _by_value(value: Any, depth: int = 0) -> object:
-    """The value with Python's own numbers and lists in place of numpy's."""
+def _by_value(value: Any, bases: bool, depth: int = 0) -> object:
+    """The value with Python's own numbers and lists in place of numpy's.
+
+    ``bases``: what is of a class made of a builtin one, as named tuples are, counts as of that.
+    """
     kind = type(value)
     if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
         return value.tolist()
     if depth > _MAX_DEPTH:
         return value
+    if bases and kind.__module__ not in _GRAMMAR:
+        for base, plain in _BASES.items():
+            if issubclass(kind, base):
+                value, kind = plain(value), base
+                break
     if kind in (list, tuple, set, frozenset):
-        return kind(_by_value(part, depth + 1) for part in value)
+        return kind(_by_value(part, bases, depth + 1) for part in value)
     if kind is dict:
-        return {_by_value(k, depth + 1): _by_value(v, depth + 1) for k, v in value.items()}
+        return {
+            _by_value(key, bases, depth + 1): _by_value(part, bases, depth + 1)
+            for key, part in value.items()
+        }
     return value
 
 
@@ -184,7 +210,7 @@ def _outcome(namespace: dict[str, object], call: tuple[int, bytes], job: _Job) -
     try:
         value = _call(namespace, *call, job.core)
         sources = job.core.sources_seen()  # before the encoder looks into sets
-        record = _record(VALUE, _encoded(value, job.max_bytes))
+        record = _record(VALUE, _encoded(value, job.max_bytes, call[0]))
         job.core.show_order(job.order)
     except Unserializable as error:
         kind = OBJECT if error.own_class else UNSERIALIZABLE

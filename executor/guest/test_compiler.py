@@ -1,6 +1,7 @@
 """Compiles tests that are code, for the parser: see ``test_driver.py``."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -21,6 +22,8 @@ _SIMPLE = (ast.Import, ast.ImportFrom, ast.Pass, ast.Global, ast.Nonlocal, ast.B
 _BLOCKS = ("body", "orelse", "finalbody")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BRANCHES = (ast.If, ast.For, ast.While, ast.AsyncFor, ast.Match)
+_FLAGS = __future__.annotations.compiler_flag
+_STOPS = ("StopIteration", "StopAsyncIteration")
 _RANDOM = re.compile(r"\b(?:random|numpy)\b")
 
 
@@ -51,7 +54,8 @@ def compile_tests(source: str) -> Compiled:
     tree.body = guard.block(tree.body)
     if not guard.numbers:
         raise NoTests("the tests hold no assertion")
-    code = compile(tree, test_driver.FILE, "exec", dont_inherit=True, optimize=0)
+    # Annotations are not evaluated: their names need not be imported.
+    code = compile(tree, test_driver.FILE, "exec", _FLAGS, dont_inherit=True, optimize=0)
     names = _free_names(source, guard.caught)
     about = (code, *names, calls_check, _RANDOM.search(source) is not None)
     reached = [guard.numbers[node] for node in required]
@@ -171,7 +175,7 @@ class _Guard:
             if block := getattr(statement, field, None):
                 setattr(statement, field, self.block(block))
         for handler in getattr(statement, "handlers", ()):
-            self.caught |= {part.id for part in _parts(handler.type) if isinstance(part, ast.Name)}
+            self._handler(handler)
             handler.body = self.block(handler.body)
         for case in getattr(statement, "cases", ()):
             case.body = self.block(case.body)
@@ -184,6 +188,14 @@ class _Guard:
             handler.append(ast.Return(make.name("_later_"), **make.place))
         return make.guarded(statement, handler, [])
 
+    def _handler(self, handler: ast.ExceptHandler) -> None:
+        parts = _parts(handler.type)
+        names = {part.id for part in parts if isinstance(part, ast.Name)}
+        self.caught |= names
+        if names.intersection(_STOPS):
+            make = _Maker(parts[0])
+            handler.type = ast.Tuple([*parts, make.name("_Stopped_")], ast.Load(), **make.place)
+
     def _assertion(self, statement: ast.Assert) -> ast.stmt:
         number = self.numbers[statement] = len(self.numbers) + 1
         make = _Maker(statement)
@@ -193,9 +205,9 @@ class _Guard:
 
 
 class _Maker:
-    """Makes nodes that stand where a statement stands."""
+    """Makes nodes that stand where a statement stands, or an expression."""
 
-    def __init__(self, statement: ast.stmt) -> None:
+    def __init__(self, statement: ast.stmt | ast.expr) -> None:
         self.place: dict[str, Any] = {
             "lineno": statement.lineno,
             "col_offset": statement.col_offset,

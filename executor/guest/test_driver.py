@@ -30,6 +30,8 @@ FILE = "<tests>"
 MOST_SKIPPED = 5000
 """Statements that the second way leaves out before it is given up."""
 DEEPEST = 50
+SOLUTION = "Solution"
+"""The class that solutions of LeetCode's problems are in."""
 
 Outcome = tuple[object, ...]
 """Of a call: ``("value", value, args, kwargs)`` with the arguments as they are after it,
@@ -44,6 +46,14 @@ class Stop(Leave):
     """Enough was left out."""
 
 
+class Stopped(RuntimeError):
+    """What the answer's ``StopIteration`` is here: as itself, it would end a loop over ``map`` as
+    if the answer had given all there is. ``except StopIteration`` of the tests catches it."""
+
+
+Stopped.__name__ = Stopped.__qualname__ = "StopIteration"
+
+
 class Later:
     """Stands for what is not known yet."""
 
@@ -54,11 +64,17 @@ LATER = Later()
 class State:
     """What is known, and what comes out, of one way through the tests."""
 
-    def __init__(self, known: dict[bytes, Outcome], *, loose: bool, go_on: bool) -> None:
+    def __init__(
+        self, known: dict[bytes, Outcome], *, loose: bool, go_on: bool, seed: int, room: int
+    ) -> None:
         self.known = known
+        self.seed = seed
         self.loose = loose
         self.go_on = go_on
         self.wanted: dict[bytes, None] = {}
+        self.room = room
+        self.told = 0
+        """Calls whose outcome was known, before the first whose outcome was not."""
         self.unsuitable = ""
         self.ended = ""
         self.skipped = 0
@@ -66,6 +82,7 @@ class State:
         self.failures: list[tuple[int, str]] = []
         self.sites: set[int] = set()
         self.exceptions: dict[str, type[Exception]] = {}
+        self.namespace: dict[str, Any] = {}
 
     def call(self, path: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """What the answer gives for a call."""
@@ -78,7 +95,9 @@ class State:
         outcome: Any = self.known.get(key)
         if outcome is None:
             self.wanted[key] = None
-            raise Leave
+            self.room -= len(key)
+            raise Stop if self.loose and self.room < 0 else Leave
+        self.told += not self.wanted
         if outcome[0] == "error":
             raise made(self.exception(outcome[1]), outcome[2])
         if outcome[0] == "end":
@@ -98,10 +117,11 @@ class State:
         raise Leave
 
     def exception(self, name: str) -> type[BaseException]:
-        """The class that an exception of the answer has here, by its name."""
-        known = getattr(builtins, name, None)
-        if isinstance(known, type) and issubclass(known, Exception):
-            return known
+        """The class that an exception of the answer has here, by its name: the tests' own, or a
+        builtin one."""
+        for known in (self.namespace.get(name), getattr(builtins, name, None)):
+            if isinstance(known, type) and issubclass(known, Exception):
+                return Stopped if issubclass(known, (StopIteration, StopAsyncIteration)) else known
         return self.exceptions.setdefault(name, type(name, (Exception,), {}))
 
     # What the compiled tests call:
@@ -152,9 +172,13 @@ class Proxy:
     def __init__(self, path: str, state: State) -> None:
         self.__path = path
         self.__state = state
+        self.__name__ = path.rpartition(".")[2]
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        """What the answer gives."""
+        """What the answer gives. ``Solution()`` is a class without state by convention: each call
+        of a method makes an object of its own."""
+        if self.__path == SOLUTION and not args and not kwargs:
+            return self
         return self.__state.call(self.__path, args, kwargs)
 
     def __getattr__(self, name: str) -> Proxy:
@@ -174,11 +198,23 @@ class Proxy:
 def made(kind: type[BaseException], text: str) -> BaseException:
     """An exception with a text; some of the builtin ones cannot be made of one alone."""
     try:
+        if issubclass(kind, KeyError) and text:
+            return kind(key_in(text))
         return kind(text) if text else kind()
     except Exception:
         error = kind.__new__(kind)
         error.args = (text,)
         return error
+
+
+def key_in(text: str) -> object:
+    """The key that a KeyError's text tells of."""
+    from ast import literal_eval  # noqa: PLC0415
+
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
 
 
 def put_back(old: Any, new: Any, depth: int = 0) -> None:
@@ -227,16 +263,17 @@ def go(
 ) -> BaseException | None:
     """Go through the tests once; returns what ended them."""
     names, modules, exceptions, calls_check, is_random = about
-    namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
+    namespace = state.namespace
+    namespace.update({"__name__": "__main__", "__builtins__": builtins})
     if is_random:
         import random  # noqa: PLC0415
 
-        random.seed(20_240_229)
+        random.seed(state.seed)
         if "numpy" in modules:
-            __import__("numpy").random.seed(20_240_229)
+            __import__("numpy").random.seed(state.seed)
     namespace["_done_"], namespace["_failed_"] = state.done, state.failed
     namespace["_skip_"], namespace["_later_"] = state.skip, LATER
-    namespace["_Everything_"] = BaseException
+    namespace["_Everything_"], namespace["_Stopped_"] = BaseException, Stopped
     try:
         if answer is None:
             for name in (*names, *entry.split(".")[:1]):  # the latter may be a builtin's name
@@ -268,24 +305,33 @@ def find(namespace: dict[str, Any], entry: str) -> Any:
 
 
 def f(
-    known: dict[bytes, Outcome], entry: str, answer: str | None, loose: bool, go_on: bool
+    known: dict[bytes, Outcome],
+    entry: str,
+    answer: str | None,
+    *,
+    loose: bool,
+    go_on: bool,
+    seed: int,
+    room: int,
 ) -> tuple[object, ...]:
-    """Run the tests.
+    """Run the tests. ``seed``, below 2 to the 32nd, is that of generators of chance; ``room`` is
+    for so many bytes of calls that are wanted, of which the last may be as long as it likes.
 
     Returns ``("passed" | "failed", assertions that hold, failures, sites reached)``,
-    ``("wanted", [calls])``, or ``("unsuitable", why)``.
+    ``("wanted", [calls], calls that were known before the first of them)``, or
+    ``("unsuitable", why)``.
     """
     code, *about = marshal.loads(TESTS)
-    state = State(known, loose=False, go_on=go_on)
+    state = State(known, loose=False, go_on=go_on, seed=seed, room=room)
     error = go(code, state, entry, answer, tuple(about))
     if state.unsuitable:
         return ("unsuitable", state.unsuitable)
     if state.wanted:
         if loose:
-            again = State(known, loose=True, go_on=False)
+            again = State(known, loose=True, go_on=False, seed=seed, room=room)
             go(code, again, entry, answer, tuple(about))
             state.wanted.update(again.wanted)
-        return ("wanted", list(state.wanted))
+        return ("wanted", list(state.wanted), state.told)
     failures = list(state.failures)
     if error is not None or state.ended:
         failures.append((state.passed + len(failures), state.describe(error or Leave())))

@@ -8,9 +8,19 @@ from typing import Any
 
 import pytest
 
-from executor import JudgeTask, Status, SyncExecutor, TaskType
+from executor import Judgement, JudgeTask, Signal, Status, SyncExecutor, TaskType
+from executor.verification.testing import assertions
 
 ADD = "def g(a, b=1):\n    return a + b"
+DEEP = """
+import functools, sys
+sys.setrecursionlimit(10**6)
+def same(f):
+    return functools.wraps(f)(lambda n: f(n))
+@same
+def g(n):
+    return 1 + g(n - 1) if n else 0
+"""
 
 
 def task(tests: str, *answers: str, **more: Any) -> JudgeTask:
@@ -78,6 +88,52 @@ def score(sandbox: SyncExecutor, tests: str, *answers: str, **more: Any) -> tupl
         ),
         ("assert all(g(n) == n + 1 for n in range(9))", ADD, "def g(n):\n    return n and n + 1"),
         ("assert (lambda v: v == 2)(g(1))", ADD, "def g(x):\n    return 3"),
+        (
+            "assert [*map(g, [1, 2])] == [2, 3]\nassert all(map(lambda n: g(n) == 2, [1, 1]))",
+            ADD,
+            "def g(n):\n    if n > 1:\n        raise StopIteration\n    return 2",
+        ),
+        (
+            "try:\n    g(0)\nexcept (KeyError, StopIteration) as e:\n    assert str(e) == 'x'",
+            "def g(x):\n    raise StopIteration('x')",
+            "def g(x):\n    raise ValueError('x')",
+        ),
+        (
+            "try:\n    g('x')\nexcept KeyError as e:\n    assert e.args == ('x',)",
+            "def g(x):\n    return {}[x]",
+            "def g(x):\n    return {}['y']",
+        ),
+        (
+            "class Mine(Exception): pass\ntry:\n    g()\nexcept Mine:\n    done = 1\nassert done",
+            "class Mine(Exception): pass\ndef g():\n    raise Mine",
+            "class Mine(Exception): pass\ndef g():\n    raise Exception",
+        ),
+        (
+            "def check(candidate: Callable[[int], int]) -> List[int]:\n    assert candidate(1) == 2",
+            ADD,
+            "def g(a):\n    return a",
+        ),
+        (
+            "def twice(f, *a):\n    return f(*a), f(*a)\nimport functools as t\n"
+            "assert twice(t.partial(g, 1), 2) == (3, 3)\nassert sorted([2, 1], key=g) == [1, 2]\n"
+            "assert callable(g) and g.__name__ == 'g'",
+            ADD,
+            "def g(a, b=1):\n    return a - b",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\n    y: int\n"
+            "for p in [P(1, 2), P(3, 4)]:\n    assert g(p.x, p.y) == p.x + p.y, f'{p} {g(0)}'",
+            ADD,
+            "def g(a, b):\n    return 3",
+        ),
+        (
+            "import random\nfor _ in range(20):\n    a, b = random.sample(range(99), 2)\n"
+            "    assert g(a, b) == a + b",
+            ADD,
+            "def g(a, b):\n    return a + b if b != 7 and a % 2 else 7",
+        ),
+        ("assert g(5000) == 5000", DEEP, DEEP.replace("1 +", "2 +")),
+        ("x = 0\nfor _ in range(4):\n    x = g(x)\nassert x == 4", ADD, "def g(x):\n    return 1"),
         ("from decimal import Decimal as D\nassert g(D('0.1')) == D('1.1')", ADD, "def g(x): 0"),
     ],
 )
@@ -217,3 +273,81 @@ def test_calls_that_are_never_the_same_come_to_an_end(sandbox: SyncExecutor) -> 
     judgement = sandbox.judge(task(tests))
     assert judgement.scores == (0.0,)
     assert judgement.statuses == (Status.NONDETERMINISTIC,)
+
+
+LISTED = """
+def assertion(out, exp, atol):
+    exact_match = out == exp
+    if atol == 0 and isinstance(exp, float):
+        atol = 1e-6
+    if not exact_match and atol != 0:
+        assert type(out) == type(exp) and abs(out - exp) <= atol
+    else:
+        assert exact_match
+
+def check(candidate):
+    inputs = [[n, [n, 2.5]] for n in range(200)]
+    results = [n + 2.5 for n in range(200)]
+    for i, (inp, exp) in enumerate(zip(inputs, results)):
+        assertion(candidate(*inp), exp, 0)
+"""
+
+
+def test_loops_over_inputs_and_results_take_one_round(sandbox: SyncExecutor) -> None:
+    right = "def g(n, l):\n    l.append(0)\n    return n + l[1] + 1e-9"
+    wrong = "def g(n, l):\n    return n + 2.5 if n < 199 else n"
+    judgement = sandbox.judge(task(LISTED, right, wrong))
+    assert judgement.scores == (1.0, 0.0)
+    assert judgement.counts == ((200, 200), (199, 200))
+
+
+def test_long_arguments_are_asked_for_in_parts(sandbox: SyncExecutor) -> None:
+    tests = "for n in range(12):\n    assert g([n] * 20_000) == n"
+    judgement = sandbox.judge(task(tests, "def g(l):\n    return l[-1]", "def g(l):\n    return 0"))
+    assert judgement.scores == (1.0, 0.0), judgement.details
+
+
+def test_what_an_answer_says_in_halves_of_characters_can_be_told(sandbox: SyncExecutor) -> None:
+    tests = "x = g(1)\nassert x == 2, x"
+    answers = ("def g(n):\n    return '\\ud800'", "def g(n):\n    raise ValueError('\\ud800')")
+    judgement = sandbox.judge(task(tests, *answers))
+    assert judgement.scores == (0.0, 0.0)
+    assert Judgement.model_validate_json(judgement.model_dump_json()) == judgement
+
+
+def test_chance_in_tests_is_the_same_for_all_answers_and_known_to_none(
+    sandbox: SyncExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = "import random\nx = random.random()\nassert g() == x, x"
+    answers = ("def g():\n    return 0", "def g():\n    return 1")
+    one, other = sandbox.judge(task(tests, *answers)).details
+    assert one == other == sandbox.judge(task(tests, *answers, cases=True)).details[0]
+    monkeypatch.setattr(assertions, "_SECRET", b"another process")
+    assert sandbox.judge(task(tests, *answers)).details[0] != one
+
+
+@pytest.mark.parametrize("entry_point", ["Solution.add", "Solution().add", None])
+def test_solutions_of_leetcode(sandbox: SyncExecutor, entry_point: str | None) -> None:
+    tests = "def check(candidate):\n    assert candidate(1, b=2) == 3"
+    if entry_point is None:
+        tests = "assert Solution().add(1, 2) == 3\ns = Solution()\nassert s.add(2, b=2) == 4"
+    program = "class Solution:\n    def add(self, a, b):\n        return a + b"
+    row = task(tests, program, program.replace("+", "-"), entry_point=entry_point)
+    assert sandbox.judge(row).scores == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("program", "signal"),
+    [
+        ("import os\ndef g(*a):\n    os._exit(0)", Signal.EARLY_EXIT),
+        ("def g(*a):\n    exit()", Signal.EARLY_EXIT),
+        ("import builtins\nbuiltins.abs = lambda x: 3\n" + ADD, Signal.TAMPERING),
+        ("import sys\ndef g(*a):\n    return sys.modules['__main__'] and 3", Signal.SNOOPING),
+        ("import sys\ndef g(*a):\n    return sys._getframe().f_back and 3", Signal.SNOOPING),
+        ("import gc\ndef g(*a):\n    return len(gc.get_objects()) and 3", Signal.SNOOPING),
+        ("def g(*a):\n    try:\n        open('tests.py')\n    except OSError:\n        return 3", Signal.FOREIGN_FILE),
+        ("class E: pass\ndef g(*a):\n    return E()", Signal.OBJECT_RESULT),
+    ],
+)  # fmt: skip
+def test_signs_of_cheating_are_seen(sandbox: SyncExecutor, program: str, signal: Signal) -> None:
+    assert sandbox.judge(task("assert g(1, 2) == 3", program)).signals == {signal: 1}

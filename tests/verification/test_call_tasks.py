@@ -1,5 +1,7 @@
 """Programs that are judged by what their calls return."""
 
+# ruff: noqa: E501 - a program is a line
+
 from __future__ import annotations
 
 from typing import Any
@@ -180,3 +182,38 @@ def test_what_is_no_test_scores_nobody(
     judgement = sandbox.judge(task(returns("3")).model_copy(update=change))
     assert judgement.scores == (None,)
     assert detail in judgement.details[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        ("import collections\nP = collections.namedtuple('P', 'a b')\ndef g(*a):\n    return [P(*a)]", "[(1, 2)]"),
+        ("import enum\nclass E(enum.IntEnum):\n    A = 3\ndef g(*a):\n    return {E.A: E.A}", "{3: 3}"),
+        ("class D(dict): pass\ndef g(*a):\n    return D(x=[D()])", "{'x': [{}]}"),
+        ("class S(str): pass\nclass L(list): pass\ndef g(*a):\n    return L([S('x')])", "['x']"),
+        ("class F(float): pass\nclass X(set): pass\ndef g(*a):\n    return X([F(0.5)])", "{0.5}"),
+    ],
+)  # fmt: skip
+def test_what_is_made_of_a_builtin_class_counts_as_of_that(
+    sandbox: SyncExecutor, program: str, wanted: str
+) -> None:
+    judgement = sandbox.judge(task(program, wanted=wanted))
+    assert judgement.scores == (1.0,), judgement.details
+    tests = f"assert g(1, 2) == {wanted}"
+    row = JudgeTask(task=TaskType.ASSERT, entry_point="g", tests=tests, answers=(program,))
+    assert sandbox.judge(row).scores == (1.0,)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "class I(int):\n    __eq__ = lambda s, o: True\n    __int__ = lambda s: 3\n    __hash__ = int.__hash__\n"
+        "def g(*a):\n    return I(4)",
+        "class T(tuple):\n    __iter__ = lambda s: iter([3])\ndef g(*a):\n    return T()",
+        "class O:\n    __class__ = int\n    __int__ = lambda s: 3\ndef g(*a):\n    return O()",
+        "class M(type):\n    __mro__ = (int,)\nclass O(metaclass=M):\n    pass\ndef g(*a):\n    return O()",
+    ],
+)  # fmt: skip
+def test_methods_of_such_a_class_have_no_say(sandbox: SyncExecutor, program: str) -> None:
+    assert sandbox.judge(task(program, program.replace("3", "(3,)"))).scores == (0.0, 0.0)
+    assert sandbox.judge(task(program, wanted="(3,)")).scores == (0.0,)

@@ -10,7 +10,10 @@ expected. See ``executor/guest/test_driver.py`` for how the tests come to know w
 
 from __future__ import annotations
 
+import hashlib
 import marshal
+import secrets
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,10 +40,15 @@ from executor.verification.values import FORGED, Value, decoded, value_of
 from executor.wire.frames import Call, How, Parsed, named
 
 _ANSWERS_AT_ONCE = 4
-_MOST_ROUNDS = 200
+_MOST_ROUNDS = 500
 """How often the tests of one answer are run because they want to know something."""
 _MOST_EXCEPTION_NAME = 100
 _NAMELESS = "Exception"
+
+_SECRET = secrets.token_bytes()
+_OTHERWISE = CallOutcome(
+    Status.NONDETERMINISTIC, detail="the tests call the answer otherwise each time they are run"
+)
 
 type _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 type _Known = dict[bytes, tuple[Any, ...]]
@@ -64,6 +72,8 @@ class _Report(NamedTuple):
     """Place of the assertion among those that were reached, and what was wrong."""
     sites: frozenset[int] = frozenset()
     wanted: Sequence[bytes] = ()
+    told: int = 0
+    """Calls that the tests had made, in order, before the first that they want."""
     why: str = ""
 
 
@@ -94,6 +104,9 @@ class Assertions:
         self._tests = tests
         self._go_on = goes_on(task)
         self._first: _Report | None = None
+        self._seed = _seed(task)
+        self._variant = zlib.crc32((task.tests or "").encode("utf-8", "surrogatepass")) & 1
+        """Which guests run the tests: half of the tests each of the two kinds, always the same."""
 
     async def prepare(self) -> Usage:
         """Find out what the tests want to know first. Raises :class:`Broken`."""
@@ -137,12 +150,15 @@ class Assertions:
         for _ in range(_MOST_ROUNDS):
             if isinstance(report, CallOutcome) or report.kind != "wanted":
                 break
+            told = report.told
             ended = await trial.ask(report.wanted)
             if ended is not None:
                 report = ended
                 break
             report, used = await self._run(trial.engine, trial.known)
             usage += used
+            if isinstance(report, _Report) and report.kind == "wanted" and report.told <= told:
+                report = _OTHERWISE  # it knew one call more, and came no further
         return self._scored(report, trial.signals), usage + trial.usage
 
     async def _run(
@@ -153,12 +169,18 @@ class Assertions:
         """Run the tests with what is known; what they cannot do yet is left out at first."""
         total = Usage()
         for loose in (True, False):
-            arguments: _Arguments = ((known, self._tests.entry, None, loose, self._go_on), {})
+            arguments = self._arguments(known, None, loose=loose)
             report, usage = await self._run_once(engine, arguments)
             total += usage
             if not isinstance(report, CallOutcome):
                 return report, total
         return report, total
+
+    def _arguments(self, known: _Known, answer: str | None, *, loose: bool) -> _Arguments:
+        """Of the driver's ``f``."""
+        room = self._limits.output_kib << 9  # half of what a run may say
+        how = {"loose": loose, "go_on": self._go_on, "seed": self._seed, "room": room}
+        return (known, self._tests.entry, answer), how
 
     async def _run_once(
         self, engine: RowEngine, arguments: _Arguments
@@ -168,8 +190,9 @@ class Assertions:
         except (Unserializable, TooLarge, ValueError) as problem:
             detail = f"what the tests want to know is too large: {problem}"
             return CallOutcome(Status.ROW_LIMIT, detail=detail), Usage()
-        # Always of one variant: what hashing orders is in the same order in each run.
-        ((run,),) = await engine.run([Job(self._tests.code, [call], imports=True, variant=0)])
+        # Of one variant: what hashing orders is in the same order in each run.
+        job = Job(self._tests.code, [call], imports=True, variant=self._variant)
+        ((run,),) = await engine.run([job])
         outcome = run.outcome
         value = await off_loop(outcome.size, value_of, outcome)
         report = _read_report(value) if isinstance(value, Value) else value
@@ -183,8 +206,8 @@ class Assertions:
         if report.kind == "unsuitable":
             return Scored(0.0, Status.UNSERIALIZABLE, f"{report.why}: that needs together", signals)
         if report.kind == "wanted":
-            detail = "the tests call the answer otherwise each time they are run"
-            return Scored(0.0, Status.NONDETERMINISTIC, detail, signals)
+            detail = f"more than {_MOST_ROUNDS} calls of the tests depend on each other's results"
+            return Scored(0.0, Status.ROW_LIMIT, detail, signals)
         tested = _cases(report)
         if not report.failures and not (report.passed and self._tests.required <= report.sites):
             tested.append(Tested(Status.MISMATCH, "not every assertion was reached"))
@@ -197,7 +220,7 @@ class Assertions:
         if isinstance(program, CallOutcome):
             return failed(program), Usage()
         source = with_imports(text, self._task.imports)
-        arguments: _Arguments = (({}, self._tests.entry, source, False, self._go_on), {})
+        arguments = self._arguments({}, source, loose=False)
         report, usage = await self._run_once(self._engine.fresh(), arguments)
         signals = signals_of(report)
         return self._scored(report, signals), usage
@@ -293,16 +316,28 @@ def _read_report(value: Value) -> _Report | CallOutcome:
     try:
         kind, *facts = found
         if kind == "wanted" and all(type(key) is bytes for key in facts[0]):
-            return _Report(kind, wanted=facts[0])
+            return _Report(kind, wanted=facts[0], told=int(facts[1]))
         if kind == "unsuitable" and type(facts[0]) is str:
-            return _Report(kind, why=facts[0])
+            return _Report(kind, why=_printable(facts[0]))
         passed, failures, sites = facts
         if kind in ("passed", "failed") and type(passed) is int and passed >= 0:
-            pairs = [(int(place), str(text)) for place, text in failures]
+            pairs = [(int(place), _printable(str(text))) for place, text in failures]
             return _Report(kind, passed, pairs, frozenset(map(int, sites)))
     except (TypeError, ValueError, IndexError):
         pass
     return FORGED
+
+
+def _printable(text: str) -> str:
+    """A text that can be sent as JSON: an answer's may hold halves of characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _seed(task: JudgeTask) -> int:
+    """The seed of generators of chance in the tests: the same for all answers that this process
+    judges by them, and known to none."""
+    text = f"{task.entry_point}\n{task.tests}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, key=_SECRET, digest_size=4).digest())
 
 
 def _cases(report: _Report) -> list[Tested]:

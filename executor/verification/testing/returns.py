@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from keyword import iskeyword
 
 from executor.grammar.closeness import Tolerance, close
 from executor.grammar.compare import TooCostly, equal
@@ -40,13 +41,17 @@ class Calls:
 
 
 def entry_point(task: JudgeTask) -> str:
-    """What a task calls. Raises :class:`Broken`."""
+    """What a task calls; ``Class().method``, as some write it, is ``Class.method``.
+
+    Raises :class:`Broken`.
+    """
     name = task.entry_point
     if not name:
         raise malformed("the task has no entry_point")
-    if not all(part.isidentifier() for part in name.split(".")):
+    parts = name.replace("().", ".").split(".")
+    if not all(part.isidentifier() and not iskeyword(part) for part in parts):
         raise malformed(f"entry_point must be a name or Class.method, not {name[:60]!r}")
-    return name
+    return ".".join(parts)
 
 
 def tolerance_of(task: JudgeTask) -> Tolerance:
