@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
+from string import Template
 from typing import Any, NamedTuple
 
 from executor.errors import InputError
 from executor.formats.tests import Fields, assertions, fields_of
-from executor.formats.texts import code_of, from_json_or_literal, packed_tests
+from executor.formats.texts import code_of, from_json, from_json_or_literal, packed_tests
 
 _CODE = re.compile(r"^(?:import \w|from [\w.]+ import |def \w+\(|class \w+)", re.MULTILINE)
+
+_PLACE = "#<INSERT>"
+"""Where tests of AutoEval want the answer; without it, before them."""
+_ENTRY = re.compile(r"^if __name__\s*==.*", re.MULTILINE | re.DOTALL)
+_RULE = "-" * 16
+_WORDS = {"zh": ("问题：", "答案："), "en": ("Question:", "Answer:")}
 
 type Row = Mapping[str, Any]
 
@@ -32,6 +40,7 @@ KINDS = {
     "code_contests": "CommonOJDataset",
     "live_code_bench": "LiveCodeBenchDataset",
     "bigcodebench": "BigCodeBenchDataset",
+    "autoeval": "AutoEvalDataset",
 }
 """The data sets that are known: part of a name, and the original's class."""
 _ALSO = {"codecontests": "code_contests", "commonoj": "code_contests"}
@@ -54,6 +63,28 @@ def prompt_of(row: Row) -> tuple[str | int, str, dict[str, Any]]:
     if not isinstance(content, str) or not isinstance(row.get("id"), str | int):
         raise InputError("a row needs an id and a content")
     return row["id"], content, labels_of(row)
+
+
+def auto_eval_prompt(
+    row: Row, extra: Mapping[str, Any], *, locale: str | None, is_fewshot: bool
+) -> str:
+    """The prompt of a row of AutoEval, whose labels, or the request, say what stands around the
+    question. Raises :class:`InputError`."""
+    question = str(row.get("content") or "")
+    known = {**labels_of(row), **extra}
+    context = str(known.get("context") or "")
+    fewshot = str(known.get("fewshot") or "") if is_fewshot else ""
+    if is_fewshot and known.get("fewshot") is None:
+        raise InputError("is_fewshot, and the row has no fewshot")
+    if template := known.get("prompt_template"):
+        return Template(str(template)).safe_substitute(
+            question=question, fewshot=fewshot, context=context, locale=locale
+        )
+    if not (context or fewshot):
+        return question
+    asks, answers = _WORDS["zh" if locale == "zh" else "en"]
+    before = f"\n\n{_RULE}\n\n".join(filter(None, (context, fewshot)))
+    return f"{before}\n\n{asks}{question}\n\n{answers}\n"
 
 
 def labels_of(row: Row) -> dict[str, Any]:
@@ -82,12 +113,47 @@ def submission(kind: str, row: Row, completion: str) -> Submission:
         fields = assertions("\n".join([setup, *map(str, listed)]))
     elif kind == "bigcodebench":
         program = f"{_prefix(row)}{code}"
-        fields = {"task": "pytest", "tests": f"from solution import *\n{_tests(row)}"}
+        fields = _by_pytest(_tests(row), {})
+    elif kind == "autoeval":
+        program = _ENTRY.sub("", code)
+        fields = _auto_eval(row, labels)
     elif kind == "live_code_bench":
         fields = fields_of(packed_tests(_tests(row), "test"), in_class=True)
     else:
         fields = _common(from_json_or_literal(_tests(row), "test"))
     return Submission(code, program, fields)
+
+
+def _by_pytest(tests: str, files: Mapping[str, bytes]) -> Fields:
+    return {"task": "pytest", "tests": f"from solution import *\n{tests}", "files": files}
+
+
+def _auto_eval(row: Row, labels: Mapping[str, Any]) -> Fields:
+    """Python's rows: assertions, or tests for pytest, perhaps with files."""
+    language = labels.get("programming_language", "python")
+    runner = labels.get("execution_language", language)
+    if language != "python" or runner not in ("python", "pytest"):
+        raise InputError(f"rows for python and pytest are judged here, not for {runner}")
+    test = row.get("test")
+    if isinstance(test, str):
+        test = from_json_or_literal(test, "test")
+    if not isinstance(test, dict) or not isinstance(test.get("code"), str):
+        raise InputError("test needs a code")
+    tests = test["code"].replace(_PLACE, "")
+    files = _assets(test.get("asset") or {})
+    if files or runner == "pytest" or not re.search(r"\bassert\b", tests):
+        return _by_pytest(tests, files)
+    return assertions(tests)
+
+
+def _assets(asset: object) -> dict[str, bytes]:
+    if isinstance(asset, str):
+        asset = from_json(asset, "asset")
+    try:
+        assert isinstance(asset, dict)
+        return {str(path): base64.b64decode(text, validate=True) for path, text in asset.items()}
+    except (AssertionError, TypeError, ValueError):
+        raise InputError("asset must map paths to base64") from None
 
 
 def _tests(row: Row, key: str = "test") -> str:

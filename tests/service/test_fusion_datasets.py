@@ -36,6 +36,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "test": "import unittest\nclass Tests(unittest.TestCase):\n    def test_one(self):\n"
                 "        self.assertEqual(g(1), 2)\n",
     },
+    "autoeval": {
+        "id": 6, "content": "Add one.", "labels": {"programming_language": "python", "context": "Be brief."},
+        "test": {"code": "import math\n\n#<INSERT>\n\nassert g(1) == 2\nassert g(math.floor(2.5)) == 3\n"},
+    },
+    "autoeval_pytest": {
+        "id": 7, "content": "Add one.", "labels": {"programming_language": "python", "execution_language": "pytest"},
+        "test": json.dumps({
+            "code": "def test_g():\n    with open('n.txt') as file:\n        assert g(int(file.read())) == 2\n",
+            "asset": {"n.txt": "MQ=="},
+        }),
+    },
 }  # fmt: skip
 RIGHT = "Here it is:\n```python\ndef g(x):\n    return x + 1\n```"
 WRONG = "```python\ndef g(x):\n    return x - 1\n```"
@@ -85,6 +96,35 @@ def test_prompts_are_those_of_the_rows(server: Server) -> None:
         json={"dataset": "mbpp", "id": 2, "config": {"provided_data": data}},
     ).json()
     assert one["labels"] == {"test_setup_code": "import math"}
+
+
+@pytest.mark.parametrize(
+    ("config", "prompt"),
+    [
+        ({}, "Be brief.\n\nQuestion:Add one.\n\nAnswer:\n"),
+        ({"locale": "zh"}, "Be brief.\n\n问题：Add one.\n\n答案：\n"),
+        (
+            {"is_fewshot": True, "extra": {"fewshot": "Such as: g(1)."}},
+            f"Be brief.\n\n{'-' * 16}\n\nSuch as: g(1).\n\nQuestion:Add one.\n\nAnswer:\n",
+        ),
+        ({"extra": {"prompt_template": "$context|$question|$other"}}, "Be brief.|Add one.|$other"),
+        ({"extra": {"context": ""}}, "Add one."),
+    ],
+)
+def test_prompts_of_autoeval_have_words_around_them(
+    server: Server, config: dict[str, Any], prompt: str
+) -> None:
+    config = {**config, "provided_data": ROWS["autoeval"]}
+    body = {"dataset": "AutoEvalV5Dataset", "id": 6, "config": config}
+    assert httpx.post(f"{server.url}/get_prompt_by_id", json=body).json()["prompt"] == prompt
+
+
+def test_rows_of_other_languages_are_refused(server: Server) -> None:
+    row = {"id": 1, "labels": {"programming_language": "java"}, "test": {"code": "x"}}
+    config = {"provided_data": row}
+    body = {"dataset": "autoeval", "id": 1, "completion": "x", "config": config}
+    answer = httpx.post(f"{server.url}/submit", json=body)
+    assert (answer.status_code, "not for java" in answer.text) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from executor.errors import InputError
-from executor.formats.fusion import kind_of, prompt_of, submission
+from executor.formats.fusion import auto_eval_prompt, kind_of, prompt_of, submission
 from executor.models import Case, Judgement, JudgeTask, Limits, Options, Status
 from executor.service.fusion.limits import clamped
 from executor.service.fusion.models import (
@@ -39,8 +39,12 @@ class Config(Request):
     run_timeout: Seconds | None = None
     """Wall-clock seconds for each test; at most the server's own limit."""
     provided_data: Row | list[Row] | None = None
+    locale: str | None = None
+    """``zh`` or ``en``: words around AutoEval's questions."""
+    is_fewshot: bool | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
-    """``run_all_cases``: go on after the first test that fails."""
+    """``run_all_cases``: go on after the first test that fails. For prompts of AutoEval:
+    ``context``, ``fewshot``, ``prompt_template``."""
 
 
 class PromptsRequest(Request):
@@ -98,12 +102,12 @@ class SubmitResult(Answer):
 def prompts(request: PromptsRequest) -> list[Prompt]:
     """The prompts of the rows that a request holds. Raises :class:`ApiError`."""
     rows = _rows(request.config)[request.offset :][: request.limit]
-    return [_prompt(row) for row in rows]
+    return [_prompt(request, row) for row in rows]
 
 
 def prompt(request: PromptRequest) -> Prompt:
     """One of them. Raises :class:`ApiError`."""
-    return _prompt(_row(request))
+    return _prompt(request, _row(request))
 
 
 async def submit(gateway: Gateway, request: SubmitRequest, server: Limits) -> SubmitResult:
@@ -190,9 +194,20 @@ def _row(request: PromptRequest) -> Row:
     raise bad(f"no row has the id {request.id!r}", "id")
 
 
-def _prompt(row: Row) -> Prompt:
+def _prompt(request: PromptsRequest | PromptRequest, row: Row) -> Prompt:
+    config = request.config
     try:
         number, text, labels = prompt_of(row)
+        if _is_auto_eval(request.dataset, config.dataset_type):
+            fewshot = bool(config.is_fewshot)
+            text = auto_eval_prompt(row, config.extra, locale=config.locale, is_fewshot=fewshot)
     except InputError as error:
         raise bad(str(error), "config", "provided_data") from None
     return Prompt(id=number, prompt=text, labels=labels)
+
+
+def _is_auto_eval(dataset: str, dataset_type: str | None) -> bool:
+    try:
+        return kind_of(dataset, dataset_type) == "autoeval"
+    except InputError:  # prompts are told of any data
+        return False
