@@ -12,22 +12,28 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from executor.api.blocking import SyncExecutor
 from executor.api.protocol import SyncExecutorProtocol
-from executor.errors import ExecutorError
+from executor.errors import ExecutorError, InputError
 from executor.formats.tests import fields_of
 from executor.formats.texts import code_of
 from executor.models import Judgement, JudgeTask, Status
 
-_ATTEMPTS = 3
+_PAUSES_S = (0.0, 1.0, 5.0)
+"""Before each attempt."""
 _CLASS = "class Solution"
 
 
 class NoScore(ExecutorError):
-    """The platform failed on an answer, or its tests are no tests: no number is its score."""
+    """The platform failed on an answer, or its tests are no tests: no number is its score.
+
+    veRL's reward managers ``naive``, ``dapo`` and ``gdpo`` let it end the run; ``rate_limited``
+    and ``prime`` give the answer 0.
+    """
 
 
 def compute_score(
@@ -37,6 +43,7 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     *,
     scoring: str = "binary",
+    no_score: float | None = None,
     **_: object,
 ) -> dict[str, Any]:
     """The score of one answer.
@@ -47,16 +54,21 @@ def compute_score(
         ground_truth: tests in one of the shapes of :mod:`executor.formats.tests`.
         extra_info: ``fn_name`` or ``entry_point`` says what is called, where the tests do not.
         scoring: as of :class:`executor.JudgeTask`; ``reward_kwargs`` of veRL's configuration.
+        no_score: the ``score`` in place of :class:`NoScore`; ``reward_kwargs``, too.
 
     Returns:
         ``score`` and ``acc`` (all tests passed), both 0.0 to 1.0, and ``status``.
 
     Raises:
-        NoScore: the platform failed in spite of retries, or the tests cannot be used.
-        InputError: the tests have none of the shapes.
+        NoScore: the platform failed in spite of retries, or the tests cannot be used, and
+            ``no_score`` says nothing else.
     """
-    task = task_of(solution_str, ground_truth, extra_info or {}, scoring)
-    for _attempt in range(_ATTEMPTS):
+    try:
+        task = task_of(solution_str, ground_truth, extra_info or {}, scoring)
+    except InputError as error:
+        return _unscored(no_score, Status.MALFORMED, f"{data_source}: {error}")
+    for pause_s in _PAUSES_S:
+        time.sleep(pause_s)
         judgement = _shared.judge(task)
         (score,), (status,) = judgement.scores, judgement.statuses
         if score is not None:
@@ -64,7 +76,13 @@ def compute_score(
             return {"score": score, "acc": passed, "status": str(status)}
         if status is not Status.INFRA:
             break
-    raise NoScore(f"{data_source}: {judgement.details[0]}")
+    return _unscored(no_score, status, f"{data_source}: {judgement.details[0]}")
+
+
+def _unscored(no_score: float | None, status: Status, detail: str) -> dict[str, Any]:
+    if no_score is None:
+        raise NoScore(detail)
+    return {"score": no_score, "acc": 0.0, "status": str(status)}
 
 
 def task_of(

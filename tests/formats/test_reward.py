@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from executor import reward
-from executor.errors import InputError
 from executor.models import Judgement, JudgeTask, Status
 
 PRIME = json.dumps({"inputs": ["1\n", "2\n"], "outputs": ["2\n", "4\n"]})
@@ -57,10 +56,13 @@ def test_a_share_is_a_score_where_that_is_wanted() -> None:
 
 
 def test_tests_that_are_none_are_no_score() -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(reward.NoScore, match="lists of inputs"):
         reward.compute_score("x", "print(1)", "{}")
     with pytest.raises(reward.NoScore, match="no assertion"):
         reward.compute_score("x", "print(1)", ["import os"])
+    for tests in ("{}", ["import os"]):
+        found = reward.compute_score("x", "print(1)", tests, no_score=-1.0)
+        assert found == {"score": -1.0, "acc": 0.0, "status": "malformed"}
 
 
 def test_a_fault_of_the_platform_is_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,9 +73,12 @@ def test_a_fault_of_the_platform_is_no_score(monkeypatch: pytest.MonkeyPatch) ->
         return Judgement(scores=(None,), statuses=(Status.INFRA,), details=("down",))
 
     monkeypatch.setattr(reward._shared, "judge", fails)
+    monkeypatch.setattr(reward, "_PAUSES_S", (0, 0, 0))
     with pytest.raises(reward.NoScore, match="down"):
         reward.compute_score("x", "print(1)", PRIME)
     assert len(asked) == 3
+    found = reward.compute_score("x", "print(1)", PRIME, no_score=0.0)
+    assert found == {"score": 0.0, "acc": 0.0, "status": "infra"}
 
 
 @pytest.mark.verl
