@@ -12,6 +12,7 @@ from typing import Any
 
 from executor.errors import InputError, MalformedRow
 from executor.formats.evalplus import evalplus
+from executor.formats.listed import listed_calls
 from executor.formats.tests import Fields, assertions, fields_of, stdio
 from executor.formats.texts import from_json, packed_tests
 
@@ -71,10 +72,14 @@ def humaneval(problem: Problem) -> Fields:
     """HumanEval: a prompt, its continuation, and ``check(candidate)``."""
     return {
         "id": problem["task_id"],
-        **assertions(problem["test"], problem["entry_point"]),
+        **_assertions_or_calls(problem["test"], problem["entry_point"]),
         "answers": [problem["prompt"] + problem["canonical_solution"]],
         "prompt": problem["prompt"],
     }
+
+
+def _assertions_or_calls(tests: str, entry_point: str | None) -> Fields:
+    return listed_calls(tests, entry_point) or assertions(tests, entry_point)
 
 
 def mbpp(problem: Problem) -> Fields:
@@ -87,6 +92,19 @@ def mbpp(problem: Problem) -> Fields:
         **assertions(tests),
         "answers": [solution] if solution else [],
         "prompt": problem.get("text") or problem.get("prompt") or problem.get("content"),
+    }
+
+
+def evalplus_or_listed(problem: Problem) -> Fields:
+    """EvalPlus' own files, or those of the hub, whose ``test`` lists inputs and results."""
+    if "base_input" in problem:
+        return evalplus(problem)
+    solution = problem.get("code") or problem["prompt"] + problem["canonical_solution"]
+    return {
+        "id": problem["task_id"],
+        **_assertions_or_calls(problem["test"], problem.get("entry_point")),
+        "answers": [solution],
+        "prompt": problem["prompt"],
     }
 
 
@@ -146,7 +164,7 @@ def codecontests(problem: Problem) -> Fields:
 READERS: dict[str, Callable[[Problem], Fields]] = {
     "humaneval": humaneval,
     "mbpp": mbpp,
-    "evalplus": evalplus,
+    "evalplus": evalplus_or_listed,
     "livecodebench": livecodebench,
     "apps": apps,
     "taco": apps,

@@ -30,6 +30,8 @@ from executor import (
 )
 from executor.client import RemoteExecutor, SyncRemoteExecutor
 from executor.errors import ServiceUnavailable
+from executor.models import PROGRAM_TASKS
+from tests.cases.conformance import all_cases
 from tests.support.clients import HASTY, LONG, SHORT, slow, squares
 from tests.support.server import Server, busy, running, stats, verifying
 from tests.support.waiting import wait_until
@@ -92,6 +94,30 @@ async def test_outcomes_are_those_of_the_executor_in_this_process(service: Serve
             assert judgement.scores == expected.scores
             assert judgement.statuses == expected.statuses
             assert judgement.id == expected.id
+
+
+def _judged(judgement: Judgement) -> tuple[object, ...]:
+    """What must not depend on who did it, of programs that are judged by tests."""
+    cases = [[case.status for case in cases] for cases in judgement.cases]
+    told = (judgement.scores, judgement.statuses, judgement.counts, judgement.weak)
+    return (*told, judgement.signals, cases)
+
+
+async def test_programs_are_judged_as_in_this_process(service: Server) -> None:
+    tasks = [
+        case.item.model_copy(update={"cases": True, "all_tests": True})
+        for case in all_cases()
+        if isinstance(case.item, JudgeTask) and case.item.task in PROGRAM_TASKS
+    ]
+    assert {task.task for task in tasks} == PROGRAM_TASKS
+    limits = Limits(cpu_s=1, wall_s=60)
+    async with (
+        Executor(limits=limits) as here,
+        RemoteExecutor(service.url, limits=limits) as there,
+    ):
+        expected = [_judged(await here.judge(task)) for task in tasks]
+        assert [_judged(judgement) async for judgement in there.judge_many(tasks)] == expected
+        assert _judged(await there.judge(tasks[0])) == expected[0]
 
 
 async def test_a_stream_gives_what_single_calls_give(service: Server) -> None:

@@ -42,6 +42,17 @@ EVALPLUS = {
     "canonical_solution": "    return [x, y]\n", "base_input": [[1], [2.5, "a"]],
     "plus_input": [[None], [{"k": [1]}, []]],
 }  # fmt: skip
+LOOP = "for i, (inp, exp) in enumerate(zip(inputs, results)):\n"
+LISTED = {
+    **HUMANEVAL,
+    "test": "import numpy as np\ndef assertion(out, exp, atol):\n    assert np.allclose(out, exp, atol=atol)\n"
+            "def check(candidate):\n    inputs = [[1], [float('inf')], [-0.1]]\n    results = [2, inf, 0.9]\n"
+            f"    {LOOP}        assertion(candidate(*inp), exp, 0)\n",
+}  # fmt: skip
+HUB = {
+    "task_id": 2, "prompt": "Add one.", "code": "def g(x):\n    return x + 1",
+    "test": f"inputs = [[1], (2,)]\nresults = [2, 3.00000001]\n{LOOP}    assertion(g(*inp), exp, 1e-4)\n",
+}  # fmt: skip
 LCB_STDIO = {
     "question_id": "a", "question_content": "Double.", "metadata": "{}",
     "public_test_cases": json.dumps([{"input": "1\n", "output": "2\n", "testtype": "stdin"}]),
@@ -69,6 +80,8 @@ CONTEST = {
 
 RIGHT: list[tuple[str, dict[str, Any], str]] = [
     ("humaneval", HUMANEVAL, "def g(x):\n    return 1 + x"),
+    ("humaneval", LISTED, "def g(x):\n    return 1 + x"),
+    ("evalplus", HUB, "def g(x):\n    return 1 + x"),
     ("mbpp", MBPP, "def g(x):\n    return 1 + x"),
     ("evalplus", EVALPLUS, "def g(*a):\n    return [*a, 0][:2]"),
     ("livecodebench", LCB_STDIO, "print(2 * int(input()))"),
@@ -104,6 +117,25 @@ def test_rows_are_judged(
     judgement = sandbox.judge(as_task(row, *answers))
     expected = (1.0,) * (len(answers) - 2) + (0.0, 0.0)
     assert judgement.scores == expected, judgement.details
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("exp, 0)", "reference(*inp), 0)"),
+        ("results = [2, ", "results = ["),
+        ("results = [2, inf, 0.9]", "results = [*range(3)]\n    results = [1, 2, 3]"),
+        ("[1], [float", "1, [float"),
+        ("exp, 0)\n", "exp, 0)\n        assertion(candidate(0), exp, 0)\n"),
+        ("def check(candidate):", "def check(candidate:"),
+    ],
+)
+def test_loops_of_another_form_are_assertions(old: str, new: str) -> None:
+    assert old in LISTED["test"]
+    (row,) = rows("humaneval", {**LISTED, "test": LISTED["test"].replace(old, new)})
+    assert row["task"] == "assert"
+    (row,) = rows("humaneval", LISTED)
+    assert (row["task"], row["inputs"][1], row["outputs"][1]) == ("call", "float('inf')", "inf")
 
 
 def test_a_list_is_read_as_lines_are() -> None:
