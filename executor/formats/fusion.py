@@ -156,6 +156,27 @@ def _assets(asset: object) -> dict[str, bytes]:
         raise InputError("asset must map paths to base64") from None
 
 
+def batch(data: Row, completion: str) -> Submission:
+    """What a completion is judged by where the tests are in ScaleBox's form: ``test_cases``, an
+    object of lists. Raises :class:`InputError`."""
+    code = code_of(completion)
+    cases = data.get("test_cases")
+    if not isinstance(cases, dict):
+        raise InputError("provided_data needs test_cases, an object with lists of input and output")
+    kind, name = cases.get("type"), cases.get("fn_name")
+    if kind == "assert":
+        entry_point = cases.get("entry_point") or labels_of(cases).get("entry_point")
+        return Submission(code, code, assertions(_tests(cases), entry_point))
+    if kind not in (None, "stdin_stdout", "function_call"):
+        raise InputError(f"test_cases of type {str(kind)[:40]!r} are not known")
+    if kind == "stdin_stdout":
+        name = None
+    elif kind == "function_call" and not isinstance(name, str):
+        raise InputError("test_cases of type function_call need a fn_name")
+    in_class = "class Solution" in code
+    return Submission(code, code, fields_of({**cases, "fn_name": name}, in_class=in_class))
+
+
 def _tests(row: Row, key: str = "test") -> str:
     tests = row.get(key)
     if not isinstance(tests, str):

@@ -119,6 +119,44 @@ def test_prompts_of_autoeval_have_words_around_them(
     assert httpx.post(f"{server.url}/get_prompt_by_id", json=body).json()["prompt"] == prompt
 
 
+@pytest.mark.parametrize(
+    ("cases", "right", "tests"),
+    [
+        ({"type": "stdin_stdout", "input": ["1", "2"], "output": ["2", "3\n"], "fn_name": None}, SCRIPT.format("+"), 2),
+        ({"type": "function_call", "input": [[1], [2]], "output": [[2], [3]], "fn_name": "g"}, RIGHT, 2),
+        ({"type": "function_call", "input": ["1", "2"], "output": ["2", "3"], "fn_name": "g", "json_input": True}, RIGHT, 2),
+        ({"input": [[1]], "output": [[2]], "fn_name": "g"}, "class Solution:\n    def g(self, x):\n        return 2", 1),
+        ({"type": "assert", "test": "def check(c):\n    assert c(1) == 2", "entry_point": "g"}, RIGHT, 1),
+    ],
+)  # fmt: skip
+def test_batches_of_tests_are_judged(
+    server: Server, cases: dict[str, Any], right: str, tests: int
+) -> None:
+    config = {"language": "python", "run_timeout": 20, "provided_data": {"test_cases": cases}}
+    for answer, accepted in ((right, True), (WRONG, False), (EXITS, False)):
+        body = {"completion": answer, "config": config}
+        found = httpx.post(f"{server.url}/common_evaluate_batch", json=body).json()
+        assert found["accepted"] == accepted, found
+        assert not accepted or len(found["tests"]) == tests
+
+
+@pytest.mark.parametrize(
+    ("config", "detail"),
+    [
+        ({}, "language"),
+        ({"language": "cpp"}, "python"),
+        ({"language": "python", "provided_data": {}}, "needs test_cases"),
+        ({"language": "python", "provided_data": {"test_cases": {"type": "x"}}}, "not known"),
+        ({"language": "python", "provided_data": {"test_cases": {"type": "function_call"}}}, "fn_name"),
+        ({"language": "python", "provided_data": {"test_cases": {"input": ["1"], "output": []}}}, "1 inputs"),
+    ],
+)  # fmt: skip
+def test_what_is_no_batch_is_refused(server: Server, config: dict[str, Any], detail: str) -> None:
+    body = {"completion": "x", "config": config}
+    answer = httpx.post(f"{server.url}/common_evaluate_batch", json=body)
+    assert (answer.status_code, detail in answer.text) == (422, True), answer.text
+
+
 def test_rows_of_other_languages_are_refused(server: Server) -> None:
     row = {"id": 1, "labels": {"programming_language": "java"}, "test": {"code": "x"}}
     config = {"provided_data": row}

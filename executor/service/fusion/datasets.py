@@ -5,12 +5,19 @@ The server has no data: ``config.provided_data`` holds the row, or the rows.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from executor.errors import InputError
-from executor.formats.fusion import auto_eval_prompt, kind_of, prompt_of, submission
+from executor.formats.fusion import (
+    Submission,
+    auto_eval_prompt,
+    batch,
+    kind_of,
+    prompt_of,
+    submission,
+)
 from executor.models import Case, Judgement, JudgeTask, Limits, Options, Status
 from executor.service.fusion.limits import clamped
 from executor.service.fusion.models import (
@@ -70,6 +77,20 @@ class SubmitRequest(PromptRequest):
     completion: Text
 
 
+class BatchConfig(Config):
+    """How a batch of tests is run."""
+
+    language: Literal["python"]
+
+
+class BatchRequest(SubmitRequest):
+    """A model's answer with all of its tests, as ScaleBox's clients send it."""
+
+    dataset: str = ""
+    id: int | str = 0
+    config: BatchConfig
+
+
 class Prompt(Answer):
     """One prompt."""
 
@@ -118,6 +139,22 @@ async def submit(gateway: Gateway, request: SubmitRequest, server: Limits) -> Su
         found = submission(kind, row, request.completion)
     except InputError as error:
         raise bad(str(error), "config") from None
+    return await _judged(gateway, request, found, server)
+
+
+async def submit_batch(gateway: Gateway, request: BatchRequest, server: Limits) -> SubmitResult:
+    """Judge an answer by a batch of tests. Raises :class:`ApiError`."""
+    row = _row(request)
+    try:
+        found = batch(row, request.completion)
+    except InputError as error:
+        raise bad(str(error), "config", "provided_data") from None
+    return await _judged(gateway, request, found, server)
+
+
+async def _judged(
+    gateway: Gateway, request: SubmitRequest, found: Submission, server: Limits
+) -> SubmitResult:
     task = JudgeTask.model_validate({
         **found.fields,
         "answers": (found.program,),

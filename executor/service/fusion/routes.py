@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from executor.formats.fusion import KINDS
 from executor.models import Limits
 from executor.service.fusion.datasets import (
+    BatchRequest,
     Prompt,
     PromptRequest,
     PromptsRequest,
@@ -18,6 +19,7 @@ from executor.service.fusion.datasets import (
     prompt,
     prompts,
     submit,
+    submit_batch,
 )
 from executor.service.fusion.models import (
     RunCodeRequest,
@@ -91,7 +93,19 @@ def make_router(limits: Limits) -> APIRouter:
         read=read,
         summary="Judge an answer to a row that is sent along",
         description="SandboxFusion's API, for the Python data sets of HumanEval, MBPP, MHPP, "
-        "CodeContests, LiveCodeBench and BigCodeBench. Expected values stay outside the sandbox.",
+        "CodeContests, LiveCodeBench, BigCodeBench and AutoEval. Expected values stay outside the "
+        "sandbox.",
+    )
+    post(
+        router,
+        "/common_evaluate_batch",
+        lambda gateway, request: submit_batch(gateway, request, limits),
+        takes=BatchRequest,
+        gives=SubmitResult,
+        read=read,
+        summary="Judge an answer by tests that are sent along",
+        description="ScaleBox's API, for Python: `config.provided_data.test_cases` of the types "
+        "`stdin_stdout`, `function_call` and `assert`.",
     )
     get(router, "/list_datasets", _datasets, summary="The data sets whose rows are known")
     get(router, "/v1/ping", _ping, summary="Is the server there?")
