@@ -30,6 +30,8 @@ from executor.wire.scripts import (
 NAME = "process (no isolation)"
 
 _SCRIPT_GRACE_S = 5.0
+_WITHOUT_PLUGINS = "--disable-plugin-autoload"
+"""For pytest: those of this environment are in no sandbox, and take longer to load than tests."""
 
 
 def _languages() -> frozenset[ScriptLanguage]:
@@ -77,6 +79,8 @@ class ProcessBackend(BaseBackend):
         """Run a general script as a plain process, in a temporary directory."""
         assert self._image is not None
         check_language(script, _languages())
+        if script.language == "pytest":
+            script = script.model_copy(update={"argv": (_WITHOUT_PLUGINS, *script.argv)})
         with tempfile.TemporaryDirectory(prefix="executor-script-") as directory:
             reply = await exchange(
                 [sys.executable, "-I", "-B", f"{self._image.root}{SCRIPT_MAIN}", directory],

@@ -3,24 +3,44 @@
 # ruff: noqa: E501 - sources are quoted as they are
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable
+from functools import cache
 from textwrap import dedent
 
 import pytest
 
-from executor import Limits, Script, ScriptResult, Signal, Status, SyncExecutor
+from executor import Executor, Limits, Script, ScriptResult, Signal, Status
 from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # the first test of a backend runs all that were selected
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=512, processes=32)
+AT_ONCE = 4
+
+Ended = Callable[[str], ScriptResult]
+"""How the script of this name ended."""
 
 
 @pytest.fixture(scope="module", params=each("nsjail", "process", "docker", "gvisor"))
-def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Script], ScriptResult]]:
+def ended(request: pytest.FixtureRequest) -> Ended:
+    """All that the selected tests are about, side by side: most of each waits for its start."""
     reasons = {"docker": why_no_engine, "gvisor": why_no_gvisor}
     require(reasons.get(request.param, str)())
-    with SyncExecutor(request.param, workers=2, limits=LIMITS) as executor:
-        yield executor.run
+    selected = {
+        parameters.get("what", PLAIN)
+        for item in request.session.items
+        if item.path == request.path
+        and (parameters := getattr(getattr(item, "callspec", None), "params", {}))
+        and parameters["ended"] == request.param
+    }
+    scripts = {name: script for name, script in all_scripts().items() if name in selected}
+    return asyncio.run(run_all(request.param, scripts)).__getitem__
+
+
+async def run_all(backend: str, scripts: dict[str, Script]) -> dict[str, ScriptResult]:
+    async with Executor(backend, workers=AT_ONCE, limits=LIMITS) as executor:
+        results = await asyncio.gather(*map(executor.run, scripts.values()))
+    return dict(zip(scripts, results, strict=True))
 
 
 def suite(tests: str, *argv: str, **files: str) -> Script:
@@ -182,8 +202,8 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("what", ATTACKS)
-def test_what_did_not_pass_is_no_success(run: Callable[[Script], ScriptResult], what: str) -> None:
-    result = run(ATTACKS[what])
+def test_what_did_not_pass_is_no_success(ended: Ended, what: str) -> None:
+    result = ended(what)
     assert result.status is not Status.OK, (result.stdout, result.stderr)
     assert result.exit_code != 0
     if "but" in result.detail:
@@ -235,14 +255,24 @@ HONEST = {
 
 
 @pytest.mark.parametrize("what", HONEST)
-def test_what_passed_is_a_success(run: Callable[[Script], ScriptResult], what: str) -> None:
-    result = run(HONEST[what])
+def test_what_passed_is_a_success(ended: Ended, what: str) -> None:
+    result = ended(what)
     assert result.status is Status.OK, (result.detail, result.stdout[-1500:], result.stderr)
     assert (result.exit_code, result.signals) == (0, {})
 
 
-def test_the_report_changes_nothing_else(run: Callable[[Script], ScriptResult]) -> None:
-    result = run(suite("import sys\ndef test_a(): print(sys.argv, sys.path[0]); assert 0"))
+PLAIN = "a failure that says where it ran"
+
+
+@cache
+def all_scripts() -> dict[str, Script]:
+    failing = suite("import sys\ndef test_a(): print(sys.argv, sys.path[0]); assert 0")
+    assert not ATTACKS.keys() & HONEST.keys()
+    return ATTACKS | HONEST | {PLAIN: failing}
+
+
+def test_the_report_changes_nothing_else(ended: Ended) -> None:
+    result = ended(PLAIN)
     assert (result.status, result.exit_code, result.signals) == (Status.ERROR, 1, {})
     assert b"1 failed" in result.stdout
     assert b"run_tests" not in result.stdout
