@@ -66,7 +66,8 @@ def test_a_script_cannot_be_told_from_one_in_a_new_jail(ungrouped: Jails, what: 
     script = Script(
         source=SAMPLES[what], stdin="erste ü\nzweite\n\nlast", argv=("a b", "", "é", "-c")
     )
-    assert facts(ungrouped.warm(script, LIMITS)) == facts(ungrouped.new(script, LIMITS))
+    warm, new = ungrouped.warm_and_new(script, LIMITS)
+    assert facts(warm) == facts(new)
 
 
 @pytest.mark.parametrize("what", LIMITED)
@@ -74,7 +75,7 @@ def test_each_limit_ends_a_script_as_in_a_new_jail(jails: Jails, what: str) -> N
     source, status = LIMITED[what]
     limits = TIGHT.model_copy(update={"wall_s": 1}) if status is Status.WALL_LIMIT else TIGHT
     script = Script(source=source)
-    result, expected = jails.warm(script, limits), jails.new(script, limits)
+    result, expected = jails.warm_and_new(script, limits)
     assert result.status is status
     if status is Status.OUTPUT_LIMIT:  # it may end before it is killed
         expected = expected.model_copy(update={"signal": result.signal})

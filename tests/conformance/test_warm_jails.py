@@ -32,7 +32,7 @@ def comparable(result: ScriptResult) -> dict[str, object]:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_outcome_is_that_of_a_new_jail(jails: Jails, name: str) -> None:
     script, status = SCRIPTS[name]
-    limits = LIMITS.model_copy(update={"cpu_s": 3, "wall_s": 2.0 if name == "sleep" else 60})
-    result, expected = jails.run(script, limits), jails.new(script, limits)
+    limits = LIMITS.model_copy(update={"cpu_s": 1, "wall_s": 1.0 if name == "sleep" else 60})
+    result, expected = jails.usual_and_new(script, limits)
     assert result.status == status, result
     assert comparable(result) == comparable(expected)

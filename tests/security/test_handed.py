@@ -1,4 +1,4 @@
-"""Inputs that once got a wrong verdict get the right one, three times, on every backend."""
+"""Inputs that once got a wrong verdict get the right one, on every backend, time and again."""
 
 from __future__ import annotations
 

@@ -116,11 +116,13 @@ def test_one_bomb_in_a_batch(client: httpx.Client) -> None:
 async def test_noisy_neighbours(service: Server) -> None:
     async with httpx.AsyncClient(base_url=service.url, timeout=120) as client:
 
-        async def one(program: str) -> dict[str, object]:
-            answer = await client.post("/v1/validate", json={"program": program, "inputs": ["1"]})
-            return dict(answer.json())
+        async def one(program: str, **limits: float) -> dict[str, object]:
+            body = {"program": program, "inputs": ["1"], "options": {"limits": limits}}
+            return dict((await client.post("/v1/validate", json=body)).json())
 
-        bombs = [asyncio.create_task(one(f"{ENDLESS}\n# {number}")) for number in range(16)]
+        bombs = [
+            asyncio.create_task(one(f"{ENDLESS}\n# {number}", cpu_s=0.3)) for number in range(16)
+        ]
         for number in range(40):
             found = await one(f"def f(x):\n    return x, 'honest', {number}")
             assert found["outputs"] == [f"(1, 'honest', {number})"]

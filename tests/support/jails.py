@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 
@@ -19,6 +19,8 @@ CEILING = Limits(
 )  # fmt: skip
 """What the warm jails are made for; requests ask for less."""
 
+Way = Callable[[Script, Limits], Coroutine[None, None, ScriptResult]]
+
 
 class Jails:
     """A backend with an event loop that runs only while it is asked something."""
@@ -33,7 +35,10 @@ class Jails:
 
     def warm(self, script: Script, limits: Limits) -> ScriptResult:
         """Run it in a warm jail; that this is not possible fails the test."""
-        answer = self.loop.run(self.backend._jails.run(script, limits))
+        return self.loop.run(self._warm(script, limits))
+
+    async def _warm(self, script: Script, limits: Limits) -> ScriptResult:
+        answer = await self.backend._jails.run(script, limits)
         assert answer is not None, "a warm jail could not run it"
         reply, refused = answer
         return script_result(
@@ -51,6 +56,20 @@ class Jails:
     def run(self, script: Script, limits: Limits) -> ScriptResult:
         """Run it as callers of the backend do."""
         return self.loop.run(self.backend.run_script(script, limits))
+
+    def warm_and_new(self, script: Script, limits: Limits) -> tuple[ScriptResult, ScriptResult]:
+        """Run it in a warm jail, and at the same time in a new one."""
+        return self.loop.run(self._beside_new(self._warm, script, limits))
+
+    def usual_and_new(self, script: Script, limits: Limits) -> tuple[ScriptResult, ScriptResult]:
+        """Run it as callers of the backend do, and at the same time in a new jail."""
+        return self.loop.run(self._beside_new(self.backend.run_script, script, limits))
+
+    async def _beside_new(
+        self, way: Way, script: Script, limits: Limits
+    ) -> tuple[ScriptResult, ScriptResult]:
+        new = self.backend.run_in_new_jail(script, limits)
+        return await asyncio.gather(way(script, limits), new)
 
     @property
     def idle(self) -> list[WarmJail]:
