@@ -246,6 +246,8 @@ class Options(Model):
     """Screening of the programs of tasks and of solvers."""
     runs: int | None = Field(None, ge=2, le=64)
     """Fresh processes that a triplet is validated in."""
+    libraries: str | None = Field(None, max_length=64)
+    """Library set that programs may import. Its guests are started when first asked for."""
 
     def over(self, defaults: Options) -> Options:
         """The defaults, but for what is set here."""
@@ -435,6 +437,8 @@ class Script(Model):
     """Paths of files to bring back, if they exist as plain files: relative to the working
     directory, or absolute below one of those that can be written to: ``/box`` (which is the working
     directory), ``/tmp``, ``/mnt`` and ``/dev/shm``."""
+    libraries: str | None = Field(None, max_length=64)
+    """Library set that it may import; ``None``: the executor's."""
 
 
 class ScriptResult(Model):

@@ -68,7 +68,7 @@ build() {
 build_images() {
     base=
     if sh scripts/make_base_image.sh; then base=absolute-zero-base:local; fi
-    for pair in stdlib:latest data:data; do
+    for pair in stdlib:latest libraries:data; do
         build "guests (${pair%:*})" docker build -q ${base:+--build-arg "BASE=$base"} \
             -t "absolute-zero-guest:${pair#*:}" \
             -f sandbox_images/guest/Dockerfile --target "${pair%:*}" .

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple, Self
 
+from executor.api.on_demand import OnDemand
 from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.backends import backend_settings, open_backend
 from executor.backends.base import ProcessReuse
 from executor.backends.settings import BackendSettings
 from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
+from executor.libraries.missing import hint_of_stderr
 from executor.lru import Lru
 from executor.models import (
     JUDGE_RULES,
@@ -74,6 +77,8 @@ class ExecutorStats(NamedTuple):
     """Signs of cheating in all results, since the executor was made."""
     store: StoreStats | None = None
     """What came of the store; ``None`` if there is none."""
+    libraries: tuple[str, ...] = ()
+    """Other library sets than the executor's own that have guests now."""
 
 
 class _Verification(NamedTuple):
@@ -102,7 +107,7 @@ class Executor:
         store: Where such results are shared with other processes, machines and later runs: a path,
             an address, or settings. Without effect on what is judged, but for the time it takes.
         libraries: Library set that programs may import, by name (``executor image list``); by
-            default the standard library only.
+            default the standard library only. :class:`Options` and scripts may name others.
 
     Raises:
         ConfigurationError: from the constructor; :class:`UnknownBackend` among others. On entering,
@@ -130,8 +135,24 @@ class Executor:
             raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
         self._limits = limits
         self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
-        self._backend = open_backend(backend_settings(backend, libraries), limits)
+        settings = backend_settings(backend, libraries)
+        self._libraries: str | None = getattr(settings, "libraries", None)
+        self._backend = open_backend(settings, limits)
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
+
+        def with_set(name: str) -> Executor:
+            return Executor(
+                backend_settings(settings, name),
+                workers=size,
+                limits=limits,
+                rules=rules,
+                judge_rules=judge_rules,
+                runs=runs,
+                cache=cache,
+                store=store,
+            )
+
+        self._others = OnDemand(with_set)
         self._pool = Pool(self._backend, size)
         self._engine = PoolEngine(self._pool)
         self._cache = ResultCache() if cache else None
@@ -179,6 +200,7 @@ class Executor:
         if self._open:
             self._open = False
             await end_all(self._scripts)
+            await self._others.close()
             await self._pool.close()
             if self._store is not None:
                 await self._store.close()
@@ -216,6 +238,7 @@ class Executor:
             scripts_waiting=len(self._scripts) - self._scripts_running,
             signals=dict(self._signals),
             store=self._store.stats() if self._store is not None else None,
+            libraries=self._others.names,
         )
 
     async def validate(
@@ -256,9 +279,26 @@ class Executor:
             ConfigurationError: the limits are above the executor's.
         """
         self._check_open()
-        result = await self._run_script(script, (limits or self._limits).within(self._limits))
+        allowed = (limits or self._limits).within(self._limits)
+        if self._is_own(script.libraries):
+            result = await self._run_script(script, allowed)
+        else:
+            async with self._with(script.libraries) as other:
+                result = await other.run(script, limits=allowed)
         self._signals.update(result.signals)
         return result
+
+    def _is_own(self, libraries: str | None) -> bool:
+        return libraries is None or libraries == self._libraries
+
+    @asynccontextmanager
+    async def _with(self, libraries: str | None) -> AsyncIterator[Executor]:
+        """The executor with another library set, whose guests are started if there are none."""
+        try:
+            async with self._others.use(libraries or "") as other:
+                yield other
+        except ExecutorClosed:
+            raise ExecutorClosed("the executor was closed") from None
 
     async def _run_script(self, script: Script, limits: Limits) -> ScriptResult:
         """Run a script, which ends with this call, and with the executor."""
@@ -280,6 +320,8 @@ class Executor:
             result = await self._run_in_jail(script, limits)
         if result.status is Status.FORBIDDEN and not result.signals:
             result = result.model_copy(update={"signals": {Signal.FORBIDDEN_CALL: 1}})
+        if result.status is Status.ERROR and (told := hint_of_stderr(result.stderr)):
+            result = result.model_copy(update={"detail": result.detail + told})
         return result
 
     async def _run_warm(self, script: Script, limits: Limits) -> ScriptResult | None:
@@ -348,7 +390,11 @@ class Executor:
     async def _validate(self, index: int, triplet: Triplet, options: Options) -> Verdict:
         self._check_open()
         arrive()
-        verdict = await self._verification(options).validator.validate(triplet, index)
+        if self._is_own(options.libraries):
+            verdict = await self._verification(options).validator.validate(triplet, index)
+        else:
+            async with self._with(options.libraries) as other:
+                verdict = await other._validate(index, triplet, options)
         if verdict.signals:
             self._signals.update(verdict.signals)
         return verdict
@@ -356,7 +402,11 @@ class Executor:
     async def _judge_task(self, index: int, task: JudgeTask, options: Options) -> Judgement:
         self._check_open()
         arrive()
-        judgement = await self._verification(options).judge.judge(task, index)
+        if self._is_own(options.libraries):
+            judgement = await self._verification(options).judge.judge(task, index)
+        else:
+            async with self._with(options.libraries) as other:
+                judgement = await other._judge_task(index, task, options)
         if judgement.signals:
             self._signals.update(judgement.signals)
         return judgement

@@ -72,6 +72,11 @@ OVERHEAD_BYTES = 256 << 20
 """Room in a guest's memory group for the interpreter and for the pages that forks copy."""
 
 
+LIBRARY_BYTES = 768 << 20
+"""Room besides, where libraries are preloaded: for them, and for the copy of what its slots began
+with that a guest keeps."""
+
+
 def guest_environment(role: Role, core: str | None) -> dict[str, str]:
     """What a guest finds in its environment; ``core``: path of the compiled core, inside."""
     environment = {"PYTHONHASHSEED": str(HASH_SEEDS[role.variant]), "LD_BIND_NOW": "1"}
@@ -97,6 +102,10 @@ class Pace(NamedTuple):
     """A request that takes longer loses its followers to other guests."""
     patience_s: float = 0.0
     """How much later than a guest on this machine one may answer before it is taken for dead."""
+
+
+WITH_LIBRARIES = Pace(slow_s=0.5, patience_s=3.0)
+"""Of guests with libraries in memory: a first use of one takes long, and so does a new guest."""
 
 
 class Guest(Protocol):

@@ -19,6 +19,14 @@ def _image() -> str:
     return os.environ.get("EXECUTOR_GUEST_IMAGE", DEFAULT_GUEST_IMAGE)
 
 
+def _with_set(image: str, libraries: str | None) -> str:
+    """The image with a library set: the set's name is its tag."""
+    if libraries is None:
+        return image
+    name, colon, tag = image.rpartition(":")
+    return f"{name if colon and '/' not in tag else image}:{libraries}"
+
+
 class NsjailSettings(Model):
     """Jails made by nsjail, on this machine."""
 
@@ -48,6 +56,13 @@ class DockerSettings(Model):
     """Guest image; it must be there already. Default: ``$EXECUTOR_GUEST_IMAGE``."""
     runtime: str | None = None
     """OCI runtime; ``None`` for the engine's default."""
+    libraries: str | None = None
+    """Library set that programs may import: the tag of the image that is taken instead."""
+
+    @property
+    def guest_image(self) -> str:
+        """The image of guests."""
+        return _with_set(self.image, self.libraries)
 
 
 class GvisorSettings(Model):
@@ -58,6 +73,13 @@ class GvisorSettings(Model):
     """Guest image; it must be there already. Default: ``$EXECUTOR_GUEST_IMAGE``."""
     runtime: str = "runsc"
     """Name under which the engine knows gVisor."""
+    libraries: str | None = None
+    """Library set that programs may import: the tag of the image that is taken instead."""
+
+    @property
+    def guest_image(self) -> str:
+        """The image of guests."""
+        return _with_set(self.image, self.libraries)
 
 
 class SandboxFusionSettings(Model):

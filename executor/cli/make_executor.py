@@ -21,7 +21,7 @@ _TAKES = {
     "url": (HTTP, "sandboxfusion"),
     "image": ("docker", "gvisor"),
     "runtime": ("docker", "gvisor"),
-    "libraries": ("nsjail",),
+    "libraries": ("nsjail", "docker", "gvisor", HTTP),
 }
 """Options, and the backends that have use for them."""
 
@@ -147,6 +147,7 @@ def _remote(options: ExecutorOptions) -> ExecutorProtocol:
         rules=options.rules,
         judge_rules=options.judge_rules,
         runs=options.runs,
+        libraries=options.libraries,
     )
 
 

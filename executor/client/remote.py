@@ -85,6 +85,7 @@ class RemoteExecutor:
         rules: Of validation, likewise.
         judge_rules: Of judging, likewise.
         runs: Fresh processes of a validation, likewise.
+        libraries: Library set of all calls that do not name another, likewise.
         timeouts: How long to wait for a service.
         retries: How long to go on.
 
@@ -105,6 +106,7 @@ class RemoteExecutor:
         rules: Rules | None = None,
         judge_rules: Rules | None = None,
         runs: int | None = None,
+        libraries: str | None = None,
         timeouts: Timeouts = Timeouts(),
         retries: Retries = Retries(),
     ) -> None:
@@ -114,7 +116,9 @@ class RemoteExecutor:
             raise ConfigurationError("the token holds characters that a header cannot")
         if runs is not None and runs < 2:
             raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
-        self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
+        self._defaults = Options(
+            limits=limits, rules=rules, judge_rules=judge_rules, runs=runs, libraries=libraries
+        )
         self._timeouts = timeouts
         self._retries = retries
         self._fleet: Fleet | None = None
@@ -189,6 +193,8 @@ class RemoteExecutor:
         if limits is not None:
             limits.within(self.limits)
         wanted = limits or self._defaults.limits
+        if script.libraries is None and self._defaults.libraries is not None:
+            script = script.model_copy(update={"libraries": self._defaults.libraries})
         body = script_json(script, wanted)
         return await self._call("/v1/run", body, ScriptResult.model_validate_json, pure=False)
 
@@ -296,6 +302,7 @@ class SyncRemoteExecutor(Blocking[RemoteExecutor]):
         rules: Rules | None = None,
         judge_rules: Rules | None = None,
         runs: int | None = None,
+        libraries: str | None = None,
         timeouts: Timeouts = Timeouts(),
         retries: Retries = Retries(),
     ) -> None:
@@ -306,6 +313,7 @@ class SyncRemoteExecutor(Blocking[RemoteExecutor]):
             rules=rules,
             judge_rules=judge_rules,
             runs=runs,
+            libraries=libraries,
             timeouts=timeouts,
             retries=retries,
         )

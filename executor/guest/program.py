@@ -24,6 +24,7 @@ from types import CodeType
 from executor.grammar.encode import TooLarge, Unserializable, encode
 from executor.wire.layout import (
     ENCODED,
+    ENTROPY,
     ERROR,
     EXPRESSION,
     LOAD_ERROR,
@@ -41,6 +42,8 @@ TYPE_CHECKING = False  # importing typing would cost every guest memory
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
+
+    from executor.guest.numpy_state import Dice
 
     class Core(Protocol):
         """What the run of a job needs of ``_core`` or ``spawn``."""
@@ -80,6 +83,7 @@ _loads = marshal.loads  # bound now, as all that a program can reach and the har
 _type_name = type.__dict__["__name__"].__get__
 _traceback = BaseException.__dict__["__traceback__"].__get__
 _modules = sys.modules
+_dice: Dice | None = None
 _Module = type(sys)
 _builtins = builtins.__dict__
 # The functions below look up builtins here, whatever a program makes of the interpreter's.
@@ -237,11 +241,19 @@ class _Job:
         self.max_bytes = max_bytes
 
 
+def watch_dice(dice: Dice | None) -> None:
+    """Give numpy's random numbers another seed in each run, and note who takes some."""
+    global _dice  # noqa: PLW0603 - as all that is bound before a program is there
+    _dice = dice
+
+
 def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     """Run the job and return its result; raises nothing that a program can cause."""
     code, call = split_job(body)
     del body
     job = _Job(core, flags, max_bytes)
+    if _dice is not None:
+        _dice.shake()
     core.show_order(job.order)
     sources = 0
     try:
@@ -251,5 +263,7 @@ def run(core: Core, body: bytes, flags: int, max_bytes: int) -> bytes:
     else:
         record, sources = _outcome(namespace, call, job)
     sources |= core.sources_seen()
+    if _dice is not None and _dice.thrown():
+        sources |= ENTROPY
     refused = core.refused() if sources & REFUSAL else b""
     return bytes((sources,)) + refused + record

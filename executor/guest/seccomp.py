@@ -112,7 +112,7 @@ REFUSED = {
         "mincore": 27, "sched_getparam": 143, "sched_getscheduler": 145,
         "sched_rr_get_interval": 148, "sched_get_priority_max": 146,
         "sched_get_priority_min": 147, "getcpu": 309, "pwritev": 296, "pwritev2": 328,
-        "sync_file_range": 277, "syncfs": 306,
+        "sync_file_range": 277, "syncfs": 306, "mbind": 237, "get_mempolicy": 239,
     },
     _EACCES: {
         "truncate": 76, "rename": 82, "renameat": 264, "renameat2": 316, "mkdir": 83,

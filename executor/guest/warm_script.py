@@ -26,7 +26,7 @@ import os
 import sys
 from types import ModuleType
 
-from executor.guest import seccomp
+from executor.guest import numpy_state, seccomp
 from executor.guest.core import core
 from executor.guest.frames import write
 from executor.guest.preload import load
@@ -125,6 +125,7 @@ def serve(*, preload: list[str], root: str) -> None:
     import random  # noqa: PLC0415
 
     load(preload)
+    numpy_state.settle(None)
     _limit_stack()
     os.chdir(DIRECTORY)
     _stderr_of_a_pipe()
@@ -142,5 +143,5 @@ def serve(*, preload: list[str], root: str) -> None:
     sys.modules["__main__"] = _main_module()
     core.lock(*seccomp.build(zygote=True, table=seccomp.SCRIPT))
     write(READY)
-    reseed = super(random.Random, random._inst).seed
+    reseed = numpy_state.reseeding(super(random.Random, random._inst).seed)
     core.serve_scripts(base, SCRIPT, modules, reseed, atexit._run_exitfuncs)

@@ -22,7 +22,7 @@ import marshal
 import posix
 import sys
 
-from executor.guest import names, program, seccomp, surroundings
+from executor.guest import names, numpy_state, program, seccomp, surroundings
 from executor.guest.core import core
 from executor.guest.frames import write
 from executor.guest.preload import load, tell_temporary_directory
@@ -114,6 +114,8 @@ def serve(
     _signals()
     load(preload)
     tell_temporary_directory()
+    numpy_state.settle(core)
+    program.watch_dice(numpy_state.dice())
     core.prepare()
     core.huge_text()
     core.watch_sources(surroundings.quiet_code())

@@ -6,6 +6,7 @@ import re
 import signal
 
 from executor.errors import ProtocolError
+from executor.libraries.missing import hint
 from executor.models import Limits, Signal, Status
 from executor.pool.engine import NO_SIGNALS, CallOutcome, Run, Used
 from executor.pool.syscalls import call_name
@@ -146,7 +147,7 @@ def _error(payload: bytes, *, loading: bool) -> CallOutcome:
         return CallOutcome(Status.FORBIDDEN, detail=f"{_NOT_ALLOWED}: {detail}{where}{when}")
     return CallOutcome(
         Status.ERROR,
-        detail=f"{detail}{where}{when}",
+        detail=f"{detail}{where}{when}{hint(name, message)}",
         error_type=name,
         error_text=message,
         signals=_EARLY_EXIT if name in _EXITS else NO_SIGNALS,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor import Limits, Script, Status, SyncExecutor, Triplet
+from executor import Limits, Options, Script, Status, SyncExecutor, Triplet
+from executor.errors import ConfigurationError
 from tests.support.libraries import require_set
 from tests.support.programs import OPEN_RULES
 
@@ -59,3 +60,20 @@ def test_answers_in_latex_are_compared(mathematics: SyncExecutor) -> None:
     )
     result = mathematics.run(Script(source=source))
     assert (result.status, result.stdout) == (Status.OK, b"True\n"), result.stderr
+
+
+def test_a_call_may_name_another_set(sandbox: SyncExecutor) -> None:
+    require_set("math")
+    program = "import sympy\ndef f(n):\n    return str(sympy.factorint(n))"
+    triplet = Triplet(program=program, inputs=("12",))
+    verdict = sandbox.validate(triplet)
+    assert verdict.status is Status.ERROR
+    assert verdict.detail.endswith("library sets with it: math, data, all"), verdict.detail
+    verdict = sandbox.validate(triplet, options=Options(libraries="math"))
+    assert (verdict.status, verdict.outputs) == (Status.OK, ("'{2: 2, 3: 1}'",)), verdict.detail
+    result = sandbox.run(Script(source=SCRIPT, libraries="math"))
+    assert result.stdout == b"(x - 1)*(x + 1)\n"
+    assert sandbox.stats().libraries == ("math",)
+    assert "sets with it: math" in sandbox.run(Script(source=SCRIPT)).detail
+    with pytest.raises(ConfigurationError, match="no library set is called"):
+        sandbox.run(Script(source=SCRIPT, libraries="nothing"))

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from executor import SyncExecutor
+from executor import DockerSettings, GvisorSettings, SyncExecutor
 from executor.backends.image import library_store
 from executor.backends.image.library_build import build_library, lock_text
-from executor.errors import BackendUnavailable, ConfigurationError
+from executor.errors import ConfigurationError
 from executor.libraries import declared
 from executor.libraries.declared import LibrarySet, find, providers, read_requirements
+from executor.libraries.missing import hint, hint_of_stderr
 from tests.support.libraries import wheel
 
 TEXT = "def shout(text):\n    return text.upper()\n"
@@ -26,7 +27,7 @@ def mine(**changes: object) -> LibrarySet:
 
 def test_declared_sets_have_what_they_say_and_a_lock_of_all_that_they_require() -> None:
     for one in declared.declared().values():
-        assert set(one.preload) <= set(one.modules)
+        assert {name.partition(".")[0] for name in one.preload} <= set(one.modules)
         locked = {line.partition("==")[0] for line in one.lock}
         wanted = {line.partition("==")[0] for line in one.requirements}
         assert not one.lock or wanted <= locked, one.name
@@ -136,9 +137,37 @@ def test_only_sets_that_nobody_names_and_nobody_uses_are_pruned(tmp_path: Path) 
 
 
 def test_a_set_that_is_not_built_or_not_declared_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="executor image build data"):
+    with pytest.raises(ConfigurationError, match="executor image build data"):
         library_store.open_library(tmp_path, "data")
     with pytest.raises(ConfigurationError, match=r"no library set is called 'date'.*math, data"):
         library_store.open_library(tmp_path, "date")
+    with pytest.raises(ConfigurationError, match="can be called"):
+        library_store.open_library(tmp_path, "../names")
     with pytest.raises(ConfigurationError, match="no library sets"):
         SyncExecutor("process", libraries="data")
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "told"),
+    [
+        ("ModuleNotFoundError", "No module named 'numpy'", "; library sets with it: data, all"),
+        ("ModuleNotFoundError", "No module named 'lxml.etree'", "; library set with it: all"),
+        ("ModuleNotFoundError", "No module named 'no_such_module'", ""),
+        ("ModuleNotFoundError", "No module named 'numpy'; 'numpy' is not a package", ""),
+        ("ValueError", "No module named 'numpy'", ""),
+    ],
+)
+def test_a_missing_module_is_told_with_the_sets_that_have_it(
+    error: str, message: str, told: str
+) -> None:
+    assert hint(error, message) == told
+    stderr = f"Traceback (most recent call last):\n{error}: {message}\n".encode()
+    assert hint_of_stderr(stderr) == told
+
+
+def test_the_name_of_a_set_is_the_tag_of_the_image() -> None:
+    assert DockerSettings(image="guest:latest", libraries="data").guest_image == "guest:data"
+    assert DockerSettings(image="here:5000/guest", libraries="data").guest_image == (
+        "here:5000/guest:data"
+    )
+    assert GvisorSettings(image="guest:latest").guest_image == "guest:latest"

@@ -11,7 +11,7 @@ from executor import DockerSettings, Limits, Script, Status, SyncExecutor, Tripl
 from tests.support.engines import require, why_no_engine
 from tests.support.programs import OPEN_RULES
 
-IMAGE = DockerSettings(image="absolute-zero-guest:data")
+IMAGE = DockerSettings(libraries="data")
 LIMITS = Limits(wall_s=60, cpu_s=30, memory_mib=1024)
 
 pytestmark = [
@@ -23,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[SyncExecutor]:
-    require(why_no_engine(IMAGE.image))
+    require(why_no_engine(IMAGE.guest_image))
     with SyncExecutor(IMAGE, workers=1, limits=LIMITS, rules=OPEN_RULES) as made:
         yield made
     gc.collect()

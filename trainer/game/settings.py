@@ -236,6 +236,9 @@ class AzrSettings(Settings):
     executor_store_key: str | None = None
     """New. File with the secret that the store's entries are signed with. Null: the store's path
     and ``.key``, made at the first use."""
+    executor_libraries: str | None = None
+    """New. Library set that programs may import, such as ``data``; null: the standard library only.
+    Not for ``process``, nor for ``sandboxfusion`` with a URL."""
     executor_cleanup_frequency: int = 1
     """No effect: the executor renews its sandboxes itself."""
     executor_patience_s: float = Field(600.0, ge=0)
@@ -324,6 +327,10 @@ class AzrSettings(Settings):
             raise ValueError(
                 "executor=sandboxfusion takes one executor_url; a list of several is for http"
             )
+        if self.executor_libraries and (
+            self.executor == "process" or (self.executor == "sandboxfusion" and urls)
+        ):
+            raise ValueError(f"executor={self.executor} has no library sets (executor_libraries)")
         return self
 
     @model_validator(mode="after")

@@ -37,7 +37,9 @@ def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> 
     """
     urls = settings.executor_url
     if settings.executor == "http":
-        return remote(urls, patience_s=settings.executor_patience_s)
+        return remote(
+            urls, patience_s=settings.executor_patience_s, libraries=settings.executor_libraries
+        )
     if settings.executor == "sandboxfusion":
         if not urls:
             return OwnService(settings, say)
@@ -52,6 +54,7 @@ def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> 
         workers=settings.executor_max_workers,
         limits=limits(settings),
         store=store(settings),
+        libraries=settings.executor_libraries,
     )
 
 
@@ -71,14 +74,22 @@ def limits(settings: AzrSettings) -> Limits:
     )
 
 
-def remote(urls: tuple[str, ...], token: str | None = None, *, patience_s: float) -> Verifier:
+def remote(
+    urls: tuple[str, ...],
+    token: str | None = None,
+    *,
+    patience_s: float,
+    libraries: str | None = None,
+) -> Verifier:
     """The executors that run behind some URLs, with the limits that they have there.
 
     What they do not answer in ``patience_s`` seconds, however often they are asked, is ``infra``.
     """
     from executor.client import RemoteExecutor, Retries
 
-    verifier: Verifier = RemoteExecutor(urls, token=token, retries=Retries(give_up_s=patience_s))
+    verifier: Verifier = RemoteExecutor(
+        urls, token=token, retries=Retries(give_up_s=patience_s), libraries=libraries
+    )
     return verifier
 
 
@@ -125,6 +136,8 @@ class OwnService:
             *("--cpu-s", str(settings.execute_max_cpu_s)),
             *("--memory-mib", str(settings.execute_max_memory_mib)),
         ]
+        if settings.executor_libraries is not None:
+            options += ["--libraries", settings.executor_libraries]
         if settings.executor_max_workers is not None:
             options += ["--workers", str(settings.executor_max_workers)]
         if settings.executor_store is not None:

@@ -72,8 +72,8 @@ class _Image(NamedTuple):
     core: str | None
     ctypes: tuple[str, ...]
     languages: tuple[ScriptLanguage, ...]
-    extras: tuple[str, ...]
-    """Packages for reasoning tasks that are inside, besides the standard library."""
+    library: dict[str, Any] | None
+    """The library set inside: its ``label`` for verdicts, and what guests ``preload``."""
 
 
 class _Container:
@@ -170,18 +170,20 @@ class DockerBackend(BaseBackend):
             raise BackendUnavailable(
                 f"the Docker engine has no runtime {runtime!r}: docs/backends.md says how to add it"
             )
-        image = self._settings.image
+        image = self._settings.guest_image
         try:
             await self._engine.image(image)
         except BackendUnavailable as error:
             raise BackendUnavailable(
                 f"the Docker engine has no image {image!r}. Build it: docker build -t {image} "
-                "-f sandbox_images/guest/Dockerfile --target stdlib ."
+                f"-f sandbox_images/guest/Dockerfile {_target(self._settings.libraries)} ."
             ) from error
         await self._engine.reap()
         await asyncio.to_thread(SocketDirectory.reap)
         self._image = await self._examine()
         self.interpreter = self._image.interpreter
+        if self._image.library is not None:
+            self.interpreter += f" with {self._image.library['label']}"
         self.warnings = tuple(self._weaknesses())
 
     async def _examine(self) -> _Image:
@@ -217,11 +219,11 @@ class DockerBackend(BaseBackend):
             image = _Image(**json.loads(answer))
         except (ValueError, TypeError) as error:
             raise BackendUnavailable(
-                f"{self._settings.image!r} is not a guest image of this project"
+                f"{self._settings.guest_image!r} is not a guest image of this project"
             ) from error
         if image.guest != guest_code.digest() or not image.interpreter.startswith("CPython 3.12."):
             raise BackendUnavailable(
-                f"the image {self._settings.image!r} was built from another version of this "
+                f"the image {self._settings.guest_image!r} was built from another version of this "
                 "project: build it again (sandbox_images/guest/Dockerfile)"
             )
         return image
@@ -274,7 +276,7 @@ class DockerBackend(BaseBackend):
             }
             name = await self._engine.create(
                 host,
-                image=self._settings.image,
+                image=self._settings.guest_image,
                 command=ContainerSocket.command(command) if listener is not None else list(command),
                 user=policy.USER,
                 environment=environment or {},
@@ -327,14 +329,17 @@ class DockerBackend(BaseBackend):
         entry = "parser" if role.kind == "parser" else "zygote"
         options = ["root=/guest", "locked=1", f"token=guest-{role.number}"]
         if role.kind == "lib":
-            options.append("preload=" + ",".join([*PRELOAD, *image.extras]))
+            libraries = image.library["preload"] if image.library is not None else ()
+            options.append("preload=" + ",".join([*PRELOAD, *libraries]))
         container = None
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 container = await self._run(
                     [PYTHON, "-s", "-P", "-S", "-B", GUEST_MAIN, entry, *options],
                     policy.guest_options(
-                        self._limits, core=role.core if self._engine.is_local else None
+                        self._limits,
+                        core=role.core if self._engine.is_local else None,
+                        libraries=bool(image.library),
                     ),
                     profile=policy.guest_profile(),
                     processes=GUEST_PROCESSES,
@@ -464,6 +469,13 @@ class DockerBackend(BaseBackend):
             backend=self.name,
             interpreter=self.interpreter,
         )
+
+
+def _target(libraries: str | None) -> str:
+    """What to build, for people."""
+    if libraries is None:
+        return "--target stdlib"
+    return f"--target libraries --build-arg LIBRARIES={libraries}"
 
 
 def _same_container(a: Limits, b: Limits) -> bool:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from executor.backends.base import OVERHEAD_BYTES
+from executor.backends.base import LIBRARY_BYTES, OVERHEAD_BYTES
 from executor.backends.seccomp import kafel
 from executor.backends.seccomp.run_policy import RUN_POLICY
 from executor.models import Limits, Script
@@ -146,9 +146,9 @@ def script_profile() -> str:
     return _profile(rules)
 
 
-def guest_options(limits: Limits, *, core: int | None) -> dict[str, Any]:
+def guest_options(limits: Limits, *, core: int | None, libraries: bool = False) -> dict[str, Any]:
     """Settings of a warm guest's container, for ``create_host_config``."""
-    memory = (limits.memory_mib << 20) + OVERHEAD_BYTES
+    memory = (limits.memory_mib << 20) + OVERHEAD_BYTES + (LIBRARY_BYTES if libraries else 0)
     return _common(memory) | {
         "nano_cpus": 10**9,
         "cpuset_cpus": None if core is None else str(core),

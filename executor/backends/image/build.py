@@ -60,6 +60,8 @@ SCRIPT_MAIN = "/guest/executor/guest/script.py"
 
 _LIBRARY = "py/lib/python3.12"
 """Where the standard library lies, and library sets: found with and without ``site``."""
+LIBRARY_MANIFEST = "py/lib/libraries.json"
+"""What an image says of the library set inside."""
 _LAYOUT_VERSION = "7"
 _LOADED_LATER = "libgcc_s.so.1"
 """What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
@@ -231,6 +233,7 @@ def _fill_with(image: Path, guest_image: Path, library: Library) -> None:
     _link_tree(guest_image, image)
     place = image / _LIBRARY
     _link_tree(library.tree, place)
+    shutil.copy2(library.path / "manifest.json", image / LIBRARY_MANIFEST)
     extensions = [place / path.relative_to(library.tree) for path in library.tree.rglob("*.so")]
     _copy_shared_libraries(image, extensions)
 

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from executor.errors import BackendUnavailable
-from executor.libraries.declared import find
+from executor.errors import BackendUnavailable, ConfigurationError
+from executor.libraries.declared import NAME, find
 from executor.models import Model
 
 FOLDER = "libraries"
@@ -95,13 +96,15 @@ def open_library(cache: Path, name: str) -> Library:
     """The built set that a name stands for.
 
     Raises:
-        ConfigurationError: no set is called so, and none was built under that name.
-        BackendUnavailable: it is not built, or what was built cannot be used.
+        ConfigurationError: no set is called so, or it is not built.
+        BackendUnavailable: what was built cannot be used.
     """
+    if not re.fullmatch(NAME, name):  # it may come from a client, and becomes part of a path
+        raise ConfigurationError(f"no library set can be called {name[:64]!r}")
     path = cache / FOLDER / _NAMES / name
     if not path.exists():
         find(name)
-        raise BackendUnavailable(
+        raise ConfigurationError(
             f"the library set {name!r} is not built: python -m executor image build {name}"
         )
     return _read(path.resolve())

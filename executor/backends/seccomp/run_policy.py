@@ -75,7 +75,9 @@ POLICY files {
 }
 
 POLICY memory {
-  ALLOW { mmap, mprotect, munmap, mremap, madvise, msync, mincore, brk, membarrier }
+  ALLOW { mmap, mprotect, munmap, mremap, madvise, msync, mincore, brk, membarrier },
+  /* OpenBLAS places its buffers by it, and goes on where it may not. */
+  ERRNO(1) { mbind, get_mempolicy }
 }
 
 POLICY processes {

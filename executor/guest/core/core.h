@@ -133,6 +133,7 @@ PyObject *emit(PyObject *module, PyObject *data);
 
 /* refusals.c */
 PyObject *watch_refusals(PyObject *module, PyObject *ignored);
+PyObject *fill_arrays(PyObject *module, PyObject *args);
 PyObject *refused(PyObject *module, PyObject *ignored);
 
 /* slots.c */

@@ -11,6 +11,7 @@ static PyMethodDef methods[] = {
     {"sources_seen", sources_seen, METH_NOARGS,
      "Bits: 1 hash order, 2 entropy, 4 clock, 16 identity; 8 tampering; 32 refusals."},
     {"count_frames", count_frames, METH_O, "Let so many frames be below what the caller calls."},
+    {"fill_arrays", fill_arrays, METH_VARARGS, "Fill what numpy allocates from now on."},
     {"watch_refusals", watch_refusals, METH_NOARGS, "Note from now on what the filter refuses."},
     {"refused", refused, METH_NOARGS, "The number and the line of the call that was refused."},
     {"watch_names", watch_names, METH_O, "Note from now on that a name of these was changed."},

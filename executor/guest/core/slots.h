@@ -20,7 +20,7 @@ struct area {
 };
 enum { WAS_PRESENT = 1, HOT = 2, COUNT_SHIFT = 2 };
 
-#define MAX_AREAS 256
+#define MAX_AREAS 1024 /* each extension module that is loaded has one or two */
 #define MAX_XSTATE 16384u
 
 struct slot {

@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -10,7 +9,7 @@ import sys
 
 ROOT = "/guest/executor/"
 PROGRAMS = {"bash": "/bin/bash", "pytest": "/py/lib/python3.12/site-packages/pytest"}
-EXTRAS = ("numpy", "sympy", "pandas")
+LIBRARIES = "/py/lib/libraries.json"
 
 
 def digest(patterns: list[str]) -> str:
@@ -23,6 +22,16 @@ def digest(patterns: list[str]) -> str:
     return found.hexdigest()
 
 
+def library() -> "dict[str, object] | None":
+    """The library set inside: how verdicts name it, and what guests import beforehand."""
+    if not os.path.exists(LIBRARIES):
+        return None
+    with open(LIBRARIES, encoding="utf-8") as file:
+        manifest = json.load(file)
+    label = f"{manifest['name']}-{manifest['digest']}"
+    return {"label": label, "preload": manifest["preload"]}
+
+
 def main() -> None:
     """Write the facts."""
     facts = {
@@ -31,7 +40,7 @@ def main() -> None:
         "core": next(iter(glob.glob(ROOT + "guest/_core*.so")), None),
         "ctypes": glob.glob("/py/lib/python3.12/lib-dynload/_ctypes*.so"),
         "languages": ["python", *(name for name, path in PROGRAMS.items() if os.path.exists(path))],
-        "extras": [name for name in EXTRAS if importlib.util.find_spec(name)],
+        "library": library(),
     }
     data = json.dumps(facts).encode()
     while data:
