@@ -84,6 +84,8 @@ class TaskType(StrEnum):
     """Code with assertions is given: find the program that it holds for."""
     PYTEST = "pytest"
     """A file of tests is given: find the module that they pass with."""
+    MATH = "math"
+    """A mathematical result is given: find one that means the same."""
 
 
 PROGRAM_TASKS = frozenset({TaskType.CALL, TaskType.STDIO, TaskType.ASSERT, TaskType.PYTEST})
@@ -357,7 +359,7 @@ class JudgeTask(Model):
     mutates: bool = False
     """``call``: an output is ``(what is returned, the arguments as a tuple)``, after the call."""
     compare: Compare = Compare()
-    """``call``, ``stdio``: when a result is right."""
+    """``call``, ``stdio``: when a result is right; ``math``: ``atol``."""
     stdin: tuple[str, ...] = ()
     """``stdio``: standard input of each test."""
     stdout: tuple[str, ...] = ()
@@ -375,6 +377,8 @@ class JudgeTask(Model):
     together: bool = False
     """``assert``: the tests need the answer's objects and not only their values, so both share a
     process. The judgement is ``weak``."""
+    expected: tuple[str, ...] = ()
+    """``math``: the result, in LaTeX or plain; several that all have to be there, in any order."""
     all_tests: bool = False
     """Go on after the first test that fails."""
     cases: bool = False

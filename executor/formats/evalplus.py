@@ -93,20 +93,29 @@ def _tuple(given: Sequence[Any]) -> str:
 # ---- types that JSON does not have -----------------------------------------------------------
 
 
+def _tuple_of(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _each(value: Any, shaper: Callable[[Any], Any]) -> Any:
+    return [shaper(item) for item in value] if isinstance(value, list) else value
+
+
 def _all_tuples(value: Any) -> Any:
     return tuple(map(_all_tuples, value)) if isinstance(value, list) else value
 
 
+def _set_of(value: Any) -> Any:
+    return set(value) if isinstance(value, list) and value else {}
+
+
 _SHAPERS: dict[str, Callable[[Any], Any]] = {
     "-": lambda value: value,
-    "tuple": tuple,
-    "tuples": lambda value: [tuple(item) for item in value],
-    "tuple-of-tuples": lambda value: tuple(tuple(item) for item in value),
-    "lists-in-tuple": lambda value: tuple(
-        tuple(item) if isinstance(item, list) else item for item in value
-    ),
-    "dict-of-tuples": lambda value: {key: tuple(item) for key, item in value.items()},
-    "sets": lambda value: [set(item) if isinstance(item, list) and item else {} for item in value],
+    "tuple": _tuple_of,
+    "tuples": lambda value: _each(value, _tuple_of),
+    "tuple-of-tuples": lambda value: _tuple_of(_each(value, _tuple_of)),
+    "dict-of-tuples": lambda value: {key: _tuple_of(item) for key, item in value.items()},
+    "sets": lambda value: _each(value, _set_of),
     "float": float,
     "complex": complex,
     "all-tuples": _all_tuples,
@@ -121,8 +130,7 @@ _SHAPES = {
     "tuples -": "75 413 444 753",
     "- tuple": "106 750",
     "tuple -": "250 307 405 446 617 720 763 808",
-    "tuple-of-tuples": "259 401 445",
-    "lists-in-tuple": "278",
+    "tuple-of-tuples": "259 278 401 445",
     "dict-of-tuples -": "722",
     "sets": "115",
     "float complex": "124",

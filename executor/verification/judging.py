@@ -66,6 +66,7 @@ from executor.verification.signals import (
 )
 from executor.verification.source import with_imports
 from executor.verification.testing.assertions import Assertions, read_compiled
+from executor.verification.testing.mathematics import SOURCE, Mathematics
 from executor.verification.testing.returns import Calls, Returns, values_of
 from executor.verification.testing.scripts import Pytest, RunScript, Scripts, read_checker
 from executor.verification.validation import Validator, import_context
@@ -78,6 +79,8 @@ _TESTS = set(JudgeTask.model_fields) - {
 """Of a task only those that are judged by tests have."""
 CHECKER_RULES = Rules(banned_modules=(), min_parameters=0, max_source_bytes=1 << 20)
 """What is asked of the code of a task's author: that it can be compiled."""
+_GIVEN = PROGRAM_TASKS | {TaskType.MATH}
+"""Tasks whose tests, or whose result, somebody has written: they can be wrong themselves."""
 _ANSWERS_AT_ONCE = 64
 """Answers whose code and values may be in memory at a time."""
 _PROGRAMS_AT_ONCE = 4
@@ -209,6 +212,7 @@ class Judge:
             TaskType.ASSERT: self._by_assertions,
             TaskType.STDIO: self._by_output,
             TaskType.PYTEST: self._by_pytest,
+            TaskType.MATH: self._by_meaning,
         }[task.task]
         scored: list[Scored] = []
         try:
@@ -226,7 +230,7 @@ class Judge:
             outcome = broken.outcome
             detail = f"the task cannot be used: {outcome.detail}"
             # A program is not scored at all by tests that are no tests.
-            lost = outcome.status is Status.INFRA or task.task in PROGRAM_TASKS
+            lost = outcome.status is Status.INFRA or task.task in _GIVEN
             useless = Scored(None if lost else 0.0, outcome.status, detail)
             return [useless] * len(answers), Usage()
         return scored, usage
@@ -242,7 +246,7 @@ class Judge:
             task.scoring,
             task.strict,
         ]
-        if task.task in PROGRAM_TASKS:
+        if task.task in _GIVEN:
             parts.append(task.model_dump(mode="json", include=_TESTS, exclude_defaults=True))
         return self._context.key(*parts)
 
@@ -536,6 +540,11 @@ class Judge:
             return await tests.score(answers, await self._parsed_programs(task, answers))
 
         return score, Usage()
+
+    async def _by_meaning(self, task: JudgeTask) -> tuple[_Scoring, Usage]:
+        (parsed,) = await self._engine.parse([tested_item(SOURCE, CHECKER_RULES)])
+        mathematics = Mathematics(self._engine, task, parsed)
+        return mathematics.score, await mathematics.prove()
 
     async def _parsed_programs(self, task: JudgeTask, answers: Sequence[str]) -> list[Parsed]:
         sources = [with_imports(answer, task.imports) for answer in answers]

@@ -104,7 +104,7 @@ def evaluate(
     """
     from trainer.evaluation.asking import Sampling
     from trainer.evaluation.errors import EvaluationError
-    from trainer.evaluation.run import Asked, Plan, limits
+    from trainer.evaluation.run import Asked, Plan, libraries, limits
     from trainer.evaluation.run import evaluate as whole
 
     plan = Plan(
@@ -127,7 +127,12 @@ def evaluate(
             from trainer.run.executors import remote
 
             return cast(ExecutorProtocol, remote(tuple(executor_url), patience_s=600))
-        return Executor(executor, workers=workers, limits=limits(wall_s, cpu_s, memory_mib))
+        return Executor(
+            executor,
+            workers=workers,
+            limits=limits(wall_s, cpu_s, memory_mib),
+            libraries=libraries(plan.benchmarks),
+        )
 
     make = _engines(
         engine,

@@ -110,8 +110,6 @@ def named(names: Sequence[str]) -> list[Benchmark]:
         listing = ", ".join(BENCHMARKS)
         what = f"there is no benchmark {unknown[0]!r}" if unknown else "name a benchmark"
         raise EvaluationError(f"{what}; there are {listing}")
-    if any(BENCHMARKS[name].group == "math" for name in names):
-        raise EvaluationError("mathematics cannot be judged yet: name benchmarks of code")
     return [BENCHMARKS[name] for name in dict.fromkeys(names)]
 
 

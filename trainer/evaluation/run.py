@@ -13,7 +13,7 @@ from typing import Protocol
 from executor import ExecutorProtocol, Limits
 from trainer.evaluation import given, report
 from trainer.evaluation.asking import Engine, Sampling, ask
-from trainer.evaluation.benchmarks import Benchmark, named, problems
+from trainer.evaluation.benchmarks import BENCHMARKS, Benchmark, named, problems
 from trainer.evaluation.errors import EvaluationError
 from trainer.evaluation.files import digest, find
 from trainer.evaluation.judging import judge
@@ -218,6 +218,11 @@ async def _judged(
 def limits(wall_s: float, cpu_s: int, memory_mib: int) -> Limits:
     """What each test of an answer may use; published sets have a few that need much."""
     return Limits(wall_s=wall_s, cpu_s=cpu_s, memory_mib=memory_mib, output_kib=65_536, row_mib=256)
+
+
+def libraries(benchmarks: Sequence[str]) -> str | None:
+    """The library set that judging needs: math-verify is in a sandbox, or nowhere."""
+    return "math" if any(BENCHMARKS[name].group == "math" for name in benchmarks) else None
 
 
 def _versions() -> dict[str, str]:

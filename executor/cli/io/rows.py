@@ -133,7 +133,7 @@ def read_judge_task(
             outputs=known,
             scoring=_choice(fields, "scoring", _SCORINGS) or scoring,
             strict=_flag(fields, "strict", strict),
-            **(_tests(fields) if task in PROGRAM_TASKS else {}),
+            **(_tests(fields) if task in (*PROGRAM_TASKS, TaskType.MATH) else {}),
         )
 
     return _read(line, index, build, _NOT_CARRIED_BY_JUDGE)
@@ -145,7 +145,7 @@ def _tests(fields: Fields) -> Fields:
     for key in ("entry_point", "checker", "tests"):
         if fields.get(key) is not None:
             found[key] = _text(fields, key)
-    for key in ("stdin", "stdout", "argv"):
+    for key in ("stdin", "stdout", "argv", "expected"):
         if fields.get(key) is not None:
             found[key] = _texts(fields, key)
     for key in ("mutates", "together", "all_tests", "cases"):
@@ -315,7 +315,7 @@ def _lone_outputs(fields: Fields) -> tuple[str, ...]:
 
 def _check_complete(task: TaskType, has_program: bool, inputs: int, outputs: int) -> None:
     """Refuse a row that does not hold what its task type is judged against."""
-    if task in PROGRAM_TASKS and task is not TaskType.CALL:
+    if task is TaskType.MATH or (task in PROGRAM_TASKS and task is not TaskType.CALL):
         return
     if task in (TaskType.INDUCTION, TaskType.CALL):
         if not inputs or not (outputs or (task is TaskType.CALL and has_program)):
