@@ -33,6 +33,7 @@ from executor.errors import (
     ServiceUnavailable,
     UnknownBackend,
 )
+from executor.fleet.processes import ProcessFleet
 from executor.formats.readers import read_row
 from executor.models import (
     JUDGE_RULES,
@@ -79,6 +80,7 @@ __all__ = [
     "MalformedRow",
     "NsjailSettings",
     "Options",
+    "ProcessFleet",
     "ProcessSettings",
     "ProtocolError",
     "Rules",

@@ -26,6 +26,7 @@ cli               the command line
 service           the HTTP service
 reward            the reward function of trainers
 client            executors behind services, with the methods of one in this process
+fleet             several executors as one: processes of this machine
 doctor            proof that a sandbox holds what is promised
 api               what people call: asynchronous, blocking, compared, streamed
 verification      which runs are wanted, and what they mean together

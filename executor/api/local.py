@@ -79,6 +79,10 @@ class ExecutorStats(NamedTuple):
     """What came of the store; ``None`` if there is none."""
     libraries: tuple[str, ...] = ()
     """Other library sets than the executor's own that have guests now."""
+    processes: int = 1
+    """Host processes that share the work."""
+    process_restarts: int = 0
+    """Those that were replaced because they died."""
 
 
 class _Verification(NamedTuple):
@@ -138,6 +142,7 @@ class Executor:
         settings = backend_settings(backend, libraries)
         self._libraries: str | None = getattr(settings, "libraries", None)
         self._backend = open_backend(settings, limits)
+        self._image = str(getattr(settings, "image", ""))
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
 
         def with_set(name: str) -> Executor:
@@ -182,7 +187,7 @@ class Executor:
         if self._store_settings is None:
             return
         # Only now is it known which interpreter a backend elsewhere has.
-        facts = facts_of(self._backend.name, self._backend.interpreter)
+        facts = facts_of(self._backend.name, self._backend.interpreter, self._image)
         store = Store(self._store_settings, facts)
         await store.open()
         self._store = store
@@ -279,6 +284,7 @@ class Executor:
             ConfigurationError: the limits are above the executor's.
         """
         self._check_open()
+        arrive()
         allowed = (limits or self._limits).within(self._limits)
         if self._is_own(script.libraries):
             result = await self._run_script(script, allowed)

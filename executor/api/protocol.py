@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from executor.api.local import ExecutorInfo
+from executor.api.local import ExecutorInfo, ExecutorStats
 from executor.models import (
     Judgement,
     JudgeTask,
@@ -83,6 +83,14 @@ class ExecutorProtocol(Protocol):
         options: Options = Options(),
     ) -> AsyncGenerator[Judgement, None]:
         """Judge a stream of tasks; each judgement's ``index`` is its position."""
+        ...
+
+
+class ObservedExecutor(ExecutorProtocol, Protocol):
+    """An executor of this machine, which can be watched: what a service is made of."""
+
+    def stats(self) -> ExecutorStats:
+        """What it is doing now."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.api.streaming import stream
 from executor.errors import ConfigurationError
 from executor.models import Limits, Options, Rules, Status, Triplet, Verdict
@@ -37,7 +37,7 @@ class Replayed(NamedTuple):
 
 
 async def replay(
-    settings: StoreSettings, make: Callable[[Limits], Executor], most: int | None = None
+    settings: StoreSettings, make: Callable[[Limits], ObservedExecutor], most: int | None = None
 ) -> AsyncGenerator[Replayed, None]:
     """Run the entries of a store again, and say of each whether its result is the same.
 
@@ -90,7 +90,7 @@ async def _ceiling(store: Store) -> Limits:
 
 
 async def _again(
-    executor: Executor, here: Mapping[str, Any], name: bytes, sealed: Sealed | None
+    executor: ObservedExecutor, here: Mapping[str, Any], name: bytes, sealed: Sealed | None
 ) -> Replayed:
     told = name.hex()
     if sealed is None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from executor.errors import ConfigurationError
 from executor.models import JUDGE_RULES, Limits, Rules
 
 if TYPE_CHECKING:
-    from executor.api.local import Executor
-    from executor.api.protocol import ExecutorProtocol
+    from executor.api.protocol import ExecutorProtocol, ObservedExecutor
     from executor.backends.settings import BackendSettings
     from executor.store.settings import StoreSettings
 
@@ -45,6 +46,8 @@ class ExecutorOptions:
     """Guest image of containers."""
     runtime: str | None = None
     """OCI runtime of containers."""
+    host_processes: int | None = None
+    """Host processes; ``None``: one for every four cores."""
     store: str | None = None
     """Where proven results are shared."""
     store_key: str | None = None
@@ -75,8 +78,8 @@ def create_executor(options: ExecutorOptions) -> ExecutorProtocol:
     return DifferentialExecutor(*made)
 
 
-def create_local_executor(options: ExecutorOptions) -> Executor:
-    """Make an executor of this process, on one backend.
+def create_local_executor(options: ExecutorOptions) -> ObservedExecutor:
+    """Make an executor of this machine, on one backend.
 
     Raises:
         ConfigurationError: the options cannot work.
@@ -91,10 +94,18 @@ def _create(options: ExecutorOptions, name: str) -> ExecutorProtocol:
     return _remote(options) if name == HTTP else _local(options, name)
 
 
-def _local(options: ExecutorOptions, name: str) -> Executor:
-    from executor.api.local import Executor  # noqa: PLC0415 - help and usage errors need no backend
+def _local(options: ExecutorOptions, name: str) -> ObservedExecutor:
+    # Here, for help and usage errors need no backend.
+    from executor.api.local import Executor  # noqa: PLC0415
+    from executor.fleet.processes import ProcessFleet, default_processes  # noqa: PLC0415
 
-    return Executor(
+    processes = default_processes() if options.host_processes is None else options.host_processes
+    if options.host_processes is None and options.workers is not None:
+        processes = min(processes, options.workers)
+    make: Callable[..., ObservedExecutor] = Executor
+    if processes > 1:
+        make = partial(ProcessFleet, processes=processes)
+    return make(
         _settings(options, name),
         workers=options.workers,
         limits=options.limits,

@@ -120,6 +120,16 @@ Workers = Annotated[
 Runs = Annotated[
     int, typer.Option("--runs", min=2, help="Fresh processes that must agree on every value.")
 ]
+HostProcesses = Annotated[
+    int | None,
+    typer.Option(
+        "--host-processes",
+        min=1,
+        metavar="N",
+        help="Host processes that share cores and guests; one for every 4 cores if not given.",
+        envvar="EXECUTOR_HOST_PROCESSES",
+    ),
+]
 Store = Annotated[
     str | None,
     typer.Option(

@@ -21,6 +21,11 @@ def priority(*, yields_s: float) -> Iterator[None]:
         _yields_s.reset(token)
 
 
+def yielding_s() -> float:
+    """How much later than their arrival items of this context count as arrived."""
+    return _yields_s.get()
+
+
 def arrive() -> None:
     """An item begins: the requests of this context, from now on, are its own."""
     _arrival.set(time.monotonic() + _yields_s.get())

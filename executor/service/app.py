@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.service.errors import ApiError, ClientGone
 from executor.service.fusion.routes import make_router as make_fusion_router
 from executor.service.http.middleware import Envelope
@@ -32,7 +32,7 @@ not hold, unless its configuration waives that one by name. Then every result ha
 names of those that are waived and not known to hold (see `/readyz` and `/v1/info`)."""
 
 
-def create_app(settings: ServiceSettings, executor: Executor) -> FastAPI:
+def create_app(settings: ServiceSettings, executor: ObservedExecutor) -> FastAPI:
     """Make the application around an executor that is open; its owner closes it afterwards.
 
     ``app.state.service`` is the :class:`executor.service.http.state.Service` of all routes.

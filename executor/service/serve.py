@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.errors import ConfigurationError
 from executor.service.app import create_app
 from executor.service.errors import unavailable
@@ -26,7 +26,7 @@ _BACKLOG = 2048
 _log = structlog.get_logger("executor.service")
 
 
-def serve(settings: ServiceSettings, make_executor: Callable[[], Executor]) -> int:
+def serve(settings: ServiceSettings, make_executor: Callable[[], ObservedExecutor]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0, or 128 and the second signal.
 
     The first signal drains: no new work, what is in hand may finish. The second one ends all.
@@ -44,7 +44,7 @@ class _Serving:
     def __init__(
         self,
         settings: ServiceSettings,
-        make_executor: Callable[[], Executor],
+        make_executor: Callable[[], ObservedExecutor],
         listener: socket.socket,
     ) -> None:
         self._settings = settings
@@ -78,7 +78,7 @@ class _Serving:
                 raise
         return 128 + self._signals[-1] if len(self._signals) > 1 else 0
 
-    async def _serve(self, executor: Executor) -> None:
+    async def _serve(self, executor: ObservedExecutor) -> None:
         app = create_app(self._settings, executor)
         server = _Server(self._config(app))
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))

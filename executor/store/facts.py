@@ -20,14 +20,15 @@ _FLOAT_FLAGS = ("avx2", "avx512f", "fma", "fma4")
 """The C library computes some functions of floats otherwise where the processor has these."""
 
 
-def facts_of(backend: str, interpreter: str, libraries: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The facts of an executor on this machine."""
+def facts_of(backend: str, interpreter: str, image: str = "") -> dict[str, Any]:
+    """The facts of an executor on this machine. The interpreter's name holds the library set's with
+    its hash; the image is that of containers."""
     return {
         "version": version(),
         "code": code_digest(),
         "backend": backend,
         "interpreter": interpreter,
-        "libraries": list(libraries),
+        "image": image,
         "machine": machine(),
     }
 

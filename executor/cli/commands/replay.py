@@ -24,7 +24,7 @@ from executor.errors import ConfigurationError
 from executor.models import Limits
 
 if TYPE_CHECKING:
-    from executor.api.local import Executor
+    from executor.api.protocol import ObservedExecutor
 
 StorePath = Annotated[
     str, typer.Argument(metavar="PATH|redis://HOST", help="The store.", show_default=False)
@@ -62,7 +62,7 @@ def replay(
         backend=backend, workers=workers, limits=Limits(), image=image, runtime=runtime
     )
 
-    def make(limits: Limits) -> Executor:
+    def make(limits: Limits) -> ObservedExecutor:
         return create_local_executor(replace(engine, limits=limits, cache=False))
 
     async def compare() -> Counter[bool | None]:

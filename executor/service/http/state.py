@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.service.http.reading import BodyBudget
 from executor.service.settings import ServiceSettings
 from executor.service.work.admission import Admission
@@ -27,7 +27,7 @@ class Service:
     """One server's parts."""
 
     settings: ServiceSettings
-    executor: Executor
+    executor: ObservedExecutor
     admission: Admission
     metrics: Metrics
     gateway: Gateway
@@ -38,7 +38,7 @@ class Service:
     """Lines of one batch in hand."""
 
 
-def make_service(settings: ServiceSettings, executor: Executor) -> Service:
+def make_service(settings: ServiceSettings, executor: ObservedExecutor) -> Service:
     """Put the parts together; nothing runs yet."""
     workers = executor.info.workers
     admission = Admission(

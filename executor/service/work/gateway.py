@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.errors import ExecutorError
 from executor.models import (
     Judgement,
@@ -39,7 +39,7 @@ class Gateway:
     """
 
     def __init__(
-        self, executor: Executor, admission: Admission, metrics: Metrics, waivers: Waivers
+        self, executor: ObservedExecutor, admission: Admission, metrics: Metrics, waivers: Waivers
     ) -> None:
         self._executor = executor
         self._admission = admission

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.models import Signals, Status
 from executor.service.work.admission import Admission
 from executor.service.work.waivers import Waivers
@@ -30,7 +30,7 @@ class _Route(NamedTuple):
 class Metrics:
     """Counters of the service, and a view of the executor's own at the moment of reading."""
 
-    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
+    def __init__(self, executor: ObservedExecutor, admission: Admission, waivers: Waivers) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_State(executor, admission, waivers))
         self._runs = Counter(
@@ -121,7 +121,7 @@ class Metrics:
 class _State:
     """Collects what the executor and the admission are doing now, and what is waived."""
 
-    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
+    def __init__(self, executor: ObservedExecutor, admission: Admission, waivers: Waivers) -> None:
         self._executor = executor
         self._admission = admission
         self._waivers = waivers
@@ -176,6 +176,14 @@ class _State:
             "executor_worker_restarts",
             "Guests that were replaced because they died, stalled or broke the protocol.",
             value=stats.pool.restarts,
+        )
+        yield GaugeMetricFamily(
+            "executor_processes", "Host processes that share the work.", value=stats.processes
+        )
+        yield CounterMetricFamily(
+            "executor_process_restarts",
+            "Host processes that were replaced because they died.",
+            value=stats.process_restarts,
         )
         yield CounterMetricFamily(
             "executor_cache_hits", "Results that were known.", value=stats.cache_hits

@@ -8,7 +8,7 @@ from itertools import chain, repeat
 
 import structlog
 
-from executor.api.local import Executor
+from executor.api.protocol import ObservedExecutor
 from executor.doctor import OPEN, PROBES, Probe, ProbeResult, State, prove
 from executor.errors import ExecutorError
 from executor.service.errors import unavailable
@@ -23,7 +23,7 @@ _log = structlog.get_logger("executor.service")
 class Readiness:
     """Opens the admission once the probes of the sandbox have passed, but for those waived."""
 
-    def __init__(self, executor: Executor, admission: Admission, waivers: Waivers) -> None:
+    def __init__(self, executor: ObservedExecutor, admission: Admission, waivers: Waivers) -> None:
         self._executor = executor
         self._admission = admission
         self._waivers = waivers

@@ -1,0 +1,1 @@
+"""Several executors as one: processes of this machine, and whatever else can be given items."""
