@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from executor.backends.base import ONE_THREAD
 from executor.doctor.base import Expect, Probe, Step, ends, fixed, program, says, script
 from executor.doctor.canaries import Canaries
 from executor.models import Status
@@ -199,9 +200,10 @@ def exists(pid):
 print(sum(map(exists, range(1, 2048))) <= 3)
 """
 
-_ENVIRONMENT = """\
+_ENVIRONMENT = f"""\
 import os
-known = {'PATH', 'LANG', 'HOME', 'USER', 'PYTHONDONTWRITEBYTECODE', 'MALLOC_ARENA_MAX'}
+known = {{'PATH', 'LANG', 'HOME', 'USER', 'PYTHONDONTWRITEBYTECODE', 'MALLOC_ARENA_MAX'}}
+known |= {{*{sorted(ONE_THREAD)}}}
 print(sorted(set(os.environ) - known))
 """
 
