@@ -7,9 +7,10 @@
 :mod:`executor.errors`; outcomes: see :class:`Status`.
 """
 
+from executor.api.base import ExecutorInfo
 from executor.api.blocking import SyncExecutor
 from executor.api.differential import DifferentialExecutor
-from executor.api.local import Executor, ExecutorInfo, ExecutorStats
+from executor.api.local import Executor, ExecutorStats
 from executor.api.loop_thread import LoopThread
 from executor.api.protocol import ExecutorProtocol, SyncExecutorProtocol
 from executor.backends.settings import (

@@ -6,6 +6,7 @@ The same models serve the Python API, the command line and the HTTP service.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -183,6 +184,12 @@ class Limits(Model):
     row_mib: int = Field(8, ge=1, le=256)
     """MiB that the outputs of a row may take as text; as values, over all runs that differ, four
     times as much (``row_limit``)."""
+
+    @classmethod
+    def least(cls, several: Iterable[Limits]) -> Self:
+        """Of each limit the least that one of several has; at least one of them."""
+        known = list(several)
+        return cls(**{name: min(getattr(one, name) for one in known) for name in cls.model_fields})
 
     def within(self, ceiling: Limits) -> Self:
         """These limits.

@@ -7,7 +7,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from executor.api.local import Executor, ExecutorInfo, ExecutorStats
+from executor.api.base import ExecutorInfo
+from executor.api.local import Executor, ExecutorStats
 from executor.api.loop_thread import LoopThread
 from executor.api.protocol import ExecutorProtocol
 from executor.backends.settings import BackendSettings

@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 from pydantic import BaseModel
 
-from executor.api.local import ExecutorInfo
+from executor.api.base import Closing, ExecutorInfo
 from executor.api.protocol import ExecutorProtocol
 from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.errors import ConfigurationError, ExecutorClosed
@@ -60,7 +59,7 @@ class ComparedScriptResult(ScriptResult):
     """What another executor found otherwise; ``None``: all agree."""
 
 
-class DifferentialExecutor:
+class DifferentialExecutor(Closing):
     """Does every item on all of its executors; results are the first one's, and say where another
     one's differ.
 
@@ -92,14 +91,6 @@ class DifferentialExecutor:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def close(self) -> None:
         """Close all executors. Safe to call twice."""
         stack, self._stack = self._stack, None
@@ -127,10 +118,7 @@ class DifferentialExecutor:
     @property
     def limits(self) -> Limits:
         """The least of the executors' limits."""
-        known = [executor.limits for executor in self._executors]
-        return Limits(
-            **{name: min(getattr(one, name) for one in known) for name in Limits.model_fields}
-        )
+        return Limits.least(executor.limits for executor in self._executors)
 
     async def validate(self, triplet: Triplet, *, options: Options = Options()) -> ComparedVerdict:
         """See :meth:`executor.Executor.validate`."""

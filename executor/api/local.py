@@ -7,13 +7,13 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
+from executor.api.base import Closing, ExecutorInfo
 from executor.api.on_demand import OnDemand
 from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.backends import backend_settings, open_backend
-from executor.backends.base import ProcessReuse
 from executor.backends.settings import BackendSettings
 from executor.errors import ConfigurationError, ExecutorClosed, ExecutorError
 from executor.libraries.missing import hint_of_stderr
@@ -50,20 +50,6 @@ from executor.verification.validation import Validator
 _REMEMBERED_OPTIONS = 64
 
 
-class ExecutorInfo(NamedTuple):
-    """What an open executor is."""
-
-    backend: str
-    interpreter: str
-    isolated: bool
-    workers: int
-    warnings: tuple[str, ...]
-    """Weaknesses on this host, for people."""
-    process_reuse: ProcessReuse = "fork"
-    """``reset``: after each run its process is put back to what it was, byte for byte; ``fork``:
-    each run has a new one."""
-
-
 class ExecutorStats(NamedTuple):
     """An executor at one moment, for monitoring."""
 
@@ -92,7 +78,7 @@ class _Verification(NamedTuple):
     judge: Judge
 
 
-class Executor:
+class Executor(Closing):
     """Validates triplets, judges answers and runs scripts in warm sandboxes.
 
     Use it as an asynchronous context manager, on one event loop. All methods may be called
@@ -191,14 +177,6 @@ class Executor:
         store = Store(self._store_settings, facts)
         await store.open()
         self._store = store
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """End all guests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""

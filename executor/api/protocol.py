@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from executor.api.local import ExecutorInfo, ExecutorStats
+from executor.api.base import ExecutorInfo
+from executor.api.local import ExecutorStats
 from executor.models import (
     Judgement,
     JudgeTask,

@@ -1,4 +1,4 @@
-"""Options of a command that are made from the fields of a model: declared, and checked, there."""
+"""Options that stand for the fields of a class: declared, and checked, there."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class Field(NamedTuple):
     """Instead of the field's docstring."""
 
 
+type Command = Callable[..., int]
+
+
 def takes[M: BaseModel](
     into: str, model: type[M], panels: Mapping[str, Iterable[Field]]
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
+) -> Callable[[Command], Command]:
     """Give a command an option for each field, by panels of its help; ``into`` is the parameter
     that gets the model that they make."""
     parameters = [
@@ -35,18 +38,36 @@ def takes[M: BaseModel](
         for panel, fields in panels.items()
         for field in fields
     ]
+    return _takes(into, parameters, lambda given: _checked(model, given))
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+
+def shares(into: str, group: type) -> Callable[[Command], Command]:
+    """Give a command the options that are the fields of a dataclass, with the types and defaults
+    that they have there; ``into`` is the parameter that gets the object that they make."""
+    fields = inspect.signature(group, eval_str=True).parameters.values()
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in fields]
+    return _takes(into, parameters, lambda given: group(**given))
+
+
+def _takes(
+    into: str, parameters: list[inspect.Parameter], make: Callable[[dict[str, Any]], object]
+) -> Callable[[Command], Command]:
+    """Put parameters in the place of the one that gets what is made of them."""
+
+    def decorate(command: Command) -> Command:
         signature = inspect.signature(command, eval_str=True)
-        own = [each for each in signature.parameters.values() if each.name != into]
 
         @functools.wraps(command)
         def called(**given: Any) -> int:
-            made = {each.name: given.pop(each.name) for each in parameters}
-            return command(**given, **{into: _checked(model, made)})
+            made = make({each.name: given.pop(each.name) for each in parameters})
+            return command(**given, **{into: made})
 
         del called.__wrapped__
-        listed = [*own, *parameters]
+        listed = [
+            part
+            for each in signature.parameters.values()
+            for part in (parameters if each.name == into else [each])
+        ]
         called.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]
         called.__annotations__ = {each.name: each.annotation for each in listed}
         return called

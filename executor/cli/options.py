@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from executor.cli.failure import CommandError
-from executor.cli.model_options import Field, takes
-from executor.models import Limits, Rules
+from executor.cli.make_executor import ExecutorOptions
+from executor.cli.model_options import Field, shares, takes
+from executor.models import JUDGE_RULES, Limits, Rules
 
 RULES = Rules()
 
@@ -240,22 +242,70 @@ with_served_limits = _limits(
 )
 
 
-def rules(
-    base: Rules,
-    ban_module: Sequence[str] | None,
-    ban_keyword: Sequence[Keyword] | None,
-) -> Rules:
-    """The screening rules: some to begin with, and what is banned in addition.
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """What ``verify`` and ``judge`` are told alike."""
 
-    Raises:
-        CommandError: a banned module has no name of a module.
-    """
-    for name in ban_module or ():
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise CommandError(f"--ban-module {name!r} is not the name of a module")
-    return base.model_copy(
-        update={
-            "banned_modules": (*base.banned_modules, *(ban_module or ())),
-            "banned_keywords": tuple(keyword.value for keyword in ban_keyword or ()),
-        }
-    )
+    file: Rows
+    out: Out = None
+    quiet: Quiet = False
+    backend: Backends = "nsjail"
+    url: Url = None
+    image: Image = None
+    runtime: Runtime = None
+    libraries: Libraries = None
+    workers: Workers = None
+    host_processes: HostProcesses = None
+    store: Store = None
+    store_key: StoreKey = None
+    ban_module: BanModule = None
+    ban_keyword: BanKeyword = None
+    max_source_bytes: MaxSourceBytes = RULES.max_source_bytes
+    max_depth: MaxDepth = RULES.max_depth
+
+    def rules(self, base: Rules) -> Rules:
+        """The screening rules: some to begin with, the bounds, and what is banned in addition.
+
+        Raises:
+            CommandError: a banned module has no name of a module.
+        """
+        for name in self.ban_module or ():
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise CommandError(f"--ban-module {name!r} is not the name of a module")
+        return base.model_copy(
+            update={
+                "banned_modules": (*base.banned_modules, *(self.ban_module or ())),
+                "banned_keywords": tuple(keyword.value for keyword in self.ban_keyword or ()),
+                "max_source_bytes": self.max_source_bytes,
+                "max_depth": self.max_depth,
+            }
+        )
+
+    def executor(
+        self,
+        limits: Limits,
+        *,
+        rules: Rules = RULES,
+        judge_rules: Rules = JUDGE_RULES,
+        runs: int = 2,
+    ) -> ExecutorOptions:
+        """What the executor of the rows is made from."""
+        return ExecutorOptions(
+            backend=self.backend,
+            url=self.url,
+            image=self.image,
+            runtime=self.runtime,
+            libraries=self.libraries,
+            workers=self.workers,
+            host_processes=self.host_processes,
+            store=self.store,
+            store_key=self.store_key,
+            limits=limits,
+            rules=rules,
+            judge_rules=judge_rules,
+            runs=runs,
+        )
+
+
+with_row_options = shares("given", RowOptions)
+"""Of commands for rows: what they are told alike, as the parameter ``given``."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from pydantic import BaseModel
 
+from executor.api.base import Closing, ExecutorInfo
 from executor.api.blocking import Blocking
-from executor.api.local import ExecutorInfo
 from executor.client.batches import CHUNK_ITEMS, Batches
 from executor.client.bodies import (
     JUDGE,
@@ -65,7 +64,7 @@ class RemoteStats(NamedTuple):
     """Requests that were repeated."""
 
 
-class RemoteExecutor:
+class RemoteExecutor(Closing):
     """Validates triplets, judges answers and runs scripts on one or several services.
 
     A drop-in for :class:`executor.Executor`: same methods, arguments, results and errors. Use it as
@@ -135,14 +134,6 @@ class RemoteExecutor:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def close(self) -> None:
         """End all requests. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
         if self._fleet is not None:
@@ -169,10 +160,7 @@ class RemoteExecutor:
         return self._defaults.limits or self._ceiling()
 
     def _ceiling(self) -> Limits:
-        known = [info.limits for info in self._known()]
-        return Limits(
-            **{name: min(getattr(one, name) for one in known) for name in Limits.model_fields}
-        )
+        return Limits.least(info.limits for info in self._known())
 
     def stats(self) -> RemoteStats:
         """What the client is doing now."""

@@ -97,7 +97,7 @@ class _Trial:
         return None
 
     async def _seen(self, step: Step) -> Seen:
-        limits = _at_most(self._executor.limits, step.limits)
+        limits = Limits.least((self._executor.limits, step.limits))
         if isinstance(step.item, Script):
             result = await self._executor.run(step.item, limits=limits)
             text = result.stdout.decode("utf-8", "replace").strip()
@@ -149,13 +149,9 @@ async def _tell(
         assert isinstance(step.item, Script)
         scripts[trial.probe.name] = step.item
     async with places:
-        limits = _at_most(executor.limits, LIMITS)
+        limits = Limits.least((executor.limits, LIMITS))
         return told(await executor.run(together(scripts), limits=limits))
 
 
 def _as_expected(step: Step, seen: Seen) -> bool:
     return step.expect is None or step.expect.met(seen)
-
-
-def _at_most(ceiling: Limits, wanted: Limits) -> Limits:
-    return Limits(**{name: min(getattr(wanted, name), most) for name, most in ceiling})

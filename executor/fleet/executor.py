@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from types import TracebackType
 from typing import Any, Self
 
-from executor.api.local import ExecutorInfo
+from executor.api.base import Closing, ExecutorInfo
 from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.errors import BackendUnavailable, ExecutorClosed, ExecutorError
 from executor.fleet.router import Exhausted, Router
@@ -26,7 +25,7 @@ from executor.pool.priority import yielding_s
 from executor.verification.failures import failed_judgement, failed_verdict
 
 
-class RoutedExecutor:
+class RoutedExecutor(Closing):
     """The methods of :class:`executor.Executor`, over a router. Who has the nodes opens and closes
     them in :meth:`_start` and :meth:`_end`."""
 
@@ -47,14 +46,6 @@ class RoutedExecutor:
         await self._start()
         self._open = True
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """End all nodes. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""

@@ -16,7 +16,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from executor.api.local import ExecutorInfo, ExecutorStats
+from executor.api.base import ExecutorInfo
+from executor.api.local import ExecutorStats
 from executor.backends.settings import BackendSettings
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorClosed, ExecutorError
 from executor.fleet.executor import RoutedExecutor, one_info

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from executor import errors
-from executor.api.local import ExecutorInfo, ExecutorStats
+from executor.api.base import ExecutorInfo
+from executor.api.local import ExecutorStats
 from executor.errors import ExecutorError
 from executor.models import Limits, Signal
 from executor.pool.pool import PoolStats

@@ -16,8 +16,7 @@ from executor.cli.batch import (
 from executor.cli.io.rows import Fields, Row, read_judge_task
 from executor.cli.io.source import Line
 from executor.cli.io.summary import JudgeTally
-from executor.cli.make_executor import ExecutorOptions
-from executor.cli.session import BatchOptions, process
+from executor.cli.session import process
 from executor.errors import MalformedRow
 from executor.models import JUDGE_RULES, Judgement, JudgeTask, Limits, Status
 
@@ -26,26 +25,12 @@ if TYPE_CHECKING:
 
 
 @opt.with_row_limits
+@opt.with_row_options
 def judge(
-    file: opt.Rows,
+    given: opt.RowOptions,
     *,
-    out: opt.Out = None,
     scoring: opt.DefaultScoring = opt.Scoring.BINARY,
     strict: opt.Strict = False,
-    backend: opt.Backends = "nsjail",
-    url: opt.Url = None,
-    image: opt.Image = None,
-    runtime: opt.Runtime = None,
-    libraries: opt.Libraries = None,
-    workers: opt.Workers = None,
-    host_processes: opt.HostProcesses = None,
-    store: opt.Store = None,
-    store_key: opt.StoreKey = None,
-    quiet: opt.Quiet = False,
-    ban_module: opt.BanModule = None,
-    ban_keyword: opt.BanKeyword = None,
-    max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
-    max_depth: opt.MaxDepth = opt.RULES.max_depth,
     limits: Limits,
 ) -> int:
     """Score answers: each between 0 and 1, or null where the platform failed.
@@ -59,29 +44,11 @@ def judge(
 
     **Example:** `executor judge answers.jsonl --out scores.jsonl`
     """
-    bounds = {"max_source_bytes": max_source_bytes, "max_depth": max_depth}
-    base = JUDGE_RULES.model_copy(update=bounds)
+    options = given.executor(limits, judge_rules=given.rules(JUDGE_RULES))
     tally = JudgeTally()
-    batch = BatchOptions(
-        command="judge",
-        file=file,
-        out=out,
-        quiet=quiet,
-        engine=ExecutorOptions(
-            backend=backend,
-            url=url,
-            image=image,
-            runtime=runtime,
-            libraries=libraries,
-            workers=workers,
-            limits=limits,
-            host_processes=host_processes,
-            store=store,
-            store_key=store_key,
-            judge_rules=opt.rules(base, ban_module, ban_keyword),
-        ),
+    return process(
+        given, options, tally, lambda executor: JudgeJob(executor, tally, scoring, strict)
     )
-    return process(batch, tally, lambda executor: JudgeJob(executor, tally, scoring, strict))
 
 
 class JudgeJob:

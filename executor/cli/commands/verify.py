@@ -10,8 +10,7 @@ from executor.cli.batch import disagreement_fields, signal_fields, usage_fields,
 from executor.cli.io.rows import Fields, Row, read_triplet
 from executor.cli.io.source import Line
 from executor.cli.io.summary import VerifyTally
-from executor.cli.make_executor import ExecutorOptions
-from executor.cli.session import BatchOptions, process
+from executor.cli.session import process
 from executor.errors import MalformedRow
 from executor.models import Limits, Rules, Status, Triplet, Verdict
 
@@ -20,28 +19,14 @@ if TYPE_CHECKING:
 
 
 @opt.with_row_limits
+@opt.with_row_options
 def verify(
-    file: opt.Rows,
+    given: opt.RowOptions,
     *,
-    out: opt.Out = None,
     error_task: opt.ErrorTask = False,
     runs: opt.Runs = 2,
-    backend: opt.Backends = "nsjail",
-    url: opt.Url = None,
-    image: opt.Image = None,
-    runtime: opt.Runtime = None,
-    libraries: opt.Libraries = None,
-    workers: opt.Workers = None,
-    host_processes: opt.HostProcesses = None,
-    store: opt.Store = None,
-    store_key: opt.StoreKey = None,
-    quiet: opt.Quiet = False,
-    ban_module: opt.BanModule = None,
     no_default_bans: opt.NoDefaultBans = False,
     min_parameters: opt.MinParameters = 1,
-    ban_keyword: opt.BanKeyword = None,
-    max_source_bytes: opt.MaxSourceBytes = opt.RULES.max_source_bytes,
-    max_depth: opt.MaxDepth = opt.RULES.max_depth,
     limits: Limits,
 ) -> int:
     """Validate triplets: does each program run, and give the same value every time?
@@ -53,35 +38,11 @@ def verify(
 
     **Example:** `executor verify triplets.jsonl --out verdicts.jsonl`
     """
-    defaults = () if no_default_bans else Rules().banned_modules
-    base = Rules(
-        banned_modules=defaults,
-        min_parameters=min_parameters,
-        max_source_bytes=max_source_bytes,
-        max_depth=max_depth,
-    )
+    banned = () if no_default_bans else opt.RULES.banned_modules
+    rules = given.rules(Rules(banned_modules=banned, min_parameters=min_parameters))
+    options = given.executor(limits, rules=rules, runs=runs)
     tally = VerifyTally()
-    batch = BatchOptions(
-        command="verify",
-        file=file,
-        out=out,
-        quiet=quiet,
-        engine=ExecutorOptions(
-            backend=backend,
-            url=url,
-            image=image,
-            runtime=runtime,
-            libraries=libraries,
-            workers=workers,
-            limits=limits,
-            host_processes=host_processes,
-            store=store,
-            store_key=store_key,
-            rules=opt.rules(base, ban_module, ban_keyword),
-            runs=runs,
-        ),
-    )
-    return process(batch, tally, lambda executor: VerifyJob(executor, tally, error_task))
+    return process(given, options, tally, lambda executor: VerifyJob(executor, tally, error_task))
 
 
 class VerifyJob:

@@ -14,7 +14,7 @@ from rich.text import Text
 from executor.models import Judgement, JudgeTask, Signal, Signals, Status, Usage, Verdict
 
 if TYPE_CHECKING:
-    from executor.api.local import ExecutorInfo
+    from executor.api.base import ExecutorInfo
 
 _GOOD = frozenset({Status.OK})
 _OURS = frozenset({Status.INFRA})
@@ -22,6 +22,9 @@ _OURS = frozenset({Status.INFRA})
 
 class Tally:
     """Counts that every command keeps."""
+
+    command = ""
+    """The command's name."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -79,6 +82,8 @@ class Tally:
 class VerifyTally(Tally):
     """Counts of ``verify``."""
 
+    command = "verify"
+
     def __init__(self) -> None:
         super().__init__()
         self.valid = 0
@@ -120,6 +125,8 @@ class _Scores:
 
 class JudgeTally(Tally):
     """Counts of ``judge``."""
+
+    command = "judge"
 
     def __init__(self) -> None:
         super().__init__()
