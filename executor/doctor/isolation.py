@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from executor.backends.base import ONE_THREAD
-from executor.doctor.base import Expect, Probe, Step, ends, fixed, program, says, script
+from executor.doctor.base import Probe, Step, ends, fixed, program, says, script
 from executor.doctor.canaries import Canaries
 from executor.models import Status
 
@@ -22,6 +24,7 @@ _LOOKS = "looks"
 """Scripts that read what is around them, no more: a warm guest runs them, where there is one."""
 _REACHES = "reaches"
 """Scripts that try what takes a jail; what they may be killed for they try in a child process."""
+_NO_CORE = "the backend must set RLIMIT_CORE to 0"
 _HARNESS = "this is the harness's own doing, on every host: please report it (SECURITY.md)"
 
 _DESCRIPTORS = """\
@@ -221,61 +224,54 @@ def _kernel(canaries: Canaries) -> tuple[Step, ...]:
     return (script(source, expect=says("False")),)
 
 
-def _each(expect: Expect, *programs: tuple[str, ...]) -> tuple[Step, ...]:
-    return tuple(program(*lines, expect=expect) for lines in programs)
+def _forbidden(name: str, tries: str, *programs: tuple[str, ...]) -> Probe:
+    """A probe of programs that are all ended for a call that they make."""
+    steps = (program(*lines, expect=_FORBIDDEN) for lines in programs)
+    return Probe(name, tries, fixed(*steps), _FILTER)
+
+
+def _look(name: str, tries: str, source: str, text: str, mend: str) -> Probe:
+    """A probe by a script that looks around and has to print this text."""
+    return Probe(name, tries, fixed(script(source, expect=says(text))), mend, shares=_LOOKS)
+
+
+def _reach(name: str, tries: str, source: str, text: str, mend: str) -> Probe:
+    """The same by a script that tries what takes a jail."""
+    return replace(_look(name, tries, source, text, mend), shares=_REACHES)
 
 
 PROBES = (
-    Probe(
+    _forbidden(
         "system-calls",
         "calls that the kernel serves for anybody: a pipe, a file in memory, a session",
-        fixed(
-            *_each(
-                _FORBIDDEN,
-                ("import os", "return os.pipe()"),
-                ("import os", "return os.memfd_create('x')"),
-                ("import os", "os.setsid()"),
-            )
-        ),
-        _FILTER,
+        ("import os", "return os.pipe()"),
+        ("import os", "return os.memfd_create('x')"),
+        ("import os", "os.setsid()"),
     ),
-    Probe(
+    _forbidden(
         "processes",
         "to fork, to start a thread and to become another program",
-        fixed(
-            *_each(
-                _FORBIDDEN,
-                ("import os", "os.fork() or os._exit(0)"),
-                ("import _thread", "_thread.start_new_thread(print, ())"),
-                ("import os", "os.execv('/bin/true', ['true'])"),
-            )
-        ),
-        _FILTER,
+        ("import os", "os.fork() or os._exit(0)"),
+        ("import _thread", "_thread.start_new_thread(print, ())"),
+        ("import os", "os.execv('/bin/true', ['true'])"),
     ),
-    Probe(
+    _forbidden(
         "network",
         "sockets: internet, local, netlink, and a pair",
-        fixed(
-            *_each(
-                _FORBIDDEN,
-                ("import socket", "socket.socket()"),
-                ("import socket", "socket.socket(socket.AF_UNIX)"),
-                ("import socket", "socket.socket(16, 3)"),
-                ("import socket", "socket.socketpair()"),
-            )
-        ),
-        _FILTER,
+        ("import socket", "socket.socket()"),
+        ("import socket", "socket.socket(socket.AF_UNIX)"),
+        ("import socket", "socket.socket(16, 3)"),
+        ("import socket", "socket.socketpair()"),
     ),
     Probe(
         "files",
         "to write a file in /tmp, in / and in the working directory",
         fixed(
-            *_each(
-                _NOT_MADE,
-                *(
-                    ("import os", f"open({path!r}, 'x')", f"os.unlink({path!r})")
-                    for path in ("/tmp/executor-probe", "/executor-probe", "executor-probe")
-                ),
+            *(
+                program(
+                    "import os", f"open({path!r}, 'x')", f"os.unlink({path!r})", expect=_NOT_MADE
+                )
+                for path in ("/tmp/executor-probe", "/executor-probe", "executor-probe")
             )
         ),
         _IMAGE,
@@ -298,21 +294,12 @@ PROBES = (
         ),
         _NAMESPACES,
     ),
-    Probe(
+    _forbidden(
         "privileges",
         "to become root, to change the root directory, to raise a limit",
-        fixed(
-            *_each(
-                _FORBIDDEN,
-                ("import os", "os.setuid(0)"),
-                ("import os", "os.chroot('/')"),
-                (
-                    "import resource",
-                    "resource.setrlimit(7, resource.getrlimit(7))",
-                ),
-            )
-        ),
-        _FILTER,
+        ("import os", "os.setuid(0)"),
+        ("import os", "os.chroot('/')"),
+        ("import resource", "resource.setrlimit(7, resource.getrlimit(7))"),
     ),
     Probe(
         "descriptors",
@@ -342,21 +329,21 @@ PROBES = (
         "core-dumps",
         "how large a core dump may be",
         fixed(program("import resource", f"return {_CORE_LIMIT}", expect=says("(0, 0)"))),
-        "the backend must set RLIMIT_CORE to 0",
+        _NO_CORE,
     ),
-    Probe(
+    _reach(
         "script-system-calls",
         "18 calls that lead to other processes or deep into the kernel: ptrace, unshare, bpf, ...",
-        fixed(script(_CALLS, expect=says("[]"))),
+        _CALLS,
+        "[]",
         _FILTER,
-        shares=_REACHES,
     ),
-    Probe(
+    _reach(
         "script-sockets",
         "sockets of seven kinds beyond TCP, UDP and local ones",
-        fixed(script(_SOCKETS, expect=says("[]"))),
+        _SOCKETS,
+        "[]",
         _FILTER,
-        shares=_REACHES,
     ),
     Probe(
         "script-network",
@@ -372,19 +359,19 @@ PROBES = (
         "the backend must give guests a network of their own",
         shares=_REACHES,
     ),
-    Probe(
+    _reach(
         "script-read-only",
         "to make a file in 16 directories of the system",
-        fixed(script(_READ_ONLY, expect=says("[]"))),
+        _READ_ONLY,
+        "[]",
         _IMAGE,
-        shares=_REACHES,
     ),
-    Probe(
+    _look(
         "script-writable-places",
         "which directories can be written besides /box, /tmp and /dev/shm",
-        fixed(script(_WRITABLE, expect=says("[]"))),
+        _WRITABLE,
+        "[]",
         _IMAGE,
-        shares=_LOOKS,
     ),
     Probe(
         "script-host-files",
@@ -393,64 +380,54 @@ PROBES = (
         _IMAGE,
         shares=_LOOKS,
     ),
-    Probe(
+    _look(
         "script-devices",
         "which devices there are besides null, zero, random and terminals",
-        fixed(script(_DEVICES, expect=says("[]"))),
+        _DEVICES,
+        "[]",
         _IMAGE,
-        shares=_LOOKS,
     ),
-    Probe(
+    _look(
         "script-user",
         "which user and group it is, real, effective and saved",
-        fixed(
-            script(
-                "import os\nprint({*os.getresuid(), *os.getresgid()}, 0 in os.getgroups())",
-                expect=says("{65534} False"),
-            )
-        ),
+        "import os\nprint({*os.getresuid(), *os.getresgid()}, 0 in os.getgroups())",
+        "{65534} False",
         _NAMESPACES,
-        shares=_LOOKS,
     ),
-    Probe(
+    _reach(
         "script-capabilities",
         "which capabilities it has: effective, permitted and inheritable",
-        fixed(script(_PRIVILEGES, expect=says("[0, 0, 0, 0, 0, 0]"))),
+        _PRIVILEGES,
+        "[0, 0, 0, 0, 0, 0]",
         "the backend must drop all capabilities",
-        shares=_REACHES,
     ),
-    Probe(
+    _reach(
         "script-no-new-privileges",
         "whether a program that is set-user-id would make it another user",
-        fixed(script(_NO_NEW_PRIVILEGES, expect=says("1"))),
+        _NO_NEW_PRIVILEGES,
+        "1",
         "the backend must set no_new_privs",
-        shares=_REACHES,
     ),
-    Probe(
+    _reach(
         "script-processes-of-others",
         "whether processes can be seen that are not its own",
-        fixed(script(_PROCESSES, expect=says("True"))),
+        _PROCESSES,
+        "True",
         "the backend must give guests process numbers of their own (a pid namespace)",
-        shares=_REACHES,
     ),
-    Probe(
+    _look(
         "script-descriptors",
         "which descriptors are open: three pipes",
-        fixed(
-            script(
-                f"{_DESCRIPTORS}print([stat.S_ISFIFO(about.st_mode) for _, about in held()])",
-                expect=says("[True, True, True]"),
-            )
-        ),
+        f"{_DESCRIPTORS}print([stat.S_ISFIFO(about.st_mode) for _, about in held()])",
+        "[True, True, True]",
         _HARNESS,
-        shares=_LOOKS,
     ),
-    Probe(
+    _look(
         "script-environment",
         "which variables the environment has that are not the harness's",
-        fixed(script(_ENVIRONMENT, expect=says("[]"))),
+        _ENVIRONMENT,
+        "[]",
         _HARNESS,
-        shares=_LOOKS,
     ),
     Probe(
         "script-host-name",
@@ -459,12 +436,12 @@ PROBES = (
         "the backend must give guests a host name of their own (a UTS namespace)",
         shares=_LOOKS,
     ),
-    Probe(
+    _look(
         "script-core-dumps",
         "how large a core dump may be",
-        fixed(script(f"{_CORE}\nprint({_CORE_LIMIT})", expect=says("(0, 0)"))),
-        "the backend must set RLIMIT_CORE to 0",
-        shares=_LOOKS,
+        f"{_CORE}\nprint({_CORE_LIMIT})",
+        "(0, 0)",
+        _NO_CORE,
     ),
     Probe(
         "script-own-kernel",
