@@ -8,7 +8,6 @@ from collections.abc import (
     AsyncIterable,
     Awaitable,
     Callable,
-    Container,
     Iterable,
 )
 from contextlib import aclosing
@@ -31,6 +30,84 @@ async def each[Item](
             yield item
 
 
+class Window[Result]:
+    """The items of a stream that are in hand: waiting, running, or finished and held back.
+
+    Whoever starts items calls :meth:`enter` for each and :meth:`room` before the next one; whoever
+    finishes them calls :meth:`finish`. :meth:`results` yields what was finished.
+    """
+
+    def __init__(self, size: int, *, ordered: bool) -> None:
+        self._size = size
+        self._ordered = ordered
+        self._in_hand = 0
+        self._finished: dict[int, Result] = {}
+        self._failure: BaseException | None = None
+        self._progress = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more."""
+        return self._in_hand >= self._size
+
+    def enter(self) -> None:
+        """One more item is in hand."""
+        self._in_hand += 1
+
+    async def room(self, places: int = 1) -> None:
+        """Wait until so many more items may enter."""
+        while self._in_hand > self._size - places:
+            self._room.clear()
+            await self._room.wait()
+
+    def finish(self, index: int, result: Result) -> None:
+        """The item with that index, counted from 0, has this result."""
+        self._finished[index] = result
+        self._progress.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream with this error, after the results that can be yielded now."""
+        self._failure = self._failure or error
+        self._progress.set()
+
+    async def results(self, feeder: asyncio.Task[None]) -> AsyncGenerator[Result, None]:
+        """Yield results until the task that starts items has ended and none is in hand.
+
+        An exception of that task ends the stream.
+        """
+        # The feeder is a task of its own: a slow source must not hold back what is finished.
+        feeder.add_done_callback(lambda _: self._progress.set())
+        yielded = 0
+        while True:
+            self._progress.clear()
+            ready = self._ready(yielded)
+            for index in ready:
+                yielded += 1
+                result = self._finished.pop(index)
+                self._in_hand -= 1
+                self._room.set()
+                yield result
+            if ready:
+                continue
+            if self._failure is not None:
+                raise self._failure
+            if feeder.done():
+                feeder.result()
+                if not self._in_hand:
+                    return
+            await self._progress.wait()
+
+    def _ready(self, first: int) -> list[int]:
+        """Indices of the results to yield next; in order: those from the first one on."""
+        if not self._ordered:
+            return list(self._finished)
+        last = first
+        while last in self._finished:
+            last += 1
+        return list(range(first, last))
+
+
 async def stream[Item, Result](
     source: Iterable[Item] | AsyncIterable[Item],
     work: Callable[[int, Item], Awaitable[Result]],
@@ -45,9 +122,7 @@ async def stream[Item, Result](
     of the source or of ``work`` ends the stream; ending it early cancels what is running.
     """
     running: set[asyncio.Task[Result]] = set()
-    finished: dict[int, asyncio.Task[Result]] = {}
-    progress = asyncio.Event()
-    room = asyncio.Event()
+    in_hand: Window[asyncio.Task[Result]] = Window(window, ordered=ordered)
 
     def start(index: int, item: Item) -> None:
         async def numbered() -> Result:
@@ -55,8 +130,7 @@ async def stream[Item, Result](
 
         def note(task: asyncio.Task[Result]) -> None:
             running.discard(task)
-            finished[index] = task
-            progress.set()
+            in_hand.finish(index, task)
 
         task = asyncio.get_running_loop().create_task(numbered())
         running.add(task)
@@ -66,39 +140,15 @@ async def stream[Item, Result](
         async with aclosing(each(source)) as items:
             index = 0
             async for item in items:
+                in_hand.enter()
                 start(index, item)
                 index += 1
-                while len(running) + len(finished) >= window:
-                    room.clear()
-                    await room.wait()
+                await in_hand.room()
 
-    # A task of its own: a source that is slow must not hold back what is finished.
     feeder = asyncio.get_running_loop().create_task(feed())
-    feeder.add_done_callback(lambda _: progress.set())
-    yielded = 0
     try:
-        while True:
-            progress.clear()
-            ready = consecutive(finished, yielded) if ordered else list(finished)
-            for index in ready:
-                yielded += 1
-                result = finished.pop(index).result()
-                room.set()
-                yield result
-            if ready:
-                continue
-            if feeder.done():
-                feeder.result()
-                if not running and not finished:
-                    return
-            await progress.wait()
+        async with aclosing(in_hand.results(feeder)) as finished:
+            async for task in finished:
+                yield task.result()
     finally:
         await end_all([feeder, *running])
-
-
-def consecutive(held: Container[int], first: int) -> range:
-    """The numbers from ``first`` on that are held, up to the first one that is not."""
-    last = first
-    while last in held:
-        last += 1
-    return range(first, last)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from executor.api.streaming import consecutive, each
+from executor.api.streaming import Window, each
 from executor.client.bodies import ItemKind, item_json
 from executor.client.endpoint import Endpoint
 from executor.client.faults import Fault
@@ -63,45 +63,22 @@ class Batches[Item: BaseModel, Result: BaseModel]:
         self._kind = kind
         self._options = options
         self._retries = retries
-        self._window = window
-        self._ordered = ordered
+        self._in_hand: Window[Result] = Window(window, ordered=ordered)
         self._chunk_items = max(1, min(CHUNK_ITEMS, window // _PART_OF_WINDOW))
         self._chunk: list[_Entry[Item]] = []
         self._chunk_bytes = 0
         self._linger: asyncio.TimerHandle | None = None
-        self._in_hand = 0
-        self._finished: dict[int, Result] = {}
         self._sending: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
-        self._progress = asyncio.Event()
-        self._room = asyncio.Event()
 
     async def results(
         self, source: Iterable[Item] | AsyncIterable[Item]
     ) -> AsyncGenerator[Result, None]:
         """Yield the results; an exception of the source, or a refusal, ends the stream."""
         feeder = asyncio.get_running_loop().create_task(self._feed(source))
-        feeder.add_done_callback(lambda _: self._progress.set())
-        yielded = 0
         try:
-            while True:
-                self._progress.clear()
-                finished = self._finished
-                ready = consecutive(finished, yielded) if self._ordered else list(finished)
-                for index in ready:
-                    yielded += 1
-                    result = finished.pop(index)
-                    self._leave()
+            async with aclosing(self._in_hand.results(feeder)) as results:
+                async for result in results:
                     yield result
-                if ready:
-                    continue
-                if self._failure is not None:
-                    raise self._failure
-                if feeder.done():
-                    feeder.result()
-                    if not self._in_hand:
-                        return
-                await self._progress.wait()
         finally:
             await self._end(feeder)
 
@@ -118,19 +95,14 @@ class Batches[Item: BaseModel, Result: BaseModel]:
             async for item in items:
                 self._add(_Entry(index, item, item_json(item, self._options)))
                 index += 1
-                if self._in_hand >= self._window:
+                if self._in_hand.is_full:
                     self._send()
-                    await self._wait_for_room()
+                    # For a whole chunk: items that are read one by one would be sent one by one.
+                    await self._in_hand.room(self._chunk_items)
         self._send()
 
-    async def _wait_for_room(self) -> None:
-        # Room for a whole chunk: items that are read one by one would be sent one by one.
-        while self._in_hand > self._window - self._chunk_items:
-            self._room.clear()
-            await self._room.wait()
-
     def _add(self, entry: _Entry[Item]) -> None:
-        self._in_hand += 1
+        self._in_hand.enter()
         if self._chunk_bytes + len(entry.line) > CHUNK_BYTES:
             self._send()
         self._chunk.append(entry)
@@ -157,12 +129,7 @@ class Batches[Item: BaseModel, Result: BaseModel]:
     def _served(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failure = self._failure or error
-            self._progress.set()
-
-    def _leave(self) -> None:
-        self._in_hand -= 1
-        self._room.set()
+            self._in_hand.fail(error)
 
     async def _serve(self, chunk: list[_Entry[Item]]) -> None:
         """Have a chunk done, by as many requests as it takes.
@@ -233,8 +200,7 @@ class Batches[Item: BaseModel, Result: BaseModel]:
         return position, result
 
     def _note(self, result: Result, entry: _Entry[Item]) -> None:
-        self._finished[entry.place] = result.model_copy(update={"index": entry.place})
-        self._progress.set()
+        self._in_hand.finish(entry.place, result.model_copy(update={"index": entry.place}))
 
 
 class _Answer[Item: BaseModel, Result: BaseModel]:
