@@ -22,6 +22,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "LICENSE": "licence.md",
     "executor/examples/README.md": "examples.md",
+    "executor/guest/README.md": "guest.md",
 }
 """Path in the repository, path in the site."""
 
