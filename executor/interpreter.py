@@ -1,4 +1,4 @@
-"""Which interpreter programs run on."""
+"""The interpreter that programs run on."""
 
 from __future__ import annotations
 

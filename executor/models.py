@@ -94,7 +94,7 @@ PROGRAM_TASKS = frozenset({TaskType.CALL, TaskType.STDIO, TaskType.ASSERT, TaskT
 
 
 class Signal(StrEnum):
-    """What looks like an attempt to cheat: hints for those who train models.
+    """Signs of an attempt to cheat: hints for those who train models.
 
     Signals never change a verdict or a score. What comes from inside a sandbox can be hidden by a
     program that knows how, and an honest program may set off one.
@@ -160,7 +160,7 @@ Base64 = Annotated[
 
 
 class Limits(Model):
-    """What one run may use. Each limit has an outcome of its own."""
+    """Limits of one run. Each has an outcome of its own."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -206,7 +206,7 @@ class Limits(Model):
 
 
 class Usage(Model):
-    """What a run used; for several runs the sum, and of memory the maximum."""
+    """Resources that a run used; for several runs the sum, and of memory the maximum."""
 
     wall_ms: float = 0.0
     cpu_ms: float = 0.0
@@ -241,7 +241,7 @@ class Rules(Model):
 
 
 JUDGE_RULES = Rules(banned_modules=(), min_parameters=0)
-"""What judging asks of programs by default: only bounds. An answer is judged by what it does."""
+"""Default rules of judging: bounds only. An answer is judged by what it does."""
 
 
 class Options(Model):
@@ -269,7 +269,7 @@ def _is_empty(value: object) -> bool:
 
 
 Signals = dict[Signal, int]
-"""How often each signal was seen; left out of JSON where there is none."""
+"""Counts of the signals that were seen; left out of JSON where there is none."""
 
 
 class Triplet(Model):
@@ -324,7 +324,7 @@ class Verdict(Model):
 
 
 class Compare(Model):
-    """When what a tested program gave is what was expected."""
+    """Rules by which the result of a tested program counts as the expected one."""
 
     atol: float = Field(0.0, ge=0, allow_inf_nan=False)
     """Numbers may differ by so much, where one of them is no integer."""
@@ -393,7 +393,7 @@ class JudgeTask(Model):
 
 
 class Case(Model):
-    """How one test of one answer ended."""
+    """The outcome of one test of one answer."""
 
     status: Status
     detail: str = ""
@@ -453,7 +453,7 @@ class Script(Model):
 
 
 class ScriptResult(Model):
-    """How a script ended and what it wrote."""
+    """The end of a script, and what it wrote."""
 
     status: Status
     """``ok`` for exit code 0, ``error`` for another one, or the limit that was hit."""

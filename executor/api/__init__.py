@@ -1,1 +1,1 @@
-"""What people call: the executor of this process, its blocking form, several compared."""
+"""The public API: the executor of this process, its blocking form, several compared."""

@@ -1,4 +1,4 @@
-"""What executors of all kinds have in common."""
+"""Parts that executors of all kinds share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from executor.backends.base import ProcessReuse
 
 
 class ExecutorInfo(NamedTuple):
-    """What an open executor is."""
+    """Facts about an open executor."""
 
     backend: str
     interpreter: str

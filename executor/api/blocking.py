@@ -66,12 +66,12 @@ class Blocking[E: ExecutorProtocol]:
 
     @property
     def info(self) -> ExecutorInfo:
-        """What this executor is."""
+        """Facts about this executor."""
         return self._executor.info
 
     @property
     def limits(self) -> Limits:
-        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        """Limits of each run, and the most that :class:`Options` of a call may ask for."""
         return self._executor.limits
 
     def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
@@ -177,5 +177,5 @@ class SyncExecutor(Blocking[Executor]):
         super().__init__(executor)
 
     def stats(self) -> ExecutorStats:
-        """What the executor is doing now."""
+        """Counts of the present moment, for monitoring."""
         return self._executor.stats()

@@ -42,21 +42,21 @@ class ComparedVerdict(Verdict):
     """The first executor's verdict."""
 
     disagreement: str | None = None
-    """What another executor found otherwise; ``None``: all agree."""
+    """The difference that another executor found; ``None``: all agree."""
 
 
 class ComparedJudgement(Judgement):
     """The first executor's judgement."""
 
     disagreement: str | None = None
-    """What another executor found otherwise; ``None``: all agree."""
+    """The difference that another executor found; ``None``: all agree."""
 
 
 class ComparedScriptResult(ScriptResult):
     """The first executor's result of a script."""
 
     disagreement: str | None = None
-    """What another executor found otherwise; ``None``: all agree."""
+    """The difference that another executor found; ``None``: all agree."""
 
 
 class DifferentialExecutor(Closing):
@@ -210,7 +210,7 @@ def disagreement(
 
 
 def _differences(fact: str, ours: Any, theirs: Any) -> list[tuple[str, Any, Any]]:
-    """Where two values of a fact differ: places of sequences that are equally long, else all."""
+    """The places where two sequences of one length differ, else the whole values."""
     if ours == theirs:
         return []
     if isinstance(ours, tuple) and isinstance(theirs, tuple) and len(ours) == len(theirs):

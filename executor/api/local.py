@@ -72,7 +72,7 @@ class ExecutorStats(NamedTuple):
 
 
 class _Verification(NamedTuple):
-    """What a call is served by, under its options."""
+    """The parts that serve calls with the same options."""
 
     validator: Validator
     judge: Judge
@@ -190,7 +190,7 @@ class Executor(Closing):
 
     @property
     def info(self) -> ExecutorInfo:
-        """What this executor is; warnings are known once it is open."""
+        """Facts about this executor; warnings are known once it is open."""
         backend = self._backend
         return ExecutorInfo(
             backend.name,
@@ -208,11 +208,11 @@ class Executor(Closing):
 
     @property
     def limits(self) -> Limits:
-        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        """Limits of each run, and the most that :class:`Options` of a call may ask for."""
         return self._limits
 
     def stats(self) -> ExecutorStats:
-        """What the executor is doing now."""
+        """Counts of the present moment, for monitoring."""
         return ExecutorStats(
             pool=self._pool.stats(),
             cache_hits=self._cache.hits if self._cache else 0,

@@ -1,4 +1,4 @@
-"""What every executor offers, wherever its sandboxes are: type against this, and swap them.
+"""Protocols that every executor meets, wherever its sandboxes are: type against these.
 
 :class:`executor.Executor` and :class:`executor.client.RemoteExecutor` meet
 :class:`ExecutorProtocol`; their blocking forms meet :class:`SyncExecutorProtocol`. Arguments,
@@ -44,12 +44,12 @@ class ExecutorProtocol(Protocol):
 
     @property
     def info(self) -> ExecutorInfo:
-        """What this executor is, once it is open."""
+        """Facts about this executor, once it is open."""
         ...
 
     @property
     def limits(self) -> Limits:
-        """What each run may use, and the most that a call may ask for."""
+        """Limits of each run, and the most that a call may ask for."""
         ...
 
     async def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:
@@ -113,12 +113,12 @@ class SyncExecutorProtocol(Protocol):
 
     @property
     def info(self) -> ExecutorInfo:
-        """What this executor is, once it is open."""
+        """Facts about this executor, once it is open."""
         ...
 
     @property
     def limits(self) -> Limits:
-        """What each run may use, and the most that a call may ask for."""
+        """Limits of each run, and the most that a call may ask for."""
         ...
 
     def validate(self, triplet: Triplet, *, options: Options = Options()) -> Verdict:

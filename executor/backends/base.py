@@ -15,7 +15,7 @@ an interpreter."""
 
 PROGRAM_KINDS: tuple[GuestKind, ...] = ("bare", "lib")
 VERIFY_KINDS: frozenset[GuestKind] = frozenset({"parser", *PROGRAM_KINDS})
-"""What every backend can launch."""
+"""Guests that every backend can launch."""
 
 HASH_SEEDS = (104_729, 1_299_709)
 """``PYTHONHASHSEED`` by variant. Fixed, so that a verdict can be had again."""
@@ -25,7 +25,7 @@ CLOCK_SHIFTS_S = (0, 40_217_371.375)
 31 seconds and a part of one, so that date and time differ in every part."""
 
 PID_SHIFTS = (0, 1_000_001)
-"""What is added to the process numbers that a program sees, by variant."""
+"""Added to the process numbers that a program sees, by variant."""
 
 PRELOAD = (
     "math", "re", "collections", "itertools", "functools", "operator", "string", "copy", "heapq",
@@ -78,7 +78,7 @@ with that a guest keeps."""
 
 
 def guest_environment(role: Role, core: str | None) -> dict[str, str]:
-    """What a guest finds in its environment; ``core``: path of the compiled core, inside."""
+    """The environment of a guest; ``core``: path of the compiled core, inside."""
     environment = {"PYTHONHASHSEED": str(HASH_SEEDS[role.variant]), "LD_BIND_NOW": "1"}
     environment |= ONE_THREAD
     if core is not None and role.kind != "parser":
@@ -96,12 +96,12 @@ ends and the next run has a new one."""
 
 
 class Pace(NamedTuple):
-    """What is usual for the guests of a backend."""
+    """Usual properties of a backend's guests."""
 
     slow_s: float = 0.1
     """A request that takes longer loses its followers to other guests."""
     patience_s: float = 0.0
-    """How much later than a guest on this machine one may answer before it is taken for dead."""
+    """Seconds beyond those of a local guest after which a silent one is taken for dead."""
 
 
 WITH_LIBRARIES = Pace(slow_s=0.5, patience_s=3.0)
@@ -120,7 +120,7 @@ class Guest(Protocol):
         """Non-blocking; the guest's descriptor 1. End of file means that the guest is gone."""
 
     def memory_kills(self) -> int:
-        """How often the kernel killed a process of this guest for memory, so far."""
+        """Processes of this guest that the kernel has killed for memory, so far."""
 
     def kill(self) -> None:
         """Kill the guest and all below it, now. Does not wait."""
@@ -140,7 +140,7 @@ class Backend(Protocol):
     interpreter: str
     """Implementation and version that programs run on."""
     kinds: frozenset[GuestKind]
-    """What it can launch. Without ``script`` all scripts go to :meth:`run_script`."""
+    """Guests that it can launch. Without ``script`` all scripts go to :meth:`run_script`."""
     pace: Pace
     process_reuse: ProcessReuse
 
@@ -163,7 +163,7 @@ class Backend(Protocol):
 
 
 class BaseBackend:
-    """What most backends have in common."""
+    """Defaults that suit most backends."""
 
     warnings: tuple[str, ...] = ()
     kinds = VERIFY_KINDS

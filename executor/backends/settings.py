@@ -1,4 +1,4 @@
-"""What each backend can be told. A backend's name alone stands for its defaults."""
+"""Settings of each backend. A backend's name alone stands for its defaults."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Indexed(Protocol):
 
 
 class Job[T, R: Indexed](Protocol):
-    """What one command does with its rows."""
+    """The part of a batch that each command does in its own way."""
 
     def read(self, line: Line, index: int) -> Row[T]:
         """The row of one line."""
@@ -121,14 +121,14 @@ class Batch[T, R: Indexed]:
 
 
 def disagreement_fields(result: object) -> Fields:
-    """What the result says about disagreement; empty if nothing was compared."""
+    """The field about disagreement; empty if nothing was compared."""
     if not hasattr(result, "disagreement"):
         return {}
     return {"disagreement": result.disagreement}
 
 
 def test_fields(result: Judgement) -> Fields:
-    """What there is to tell of programs that were judged by tests."""
+    """The fields of programs that were judged by tests."""
     names = {name for name in ("counts", "cases", "weak") if getattr(result, name)}
     return result.model_dump(mode="json", include=names) if names else {}
 
@@ -139,7 +139,7 @@ def signal_fields(signals: Signals) -> Fields:
 
 
 def weakness_fields(weaknesses: tuple[str, ...]) -> Fields:
-    """What the service that did the work waives, if there is any."""
+    """The weaknesses of the service that did the work, if there are any."""
     return {"weaknesses": weaknesses} if weaknesses else {}
 
 

@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well: exit codes, and the one line that says why."""
+"""Bad ends of a command: exit codes, and the one line that says why."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _TAKES = {
 
 @dataclass(frozen=True, slots=True)
 class ExecutorOptions:
-    """What the executor is made from."""
+    """Options that an executor is made from."""
 
     backend: str
     """A name; several with commas between them: all do every item, and are compared."""

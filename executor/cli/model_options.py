@@ -15,7 +15,7 @@ from executor.cli.failure import CommandError
 
 
 class Field(NamedTuple):
-    """How the option of a field differs from what the model says."""
+    """Differences between a field's option and what the model says."""
 
     name: str
     envvar: str | None = None

@@ -29,7 +29,7 @@ class Keyword(StrEnum):
 
 
 class Scoring(StrEnum):
-    """How an induction answer is scored."""
+    """Scoring of an induction answer."""
 
     BINARY = "binary"
     FRACTION = "fraction"
@@ -244,7 +244,7 @@ with_served_limits = _limits(
 
 @dataclass(frozen=True, slots=True)
 class RowOptions:
-    """What ``verify`` and ``judge`` are told alike."""
+    """Options that ``verify`` and ``judge`` share."""
 
     file: Rows
     out: Out = None
@@ -289,7 +289,7 @@ class RowOptions:
         judge_rules: Rules = JUDGE_RULES,
         runs: int = 2,
     ) -> ExecutorOptions:
-        """What the executor of the rows is made from."""
+        """The options of the executor that does the rows."""
         return ExecutorOptions(
             backend=self.backend,
             url=self.url,

@@ -29,7 +29,7 @@ CHUNK_BYTES = 1 << 20
 _PART_OF_WINDOW = 4
 """A chunk is at most this part of what may be in hand: some are filled while others are away."""
 _LINGER_S = 0.003
-"""How long a chunk that is not full waits for more items of a source that pauses."""
+"""Seconds that a chunk that is not full waits for more items of a source that pauses."""
 _CUTS_TO_DIVIDE = 2
 """Cuts in a row after which a chunk is sent in halves."""
 _CUTS_TO_GIVE_UP = 8
@@ -237,7 +237,7 @@ class _Answer[Item: BaseModel, Result: BaseModel]:
             raise Fault(f"{self._url}: a line is no result", started=True)
 
     def end(self) -> str:
-        """Why results are missing."""
+        """The reason why results are missing."""
         if self._last:
             return f"ended without all results: {self._last[:300].decode('utf-8', 'replace')}"
         return "the answer was cut off"

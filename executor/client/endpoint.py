@@ -42,7 +42,7 @@ _NEVER_STARTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class EndpointInfo(NamedTuple):
-    """What an endpoint says about itself."""
+    """Facts that an endpoint tells about itself."""
 
     backend: str
     interpreter: str
@@ -73,7 +73,7 @@ class Endpoint:
         self.url = url
         self.ready = False
         self.reason = "not asked yet"
-        """Why it is not ready."""
+        """The reason why it is not ready."""
         self.refusal: ConfigurationError | None = None
         """It will not serve this client, whoever asks again."""
         self.info: EndpointInfo | None = None
@@ -108,7 +108,7 @@ class Endpoint:
 
     @property
     def weight(self) -> int:
-        """How much work it can do at a time."""
+        """Items that it can work on at a time."""
         return self.info.workers if self.info is not None else 1
 
     def usable(self, lane: Lane, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, and what that means for the caller."""
+"""Faults of a request, and what they mean for the caller."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fault(Exception):
         self.too_much = too_much
         """The service is well, but has too much to do already."""
         self.retry_after_s = retry_after_s
-        """How long it asks to be left alone."""
+        """Seconds for which it asks to be left alone."""
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> Exception:

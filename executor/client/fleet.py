@@ -17,7 +17,7 @@ from executor.errors import ConfigurationError, ExecutorClosed, ServiceUnavailab
 from executor.tasks import end_all
 
 _FIRST_ROUND_S = 1.0
-"""How long the first endpoint that is ready waits for the others, so that work is spread."""
+"""Seconds that the first endpoint that is ready waits for the others, so that work is spread."""
 
 
 def check_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def check_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
 
 
 class Patience:
-    """How long one call goes on: it ends some time after the last progress."""
+    """The time that one call has left: it ends some time after the last progress."""
 
     def __init__(self, retries: Retries) -> None:
         self._retries = retries

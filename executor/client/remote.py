@@ -49,7 +49,7 @@ class EndpointStats(NamedTuple):
     url: str
     ready: bool
     reason: str
-    """Why it is not ready; empty if it is."""
+    """The reason why it is not ready; empty if it is."""
     in_flight: int
     """Items of this client that it has in hand."""
     weight: int
@@ -141,7 +141,7 @@ class RemoteExecutor(Closing):
 
     @property
     def info(self) -> ExecutorInfo:
-        """What the services are, together, once it is open."""
+        """Facts about the services together, once it is open."""
         known = self._known()
         warnings = dict.fromkeys(warning for info in known for warning in info.warnings)
         different = _differences(known)
@@ -156,14 +156,14 @@ class RemoteExecutor(Closing):
 
     @property
     def limits(self) -> Limits:
-        """What each run may use, and the most that :class:`Options` of a call may ask for."""
+        """Limits of each run, and the most that :class:`Options` of a call may ask for."""
         return self._defaults.limits or self._ceiling()
 
     def _ceiling(self) -> Limits:
         return Limits.least(info.limits for info in self._known())
 
     def stats(self) -> RemoteStats:
-        """What the client is doing now."""
+        """Counts of the present moment, for monitoring."""
         fleet = self._open_fleet()
         return RemoteStats(tuple(map(_endpoint_stats, fleet.endpoints)), fleet.retries)
 
@@ -308,7 +308,7 @@ class SyncRemoteExecutor(Blocking[RemoteExecutor]):
         super().__init__(executor)
 
     def stats(self) -> RemoteStats:
-        """What the client is doing now."""
+        """Counts of the present moment, for monitoring."""
         return self._executor.stats()
 
 
@@ -330,7 +330,7 @@ def _endpoint_stats(endpoint: Endpoint) -> EndpointStats:
 
 
 def _differences(known: list[EndpointInfo]) -> list[str]:
-    """What makes it matter which of the services does an item."""
+    """Differences that make it matter which of the services does an item."""
     return [
         f"the services differ in their {name}"
         for name in ("backend", "interpreter", "limits")

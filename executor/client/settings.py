@@ -1,4 +1,4 @@
-"""How patient a client is."""
+"""The patience of a client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Timeouts(Model):
 
 
 class Retries(Model):
-    """When a call is repeated. Pauses have full jitter: anything from nothing to the bound."""
+    """Repetition of calls. Pauses have full jitter: anything from nothing to the bound."""
 
     give_up_s: float = Field(120.0, ge=0)
     """After so long without progress a call fails; of a batch, the items that are left."""

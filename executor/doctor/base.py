@@ -1,4 +1,4 @@
-"""What a probe is: something that is run in the sandbox, and how it has to end.
+"""Probes: something that is run in the sandbox, and how it has to end.
 
 Every attempt is made so that it does no harm where it succeeds, and ends by itself: a doctor must
 not hurt a patient whose walls are missing.
@@ -16,12 +16,12 @@ from executor.doctor.canaries import Canaries
 from executor.models import Limits, Script, Status, Triplet
 
 LIMITS = Limits(wall_s=20, cpu_s=10, memory_mib=128, output_kib=64, processes=16, files_mib=8)
-"""What a probe may use, or less if the executor allows less."""
+"""Limits of a probe, or lower ones if the executor allows less."""
 _LONGEST = 300
 
 
 class Seen(NamedTuple):
-    """How a run ended."""
+    """The end of a run."""
 
     status: Status
     text: str
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Expect:
-    """How a run may end, and if it ends well, what it then has to say."""
+    """The ends that a run may have, and the text that it must give if it ends well."""
 
     statuses: tuple[Status, ...]
     text: str | None = None
@@ -74,11 +74,11 @@ class Probe:
     name: str
     """By which it is waived; names of scripts' probes begin with ``script-``."""
     tries: str
-    """What is tried, for people."""
+    """The attempt, in words for people."""
     steps: Steps = field(repr=False)
     """Runs, one after the other; all that expect something have to end so."""
     mend: str
-    """What to do if it does not hold."""
+    """Advice for when it does not hold."""
     slow: bool = False
     """Whether it takes a second or more: a service tries it right after it is ready."""
     shares: str = ""
@@ -87,7 +87,7 @@ class Probe:
 
 
 class State(StrEnum):
-    """What a probe came to."""
+    """The result of a probe in one word."""
 
     HOLDS = "holds"
     FAILS = "fails"
@@ -99,16 +99,16 @@ class State(StrEnum):
 
 
 class ProbeResult(NamedTuple):
-    """What a probe found."""
+    """The findings of a probe."""
 
     name: str
     state: State
     tried: str
     expected: str
     happened: str
-    """How its runs ended; empty if it was not tried."""
+    """The ends of its runs; empty if it was not tried."""
     advice: str
-    """How to mend what fails; why something is not promised."""
+    """The way to mend what fails; the reason why something is not promised."""
 
 
 def program(*lines: str, expect: Expect | None, limits: Limits = LIMITS, head: str = "") -> Step:

@@ -1,4 +1,4 @@
-"""What the host lays out for programs to find, if walls are missing."""
+"""Canaries: things that the host lays out for programs to find if a wall is missing."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def together(scripts: Mapping[str, Script]) -> Script:
 
 
 def told(result: ScriptResult) -> dict[str, str]:
-    """What each script printed, by its name, as far as it came to its end."""
+    """The output of each script that came to its end, by name."""
     if result.status is not Status.OK:
         return {}
     try:

@@ -10,7 +10,7 @@ import sys
 
 
 def printed(source: str) -> str | None:
-    """What a script prints; ``None`` if it raises an error."""
+    """The output of a script; ``None`` if it raises an error."""
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):

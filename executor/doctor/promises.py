@@ -1,4 +1,4 @@
-"""What is not promised, where, and why: the one list. Everything else is promised by every backend.
+"""Exceptions to the promises, by backend and with reasons; all else every backend promises.
 
 ``SECURITY.md`` shows it.
 """
@@ -49,7 +49,7 @@ _WALLS = (
     "script-host-name",
     "script-leftovers",
 )
-"""What isolation makes: a backend that does not do it itself cannot promise it."""
+"""Promises that rest on isolation: a backend that does not isolate cannot make them."""
 
 EXEMPTIONS: tuple[Exemption, ...] = (
     Exemption(
@@ -102,7 +102,7 @@ EXEMPTIONS: tuple[Exemption, ...] = (
 
 
 def exemption(backend: str, probe: str) -> Exemption | None:
-    """Why a backend does not promise what a probe tries; ``None``: it does."""
+    """The reason why a backend does not promise what a probe tries; ``None``: it does."""
     for entry in EXEMPTIONS:
         named = any(fnmatchcase(probe, name) for name in entry.probes)
         if named and backend in entry.backends:

@@ -88,7 +88,7 @@ class _Trial:
         return self._result(state, self._happened(seen), advice)
 
     def _admitted(self) -> Exemption | None:
-        """What the backend itself says it cannot do on this host: the sum over processes."""
+        """The backend's own word that it cannot bound the sum over processes on this host."""
         if self.probe.name != "script-memory-sum":
             return None
         for warning in self._executor.info.warnings:
@@ -120,7 +120,7 @@ class _Trial:
         return State.UNKNOWN if unclear else State.FAILS
 
     def _happened(self, seen: list[Seen]) -> str:
-        """What differs from what is expected; if nothing does, all of it."""
+        """The runs that ended otherwise than expected; if none did, all of them."""
         pairs = [pair for pair in zip(self.steps, seen, strict=True) if pair[0].expect is not None]
         wrong = [found for step, found in pairs if not _as_expected(step, found)]
         return "; ".join(dict.fromkeys(map(str, wrong or [found for _, found in pairs])))

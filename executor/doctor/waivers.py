@@ -9,7 +9,7 @@ from executor.doctor.base import Probe, ProbeResult, State
 from executor.errors import ConfigurationError
 
 OPEN = frozenset({State.FAILS, State.UNKNOWN})
-"""What keeps a sandbox from being used, unless it is waived."""
+"""States that keep a sandbox from being used, unless they are waived."""
 
 
 def waivable(names: Iterable[str], probes: Sequence[Probe]) -> tuple[str, ...]:

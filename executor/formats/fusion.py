@@ -24,7 +24,7 @@ type Row = Mapping[str, Any]
 
 
 class Submission(NamedTuple):
-    """What an answer to a row is judged by."""
+    """The tests that an answer to a row is judged by."""
 
     code: str
     """The program in the answer."""
@@ -47,7 +47,7 @@ _ALSO = {"codecontests": "code_contests", "commonoj": "code_contests"}
 
 
 def kind_of(dataset: str, dataset_type: str | None) -> str:
-    """Which of the data sets a request is about. Raises :class:`InputError`."""
+    """The data set that a request is about. Raises :class:`InputError`."""
     for name in filter(None, (dataset_type, dataset)):
         plain = name.lower().replace("-", "_")
         short = plain.replace("_", "")
@@ -98,7 +98,7 @@ def labels_of(row: Row) -> dict[str, Any]:
 
 
 def submission(kind: str, row: Row, completion: str) -> Submission:
-    """What a completion is judged by. Raises :class:`InputError`."""
+    """The tests that a completion is judged by. Raises :class:`InputError`."""
     code = code_of(completion)
     program = code
     labels = labels_of(row)

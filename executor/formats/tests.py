@@ -20,7 +20,7 @@ type Fields = dict[str, Any]
 """Fields of a :class:`executor.models.JudgeTask`, without answers, as a row has them."""
 
 JSON_VALUES: Fields = {"as_json": True, "atol": 1e-6}
-"""How values that were written as JSON are compared."""
+"""Comparison of values that were written as JSON."""
 
 
 def fields_of(tests: object, *, function: str | None = None, in_class: bool = False) -> Fields:

@@ -30,7 +30,7 @@ _PAIR_COST = 20
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far two values may differ; see :class:`executor.models.Compare`."""
+    """Tolerances; see :class:`executor.models.Compare`."""
 
     atol: float = 0.0
     rtol: float = 0.0

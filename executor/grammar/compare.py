@@ -19,7 +19,7 @@ from executor.grammar.encode import Unserializable
 from executor.grammar.text import literal_text
 
 MAX_STEPS = 2_000_000
-"""What a comparison may cost; a step is about a microsecond, and a value has one for each part."""
+"""Steps that a comparison may take: about a microsecond each, one for each part of a value."""
 
 NO_DIFFERENCE = "no difference"
 TOO_LONG = "they take too long to compare to say where"
@@ -50,7 +50,7 @@ class TooCostly(Exception):
 
 
 class _Difference(Exception):
-    """Where two values differ."""
+    """The place where two values differ."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -250,7 +250,7 @@ class _Descent:
 
 
 class _Other:
-    """What is equal to nothing of another kind, and is not hashed."""
+    """A value that is not hashed and equals nothing of another kind."""
 
     def __init__(self, value: object) -> None:
         self.value = value

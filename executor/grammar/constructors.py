@@ -19,7 +19,7 @@ from executor.grammar.decode import NAN, crowded, decimal_is_bounded
 from executor.grammar.encode import MAX_FIELD_BITS
 
 FACTORIES: dict[str, Callable[[], object] | None] = {"None": None, **decode.FACTORIES}
-"""What may be written as a defaultdict's factory."""
+"""Names that may be written as a defaultdict's factory."""
 
 _ORDERED = {str, bytes, list, tuple, dict, range, deque, Counter, OrderedDict, defaultdict}
 _UNORDERED = {set, frozenset}

@@ -31,7 +31,7 @@ FACTORIES: dict[str, Callable[[], object]] = {
     kind.__name__: kind
     for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 }
-"""What may be a defaultdict's factory."""
+"""Types that may be a defaultdict's factory."""
 
 _CROWD_FREE = 256
 _MAX_CROWD = 64
@@ -87,7 +87,7 @@ def crowded(members: Collection[Hashable] | Iterable[Hashable], count: int) -> b
 
 
 def collisions(members: Collection[Hashable]) -> int:
-    """How many pairs of members share a hash, as far as comparing them is not sure to be cheap.
+    """Count the pairs of members that share a hash, unless comparing them is sure to be cheap.
 
     To look one up, those with its hash are compared with it, part by part; and among their parts
     there may be sets that have such members too. Scalars are cheap; :func:`crowded` bounds them.
@@ -101,7 +101,7 @@ def collisions(members: Collection[Hashable]) -> int:
 
 
 def _pairs_inside(members: Iterable[object]) -> int:
-    """How many pairs with one hash the sets inside some members hold."""
+    """Count the pairs with one hash that the sets inside some members hold."""
     pairs = 0
     waiting = list(members)
     while waiting:
@@ -129,7 +129,7 @@ class _Reader:
         self.widest = 0
 
     def mark(self) -> tuple[int, int, int]:
-        """What has been used up so far."""
+        """Steps used up so far."""
         return self.nodes, self.nans, self.collisions
 
     def members(self, members: Sequence[object], mark: tuple[int, int, int]) -> set[object]:

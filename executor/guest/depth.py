@@ -1,4 +1,4 @@
-"""How deep programs may recurse, where there is no compiled core to say it to the interpreter."""
+"""The recursion depth of programs, where no compiled core can set it in the interpreter."""
 
 from __future__ import annotations
 

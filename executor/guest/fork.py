@@ -1,4 +1,4 @@
-"""What the fork loops in Python share: how a child sends its result, and how that is received."""
+"""Parts that the fork loops in Python share: sending a child's result, and receiving it."""
 
 from __future__ import annotations
 

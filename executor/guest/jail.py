@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DIRECTORIES = ("/box", "/tmp", "/dev/shm")
-"""What a script can write to: a file system in memory each, gone with the script."""
+"""Folders that a script can write to: a file system in memory each, gone with the script."""
 _FILES = "mode=1777,nr_inodes=16384"
 _NAMESPACES = os.CLONE_NEWPID | os.CLONE_NEWNS | os.CLONE_NEWNET | os.CLONE_NEWIPC | os.CLONE_NEWUTS
 """Network: sockets that hold one another can outlive their processes, and the names that they have

@@ -66,7 +66,7 @@ _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _CAPABILITY_VERSION = 0x20080522
 _INTERPRETER_ADDRESS_SPACE = 256 << 20
 _ENDING_S = 0.25
-"""How long a child that has closed its channel may take to end: machines may be busy."""
+"""Seconds that a child that has closed its channel may take to end: machines may be busy."""
 
 
 class Printer:
@@ -200,7 +200,7 @@ def _scrub_environment(token: str) -> None:
 
 
 def _filter() -> Callable[[], None]:
-    """What takes a child's capabilities and installs the verify profile's filter, for good."""
+    """Make what takes a child's capabilities and installs the verify profile's filter, for good."""
     import ctypes  # noqa: PLC0415
 
     from executor.guest import seccomp  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""What a server's sandbox looks like from inside: facts for people, not a proof."""
+"""A look at a server's sandbox from inside: facts for people, not a proof."""
 
 from __future__ import annotations
 

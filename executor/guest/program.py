@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from executor.guest.numpy_state import Dice
 
     class Core(Protocol):
-        """What the run of a job needs of ``_core`` or ``spawn``."""
+        """The part of ``_core`` or ``spawn`` that the run of a job needs."""
 
         def show_order(self, order: int, /) -> None:
             """Begin a run."""
@@ -161,7 +161,7 @@ def _arguments(how: int, data: bytes) -> Any:
 
 
 def _find(namespace: dict[str, object], path: str) -> Any:
-    """What a call names; methods are those of a new instance of their class."""
+    """The function that a call names; methods are those of a new instance of their class."""
     first, *names = path.split(".")
     if first not in namespace:
         raise NameError(f"name {first!r} is not defined")
@@ -233,7 +233,7 @@ def split_job(body: bytes) -> tuple[CodeType, tuple[int, bytes]]:
 
 
 class _Job:
-    """How a job is to be run."""
+    """The way in which a job is to be run."""
 
     def __init__(self, core: Core, flags: int, max_bytes: int) -> None:
         self.core = core

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def teller(report: int, secret: bytes) -> Callable[[str], None]:
-    """What writes a line of the report, in this process only."""
+    """Make the function that writes a line of the report, in this process only."""
     write, own, pid = os.write, os.getpid, os.getpid()
 
     def tell(line: str) -> None:
@@ -145,7 +145,7 @@ def follow(function: Any, ended: list[bool]) -> Any:
 
 
 def whole(phases: dict[str, str]) -> str:
-    """How a test ended, from how its phases did."""
+    """The outcome of a test, from the outcomes of its phases."""
     if "failed" in phases.values() or phases.get("teardown") != "passed":
         return "failed"
     if "skipped" in phases.values():
@@ -154,7 +154,7 @@ def whole(phases: dict[str, str]) -> str:
 
 
 def judged(item: Any, when: str, raised: Any, report: Any, xfail: type[BaseException]) -> str:
-    """How a phase of a test ended, by what it raised more than by what is said of it.
+    """The outcome of a phase of a test, by what it raised more than by what is said of it.
 
     ``xfail`` is what ``pytest.xfail()`` raises.
     """
@@ -181,7 +181,7 @@ def foreign(item: Any, raised: Any) -> bool:
 
 
 class Seal:
-    """What the names of a module or a class stood for."""
+    """The values of the names of a module or a class."""
 
     def __init__(self, owner: Any, values: dict[str, Any]) -> None:
         self.owner = owner

@@ -138,7 +138,7 @@ def read_request() -> Request:
 
 
 class JsonSettings:
-    """What the decoder of ``_json`` is told: as ``json.loads`` does."""
+    """Settings of the decoder of ``_json``: those of ``json.loads``."""
 
     strict = True
     object_hook = None
@@ -224,7 +224,7 @@ def write_all(handle: int, data: bytes) -> None:
 
 
 class Output:
-    """What the script writes to one of its streams, up to a limit."""
+    """Text that the script writes to one of its streams, up to a limit."""
 
     def __init__(self, handle: int, limit: int) -> None:
         self.handle = handle
@@ -416,7 +416,7 @@ class Run:
 
 
 class Proof:
-    """What pytest is to say for itself, besides its exit code: see ``run_tests.py``."""
+    """The report that pytest makes besides its exit code: see ``run_tests.py``."""
 
     def __init__(self) -> None:
         self.secret = os.urandom(SECRET_BYTES // 2).hex().encode()
@@ -435,7 +435,7 @@ class Proof:
         return self.reader
 
     def what_is_missing(self) -> str | None:
-        """Why the report does not say that the tests passed; None if it does."""
+        """The reason why the report does not say that the tests passed; None if it does."""
         if self.report.exceeded:
             return "the report of its tests is too long"
         collected, code, outcomes = None, None, {}

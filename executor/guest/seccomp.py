@@ -61,7 +61,7 @@ PLAIN = {
 """Calls that any process of the verify profile may make."""
 
 SCRIPT_PLAIN = {"getgroups": 115, "getresuid": 118, "getresgid": 120}
-"""What warm scripts may do besides: ask."""
+"""Further calls of warm scripts: those that only ask."""
 
 PRIVILEGED = {"clone": 56, "wait4": 61, "kill": 62, "pipe2": 293, "prlimit64": 302}
 """Calls that need the capability: only the zygote makes them."""
@@ -70,7 +70,7 @@ SLOT_PRIVILEGED = {
     "ptrace": 101, "setpgid": 109, "rt_sigtimedwait": 128, "prctl": 157, "seccomp": 317,
     "userfaultfd": 323, "pidfd_open": 434, "pidfd_getfd": 438,
 }  # fmt: skip
-"""What the zygote does besides with its slots, and each of these before it runs anything."""
+"""Further calls of the zygote for its slots, and of each slot before it runs anything."""
 
 MOVING_MEMORY = {"process_vm_readv": 310, "process_vm_writev": 311}
 """Calls whose sixth argument is in use: the zygote's secret is in the first two."""
@@ -93,7 +93,7 @@ _FREE_FUTEXES = (0, 1, 9, 10)  # wait and wake: nobody else is there
 _FIRST_OTHER_DESCRIPTOR = 3
 
 SCRIPT_PRIVILEGED = {"ftruncate": 77}
-"""What the zygote of warm scripts does besides, with the file that a script is run from."""
+"""Further calls of the zygote of warm scripts, for the file that a script is run from."""
 
 REFUSED = {
     _EPERM: {
@@ -135,7 +135,7 @@ TOLD = {
     "fork": 57, "vfork": 58, "clone": 56, "execve": 59, "execveat": 322, "socket": 41, "kill": 62,
     "tkill": 200,
 }  # fmt: skip
-"""What is refused with an error, and told to the host."""
+"""Calls that are refused with an error, and told to the host."""
 
 # kill, rt_sigqueueinfo, tkill, tgkill, rt_tgsigqueueinfo
 _SIGNALLING = (62, 129, 200, 234, 297)
@@ -358,7 +358,7 @@ def shield() -> bytes:
 def _checks(
     program: _Program, table: Table, *, trap: bool, own_ioctls: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """What depends on arguments, and the ends of all ways; the places of the capability."""
+    """Write the part that depends on arguments, and the ends; returns the capability's places."""
     lenient = table.lenient
     program.label("open")
     program.add(_LOAD, _argument(2))

@@ -97,7 +97,7 @@ def watch_refusals() -> None:
 
 
 def refused() -> bytes:
-    """Which call was refused, and where: not known here."""
+    """The call that was refused, and its place: not known here."""
     return bytes(6)
 
 

@@ -1,4 +1,4 @@
-"""What a zygote does to its own memory, so that programs see what differs, and only that."""
+"""Changes of a zygote's own memory, so that programs see what is meant to differ, and only that."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ LATER = Later()
 
 
 class State:
-    """What is known, and what comes out, of one way through the tests."""
+    """Known results and the outcome of one way through the tests."""
 
     def __init__(
         self, known: dict[bytes, Outcome], *, loose: bool, go_on: bool, seed: int, room: int
@@ -85,7 +85,7 @@ class State:
         self.namespace: dict[str, Any] = {}
 
     def call(self, path: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        """What the answer gives for a call."""
+        """The answer's result of a call."""
         from executor.grammar.encode import TooLarge, Unserializable, encode  # noqa: PLC0415
 
         try:
@@ -153,7 +153,7 @@ class State:
             raise Stop
 
     def describe(self, error: BaseException) -> str:
-        """What went wrong, and in which line of the tests."""
+        """The error, and its line in the tests."""
         if self.ended and isinstance(error, Leave):
             return self.ended
         line, trace = 0, error.__traceback__

@@ -82,7 +82,7 @@ def _rehearse(body: bytes) -> None:
 
 
 class Slots:
-    """How to use slots (see ``core/slots.c``)."""
+    """Options of slots (see ``core/slots.c``)."""
 
     def __init__(self, proc: str, audit: int, costs: bool, trial: bool) -> None:
         self.proc = proc

@@ -1,4 +1,4 @@
-"""What verification needs from below: parsing and runs. The pool provides it."""
+"""The engine that verification runs on: parsing and runs. The pool provides it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_SIGNALS: frozenset[Signal] = frozenset()
 
 
 class CallOutcome(NamedTuple):
-    """What one call gave."""
+    """The result of one call."""
 
     status: Status
     value: bytes | None = None
@@ -23,7 +23,7 @@ class CallOutcome(NamedTuple):
     error_text: str = ""
     """The text of that exception."""
     signals: frozenset[Signal] = NO_SIGNALS
-    """What looked like cheating in this call."""
+    """Signs of cheating in this call."""
 
     @property
     def size(self) -> int:
@@ -32,7 +32,7 @@ class CallOutcome(NamedTuple):
 
 
 class Used(NamedTuple):
-    """What runs have used, in whole numbers; see :class:`executor.models.Usage`."""
+    """Usage of runs in whole numbers; see :class:`executor.models.Usage`."""
 
     wall_us: int = 0
     cpu_us: int = 0
@@ -92,7 +92,7 @@ class Engine(Protocol):
 
 
 def total(runs: Iterable[Run]) -> Used:
-    """What some runs have used together."""
+    """The sum of what some runs have used."""
     wall_us = cpu_us = peak_kib = 0
     for _, used, _ in runs:
         wall_us += used.wall_us

@@ -1,4 +1,4 @@
-"""What a guest's reply to a job means: an outcome for each of its calls."""
+"""From a guest's reply to a job to an outcome for each of its calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REFUSAL = re.compile(
     r"|RuntimeError: can't start new thread$"
     r"|ValueError: not allowed to raise maximum limit$"
 )
-"""What Python makes of a refused call."""
+"""Errors that Python makes of a refused call."""
 _EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
 """Exceptions that are meant to end more than the call."""
 
@@ -80,7 +80,7 @@ def _outcome(result: Result, limits: Limits) -> CallOutcome:
 
 
 def _end(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
-    """What a run was that brought no result."""
+    """The outcome of a run that brought no result."""
     if reply.outcome is Outcome.WALL_LIMIT:
         detail = f"ran longer than {limits.wall_s:g} s"
         return CallOutcome(Status.WALL_LIMIT, detail=detail)
@@ -96,7 +96,7 @@ def _end(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
 
 
 def _death(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
-    """What ended a run; ``None`` if somebody outside did, so that it says nothing."""
+    """The cause of a run's end; ``None`` if it came from outside and says nothing."""
     number = reply.wait_status & 0x7F
     signals = NO_SIGNALS
     if number == 0:

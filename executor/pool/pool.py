@@ -42,7 +42,7 @@ from executor.tasks import end_all
 
 MAX_ATTEMPTS = 4
 _MAX_UNSEEN = 16
-"""How many guests may die before they see a request: if more do, none can live."""
+"""Guests that may die before they see a request: if more do, none can live."""
 FORSAKEN_S = 0.25
 RETIRE_AFTER = 50_000
 WINDOW = 16
@@ -67,7 +67,7 @@ class PoolStats(NamedTuple):
     waiting: int
     """Requests that no guest has taken yet."""
     oldest_wait_s: float
-    """How long the oldest of these has been in the executor; 0 if there is none."""
+    """Seconds that the oldest of these has been in the executor; 0 if there is none."""
     in_flight: int
     """Frames inside guests' pipes."""
     workers: dict[tuple[str, str], int]
@@ -175,7 +175,7 @@ class Pool:
         return waiting + [request for worker in self.workers for request in worker.in_flight]
 
     def stats(self) -> PoolStats:
-        """What the pool is doing now."""
+        """Counts of the present moment."""
         now = time.monotonic()
         waiting = [r for lane in self._waiting.values() for r in lane if not r.done]
         oldest = min((r.arrived_at for r in waiting), default=now)

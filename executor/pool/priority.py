@@ -1,4 +1,4 @@
-"""Who goes first: the requests of an item wait in the order in which items arrived."""
+"""Priority: the requests of an item wait in the order in which items arrived."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def arrive() -> None:
 
 
 def arrived_at() -> float:
-    """When the item of this context arrived (monotonic seconds)."""
+    """Time at which the item of this context arrived (monotonic seconds)."""
     return _arrival.get()

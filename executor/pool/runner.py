@@ -24,7 +24,7 @@ from executor.wire.frames import (
 )
 
 _GRACE_S = 2.0
-"""How long after its wall limit a guest may take to report it."""
+"""Seconds after its wall limit in which a guest has to report it."""
 _PARSE_DEADLINE_S = 10.0
 _PARSE_SLOW_S = 2.9
 """The parser ends by itself if one item takes 3 s of processor time."""
@@ -33,7 +33,7 @@ _SPAWN_ATTEMPTS = 3
 _MAX_NUMBER = 0xFFFFFFFF
 """Of a job; then they begin again."""
 _HARMLESS: ParseItem = ("value", "0", None)
-"""What a working parser can parse."""
+"""A text that any working parser can parse."""
 
 
 class PoolEngine:
@@ -83,7 +83,7 @@ class PoolEngine:
         return [Parsed("infra", ["the parser broke the protocol"], []) for _ in items]
 
     async def _verdict_on(self, item: ParseItem) -> Parsed:
-        """What an item is over which parsers end: hostile, or the platform's victim."""
+        """Decide about an item over which parsers end: hostile, or the platform's victim."""
         harmless = await self._ask([_HARMLESS]) if item != _HARMLESS else None
         if harmless is not None and harmless[0].outcome == "literal":
             return Parsed("crashed", [f"parsing it ended {MAX_ATTEMPTS} parsers"], [])

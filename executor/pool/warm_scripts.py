@@ -23,11 +23,11 @@ from executor.wire.source_text import encode_source
 
 MAX_SOURCE_BYTES = 256 * 1024
 MAX_STDIN_BYTES = 64 * 1024
-"""What a pipe holds."""
+"""Bytes that a pipe holds."""
 
 _REMEMBERED = 10_000
 _REST_S = 30.0
-"""How long no warm guest is asked after the pool gave up: perhaps none can be started."""
+"""Seconds without asking a warm guest after the pool gave up: perhaps none can be started."""
 _GRACE_S = 2.0
 _TRIAL_S, _TRIAL_SHARE = 1.0, 0.25
 """How long a script may run warm before it is run in a jail all the same: at least so many

@@ -35,7 +35,7 @@ class OutOfTime(Exception):
 
 
 class Replies:
-    """What the answers to some requests are collected in, for one caller."""
+    """Collects the answers to some requests, for one caller."""
 
     __slots__ = ("_missing", "found", "future")
 
@@ -85,15 +85,15 @@ class Request:
         self.deadline_s = deadline_s
         """Seconds after which a guest that is silent about a frame is taken for dead."""
         self.attempts = 0
-        """How many guests have died or fallen silent while working on the first frame."""
+        """Guests that have died or fallen silent while working on the first frame."""
         self.unseen = 0
-        """How many guests had died before they could see anything of it."""
+        """Guests that died before they could see anything of it."""
         self.starts_at = 0
-        """How many bytes its guest was to get before the first frame."""
+        """Bytes that its guest was to get before the first frame."""
         self.once_if_slow_s = once_if_slow_s
         """If a guest ends that worked on it for so long, its future gets :class:`OutOfTime`."""
         self.arrived_at = arrived_at()
-        """When the item that it belongs to arrived: older items go first."""
+        """Time at which the item that it belongs to arrived: older items go first."""
 
     @property
     def done(self) -> bool:
@@ -149,9 +149,9 @@ class Worker:
         self.in_flight: deque[Request] = deque()
         """In the guest's pipe: those that are not answered whole."""
         self.load = 0
-        """How many frames of these are not answered."""
+        """Frames of these that are not answered."""
         self.head_since = 0.0
-        """When the oldest frame in flight became the oldest."""
+        """Time at which the oldest frame in flight became the oldest."""
         self._memory_kills = 0
         self._on_space = on_space
         self._on_end = on_end

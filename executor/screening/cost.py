@@ -1,4 +1,4 @@
-"""What a text costs to parse and to compile, known before that is done.
+"""Estimates of what a text costs to parse and to compile, made before that is done.
 
 CPython takes time or memory that grows faster than a program does for some few constructs. Each is
 counted here, from the text alone where the parser itself is concerned, and else from the syntax
@@ -49,7 +49,7 @@ def code_limit(text: str) -> int:
 
 
 def strains_tokenizer(text: str) -> str:
-    """Why the text must not be parsed; empty if it may be."""
+    """The reason why the text must not be parsed; empty if it may be."""
     if text.count("{") * len(text) <= _MAX_FIELD_COST:
         return ""
     fields = sum(
@@ -63,7 +63,7 @@ def strains_tokenizer(text: str) -> str:
 
 
 def strains_compiler(text: str) -> str:
-    """Why the text, which has been or can be parsed, must not be compiled; empty if it may be.
+    """The reason why a text that can be parsed must not be compiled; empty if it may be.
 
     Raises what ``ast.parse`` raises.
     """
@@ -161,7 +161,7 @@ def _too_many_copies(nodes: Iterable[ast.AST]) -> str:
 
 
 def _weigh(parts: Iterable[ast.AST], inside: dict[ast.AST, tuple[int, int]]) -> tuple[int, int]:
-    """How many nodes parts are compiled as, and how many ways lead out of them."""
+    """Count the nodes that parts are compiled as, and the ways that lead out of them."""
     size = ways = 0
     waiting = list(parts)
     while waiting:

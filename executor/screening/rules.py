@@ -44,7 +44,7 @@ class RuleSet(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Why a program is refused."""
+    """The reason why a program is refused."""
 
     rule: str
     """Short slug: ``too_long``, ``bad_text``, ``too_deep``, ``no_entry_function``,
@@ -57,7 +57,7 @@ class _Import(NamedTuple):
     line: int
     module: str
     names: tuple[str, ...]
-    """What ``from module import ...`` names; empty for ``import module``."""
+    """Names in ``from module import ...``; empty for ``import module``."""
 
 
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
@@ -172,7 +172,7 @@ _PREFIX = re.compile(
 
 
 def _prefix_chain(bare: str) -> int:
-    """How many prefix operators stand one behind the other, at most."""
+    """The longest row of prefix operators, one behind the other."""
     longest = length = 0
     in_lambda = False  # between the word and its colon
     for part in _PREFIX.findall(bare):
@@ -251,7 +251,7 @@ def _indent(line: str) -> int:
 
 
 def _width(text: str) -> int:
-    """How many words and nesting characters there are."""
+    """Count words and nesting characters."""
     kept = text.translate(_KEEP_NESTING) if text.isascii() else text
     return len(kept) + len(text.split())
 
@@ -371,7 +371,7 @@ _DISPLAYS = frozenset(
         "IMPORT_NAME", "CONTAINS_OP", "IS_OP", "UNARY_NOT",
     )
 )  # fmt: skip
-"""What leaves a value that is no function, whatever it is made from."""
+"""Instructions that leave a value that is no function, whatever they are applied to."""
 _SECRET_BINDERS = frozenset(("exec", "globals", "vars", "locals", "setattr"))
 """Names of what can bind ``f`` without a trace."""
 

@@ -1,4 +1,4 @@
-"""How a request is refused: one shape for every route."""
+"""Refusals: one shape for every route."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from executor.models import Model
 
 
 class ErrorDetail(Model):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     code: str
     """For programs; stable."""
@@ -66,7 +66,7 @@ def unavailable(message: str, code: str = "unavailable", retry_after_s: int = 5)
 
 
 def from_executor(error: ExecutorError) -> ApiError:
-    """What an error of the executor means to a client. Never a score, never a path of the host."""
+    """Translate an error of the executor for a client: never a score, never a path of the host."""
     if isinstance(error, LanguageUnavailable):
         return ApiError(422, "language_unavailable", str(error))
     if isinstance(error, ConfigurationError | InputError):

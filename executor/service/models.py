@@ -36,7 +36,7 @@ class RunLine(ScriptResult):
 
 
 class WaivedState(StrEnum):
-    """What a probe that is waived came to."""
+    """The result of a probe that is waived."""
 
     UNTRIED = "not tried yet"
     HOLDS = "holds"
@@ -53,11 +53,11 @@ class WaivedProbe(Model):
     name: str
     state: WaivedState = WaivedState.UNTRIED
     happened: str = ""
-    """How it ended; empty if it was not tried."""
+    """Its end; empty if it was not tried."""
 
 
 class BatchError(Model):
-    """Why a batch ended before its time."""
+    """The reason why a batch ended before its time."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""What the service can be told."""
+"""Settings of the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ServiceSettings(Model):
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on. 0: any free one; the log says which."""
     token: SecretStr | None = Field(None, repr=False)
-    """What callers show as ``Authorization: Bearer TOKEN``; ``None``: nothing is asked."""
+    """Token that callers show as ``Authorization: Bearer TOKEN``; ``None``: nothing is asked."""
     allow_anonymous: bool = False
     """Serve other machines without a token."""
     exposed_host: str | None = None

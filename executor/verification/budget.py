@@ -1,4 +1,4 @@
-"""What one row may take of the host: texts, time, bytes, and the event loop.
+"""Bounds on what one row may take of the host: texts, time, bytes, and the event loop.
 
 A row is one triplet, or one task with all its answers. What is bounded for a row of inputs is
 bounded for each answer of a task: the answers are those of different parties, and none may use up
@@ -31,7 +31,7 @@ _ITEMS_AT_ONCE = 64
 """Texts of a row that are parsed in one request."""
 _MAX_ROW_BYTES = 16 << 20
 _RUNS = 4
-"""How often the bytes of a row's outputs may be there, in runs that differ."""
+"""Copies of a row's output bytes that may exist at once, in runs that differ."""
 
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="executor-values")
 """One for all, so that no two large values are decoded at a time."""
@@ -79,7 +79,7 @@ async def gather_few[Result](
 
 
 def too_many(limits: Limits, *lists: Sequence[str | None]) -> CallOutcome | None:
-    """Why a row has too much text to be worked on, if it has."""
+    """The reason why a row has too much text to be worked on, if it has."""
     count = max(map(len, lists), default=0)
     if count > limits.row_texts:
         detail = f"the row has {count} inputs, outputs or answers, allowed are {limits.row_texts}"
@@ -92,7 +92,7 @@ def too_many(limits: Limits, *lists: Sequence[str | None]) -> CallOutcome | None
 
 
 class Budget:
-    """What the runs of one row, or of one answer, may still take."""
+    """The time and bytes that the runs of one row, or of one answer, have left."""
 
     __slots__ = ("_known", "_left_bytes", "_left_us", "_limits")
 
@@ -104,7 +104,7 @@ class Budget:
 
     @property
     def refusal(self) -> CallOutcome | None:
-        """Why there may be no more runs, if so."""
+        """The reason why there may be no more runs, if there is one."""
         if self._left_us <= 0:
             seconds = f"{self._limits.row_s:g}"
             detail = f"the runs of the row take more than {seconds} s (limits.row_s)"

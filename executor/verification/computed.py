@@ -13,7 +13,7 @@ _CACHE_BYTES = 32 << 20
 
 
 class Computed(NamedTuple):
-    """What the program gives for each input, before it is compared with what it should give."""
+    """The program's result for each input, before it is compared with the expected one."""
 
     results: tuple[Value | str | CallOutcome, ...]
     """Per input: the value, the exception's name (error tasks), or what went wrong."""
@@ -21,7 +21,7 @@ class Computed(NamedTuple):
     runs: int = 0
     """Fresh processes that each input was run in."""
     signals: tuple[frozenset[Signal], ...] = ()
-    """What looked like cheating, per input, over all runs."""
+    """Signs of cheating, per input, over all runs."""
 
     @property
     def sound(self) -> bool:

@@ -1,4 +1,4 @@
-"""What all verdicts of one executor have in common, and the names of what is run under it."""
+"""The context that all verdicts of one executor share, and the keys of what is run under it."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ _TESTS = set(JudgeTask.model_fields) - {
 }  # fmt: skip
 """Of a task only those that are judged by tests have."""
 CHECKER_RULES = Rules(banned_modules=(), min_parameters=0, max_source_bytes=1 << 20)
-"""What is asked of the code of a task's author: that it can be compiled."""
+"""Rules for the code of a task's author: it only has to compile."""
 _GIVEN = PROGRAM_TASKS | {TaskType.MATH}
 """Tasks whose tests, or whose result, somebody has written: they can be wrong themselves."""
 _ANSWERS_AT_ONCE = 64
@@ -300,7 +300,7 @@ class Judge:
     async def _imports_for(
         self, imports: Sequence[str], parsed: Sequence[Parsed]
     ) -> Program | CallOutcome | None:
-        """What expressions are evaluated in, if there are any."""
+        """The program that expressions are evaluated in, if there are any."""
         if any(answer.outcome == "expression" for answer in parsed):
             return await import_context(self._engine, imports)
         return None
@@ -355,7 +355,7 @@ class Judge:
     async def _outcome_of(
         self, task: JudgeTask, program: Program, text: str, judged: _Judged
     ) -> tuple[CallOutcome, Used]:
-        """What the program makes of an answer whose expression has been evaluated."""
+        """Run the program on an answer whose expression has been evaluated."""
         if isinstance(judged.entry, Call):
             outcome, used, _ = await run_one(self._engine.fresh(), program, judged.entry)
             return outcome, judged.used + used

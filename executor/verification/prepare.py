@@ -95,7 +95,7 @@ def value_items(texts: Sequence[str], program: str | None = None) -> list[ParseI
 
 
 def problem(parsed: Parsed) -> CallOutcome | None:
-    """Why the parser refused an item, or ``None``."""
+    """The reason why the parser refused an item, or ``None``."""
     status = _PROBLEMS.get(parsed.outcome)
     return CallOutcome(status, detail=str(parsed.facts[0])) if status is not None else None
 

@@ -25,7 +25,7 @@ _LIMITS = frozenset(
 
 
 def agree(outcomes: Sequence[CallOutcome]) -> CallOutcome | Value:
-    """What several independent runs of one call say together.
+    """Combine what several independent runs of one call say.
 
     The value if all returned equal ones; else the outcome they share; ``nondeterministic`` if they
     differ. A limit or a platform fault in one run decides over the others.

@@ -23,7 +23,7 @@ class Scored(NamedTuple):
     total: int = 0
     """... of how many."""
     cases: tuple[Case, ...] = ()
-    """How each of them ended, if that is wanted."""
+    """The outcome of each of them, if that is wanted."""
 
 
 class Broken(Exception):
@@ -40,7 +40,7 @@ def malformed(detail: str) -> Broken:
 
 
 class Tested(NamedTuple):
-    """How one test of a program ended."""
+    """The outcome of one test of a program."""
 
     status: Status
     """``ok``: it was passed."""

@@ -39,7 +39,7 @@ def with_imports(program: str, imports: Sequence[str]) -> str:
 
 
 def _end_of_futures(program: str) -> int:
-    """Where the last ``__future__`` import at the head of a program ends; 0 if there is none."""
+    """End of the last ``__future__`` import at the head of a program; 0 if there is none."""
     found = 0
     at = _end_of_docstring(program)
     while True:
@@ -52,7 +52,7 @@ def _end_of_futures(program: str) -> int:
 
 
 def _end_of_docstring(program: str) -> int:
-    """Where the docstring's statement ends; 0 if there is none."""
+    """End of the docstring's statement; 0 if there is none."""
     start = at = _BLANK.match(program).end()  # type: ignore[union-attr]
     while part := _STRING.match(program, at):
         at = _BETWEEN.match(program, part.end()).end()  # type: ignore[union-attr]

@@ -110,7 +110,7 @@ class Validator:
         return computed._replace(results=tuple(results)), tuple(texts)
 
     async def compute(self, triplet: Triplet) -> Computed:
-        """What the program gives for each input, whatever outputs were stated."""
+        """The program's result for each input, whatever outputs were stated."""
         computed, _ = await self._remembered(self.key(triplet), triplet, [])
         return computed
 
@@ -273,7 +273,7 @@ class Validator:
     async def _mismatch(
         self, engine: RowEngine, triplet: Triplet, given: str, parsed: object, result: Value | str
     ) -> str:
-        """Why the given output is not the computed one; empty if it is."""
+        """The reason why the given output is not the computed one; empty if it is."""
         if isinstance(result, str):
             right = error_name(given) == error_name(result)
             return "" if right else f"the outcome is {result}"
@@ -352,7 +352,7 @@ def _text(result: Value) -> str:
 
 
 def _compared(result: Value, expected: Value) -> str:
-    """Why a result is not the value that was given; empty if it is."""
+    """The reason why a result is not the value that was given; empty if it is."""
     if result.data == expected.data:
         return ""
     with result.kept(), expected.kept():

@@ -70,7 +70,7 @@ class Value:
         return self.data == other.data or equal(self.decoded, other.decoded, strict=strict)
 
     def difference(self, other: Value, *, strict: bool = False) -> str:
-        """Where two values first differ, for people."""
+        """The place where two values first differ, for people."""
         return first_difference(self.decoded, other.decoded, strict)
 
 

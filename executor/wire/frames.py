@@ -30,7 +30,7 @@ _CALL = struct.Struct("<BI")
 
 
 class Outcome(IntEnum):
-    """How the zygote saw a child end."""
+    """The end of a child, as the zygote saw it."""
 
     RESULT = layout.RESULT
     WALL_LIMIT = layout.WALL_LIMIT
@@ -44,7 +44,7 @@ class Outcome(IntEnum):
 
 
 class How(IntEnum):
-    """What the data of a call are."""
+    """The meaning of a call's data."""
 
     VALUES = layout.VALUES
     ENCODED = layout.ENCODED
@@ -54,7 +54,7 @@ class How(IntEnum):
 
 
 class RecordKind(IntEnum):
-    """What a record of a child says about one call."""
+    """The meaning of a child's record of one call."""
 
     VALUE = layout.VALUE
     ERROR = layout.ERROR
@@ -101,7 +101,7 @@ def named(target: str, call: Call, *, mutates: bool = False) -> Call:
 
 
 class Reply(NamedTuple):
-    """What the zygote reports of one job."""
+    """The zygote's report of one job."""
 
     number: int
     outcome: Outcome
@@ -115,7 +115,7 @@ class Reply(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What the child reports of one call: hostile text."""
+    """The child's report of one call: hostile text."""
 
     kind: RecordKind
     payload: bytes
@@ -241,7 +241,7 @@ class Refusal(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a child sent."""
+    """The message of a child."""
 
     sources: Source
     tampering: bool

@@ -19,7 +19,7 @@ REPORT = "<IBiIQQQI"
 """Head of a reply: the job's number, how its child ended (below), its wait status, pid, CPU and
 wall clock in us, peak memory in KiB, processes that it had left behind."""
 RESULT_HEAD = "<8sI"
-"""What a child sends begins with its nonce and the number of bytes that follow."""
+"""Head of a child's message: its nonce and the number of bytes that follow."""
 REFUSED = "<HI"
 """A system call that was refused: its number, and the program's line (0: unknown)."""
 
@@ -37,9 +37,9 @@ VALUE, ERROR, UNSERIALIZABLE, TOO_LARGE, NO_MEMORY, LOAD_ERROR, OBJECT = range(7
 program."""
 
 NATURAL, ROTATED, REVERSED, SHUFFLED = range(4)
-"""How a run is shown what may differ between processes (see ``guest/core/notes.c``)."""
+"""Ways to show a run what may differ between processes (see ``guest/core/notes.c``)."""
 ORDER_SHIFT = 1
-"""Where these two bits are in a job's flags."""
+"""Place of these two bits in a job's flags."""
 
 HASH_ORDER, ENTROPY, CLOCK, TAMPERING, IDENTITY, REFUSAL, END_OF_RUN = (1 << n for n in range(7))
 """Bits of a result's first byte: sources of nondeterminism that the calls used (IDENTITY: a hash,

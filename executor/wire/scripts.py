@@ -32,7 +32,7 @@ SCRIPT_NAMES: dict[ScriptLanguage, str] = {
 }
 """The file in the working directory that the source is put into."""
 WRITABLE = ("/box", "/tmp", "/mnt", "/dev/shm")
-"""Where files can be collected from by absolute paths; relative ones are in the first."""
+"""Folders that files can be collected from by absolute paths; relative ones are in the first."""
 INTERPRETER_MIB = 16
 """MiB of address space that an interpreter takes before it runs a script."""
 
@@ -65,7 +65,7 @@ _NO_PROCESS = (
     b"BlockingIOError: [Errno 11] Resource temporarily unavailable",
     b"RuntimeError: can't start new thread",
 )
-"""How last lines of tracebacks begin: without a control group the only witnesses of the limit."""
+"""Beginnings of a traceback's last line: without a control group the only signs of the limit."""
 _KEYS = {
     "exit_code", "signal", "limit", "failure", "wall_us", "cpu_us", "peak_kib", "stdout", "stderr",
     "files", "omitted",
@@ -85,7 +85,7 @@ class ScriptReply:
     limit: Status | None
     """``wall_limit``, ``cpu_limit`` or ``output_limit`` if the guest ended the script."""
     failure: str | None
-    """Why the script could not be started."""
+    """The reason why the script could not be started."""
     wall_us: int
     cpu_us: int
     """Of the script and all its descendants."""
@@ -97,7 +97,7 @@ class ScriptReply:
     omitted: dict[str, str]
     """Files that were asked for and not brought back, with reasons."""
     unproven: str | None = None
-    """Why pytest is not believed that its tests passed, where its exit code said so."""
+    """The reason why pytest's exit code, which says that tests passed, is not believed."""
     attempts: int = 0
     """To reach something over the network: counted by the host, not told by the guest."""
 

@@ -26,13 +26,13 @@ app = typer.Typer(help="Make the tasks that a run starts from; all are validated
 
 _CLEANING = "azr.reward.generation_reward_config"
 _AS_THE_ORIGINAL = (f"{_CLEANING}.remove_comments=true", f"{_CLEANING}.remove_after_return=true")
-"""What the original's seeding scripts set; the command line wins."""
+"""Settings of the original's seeding scripts; the command line wins."""
 
 Out = Annotated[Path, typer.Option(help="The folder to write.")]
 
 
 def _reported(command: Callable[..., int]) -> Callable[..., int]:
-    """What is wrong is a sentence, and exit code 2."""
+    """Print what is wrong as a sentence, and exit with code 2."""
 
     @wraps(command)
     def run(**options: Any) -> int:

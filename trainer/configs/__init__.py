@@ -104,7 +104,7 @@ def _verl_configs() -> Path:
 
 
 def _sentence(error: Exception, overrides: Sequence[str]) -> str:
-    """What hydra says, in one line, with the nearest known key where a key is unknown."""
+    """Hydra's message in one line, with the nearest known key where a key is unknown."""
     text = " ".join(str(error).split("See https://hydra.cc")[0].split())
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")

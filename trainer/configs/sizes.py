@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 
 VERLS_ATTENTION = "flash_attention_2"
-"""What veRL takes where the configuration names no attention."""
+"""The attention that veRL takes where the configuration names none."""
 
 
 def conflicts(config: DictConfig) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is compared: self-play, and the controls that say what makes it work."""
+"""The arms of the comparison: self-play, and the controls that say what makes it work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Arm:
     about: str
     """A sentence for the report."""
     overrides: tuple[str, ...] = ()
-    """What differs in the configuration."""
+    """Differences in the configuration."""
 
 
 SELF_PLAY = Arm("selfplay", "self-play", "Propose and solve, TRR++, one update a step.")

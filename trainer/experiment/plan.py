@@ -1,4 +1,4 @@
-"""Which runs an experiment has, and the command of each."""
+"""The runs of an experiment, and the command of each."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def command(plan: Plan, run: Run, model: Path) -> list[str]:
 
 
 def settings(plan: Plan, run: Run, model: Path) -> list[str]:
-    """What a run sets beside the preset."""
+    """Settings of a run beside the preset."""
     return [
         f"actor_rollout_ref.model.path={model}",
         f"azr.prompts_dir={model / 'prompts'}",

@@ -18,7 +18,7 @@ from trainer.report.run_files import Run as RunFiles
 TYPES: Mapping[str, str] = {"code_o": "deduction", "code_i": "abduction", "code_f": "induction"}
 _SCORE = re.compile(r"val/(test|sampled)_score/(code_[iof])_level(\d)")
 type How = Literal["test", "sampled"]
-"""Which answers: the likeliest ones, or samples at temperature 1."""
+"""Kinds of answers: the likeliest ones, or samples at temperature 1."""
 _ENDS = 10
 """Steps at the start and at the end whose means stand for "before" and "after"."""
 
@@ -28,7 +28,7 @@ type Measure = Callable[[Values], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run has measured so far."""
+    """Measurements of a run so far."""
 
     arm: Arm
     seed: int
@@ -247,7 +247,7 @@ _CURVES: Mapping[str, Measure] = {
 
 
 def curves(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """What each run measured, for a file: by name the steps and the values."""
+    """Measurements of each run, for a file: by name the steps and the values."""
     found = []
     for result in results:
         series = {name: result.series(measure) for name, measure in _CURVES.items()}

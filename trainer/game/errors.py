@@ -1,4 +1,4 @@
-"""What can go wrong in the game.
+"""Errors of the game.
 
     GameError
     ├── TemplateError       a prompt template that cannot be used

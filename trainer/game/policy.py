@@ -42,7 +42,7 @@ class Response:
     sample: int
     """0 to n - 1."""
     text: str
-    """What the model wrote, special tokens left out."""
+    """The model's text, special tokens left out."""
     tokens: int
     """Tokens of the response: TRR++'s weight, and for metrics."""
     handle: object = None

@@ -42,7 +42,7 @@ class RewardTerm(Settings):
     enabled: bool = False
     """Add it; its value is logged either way."""
     coef: float = 0.0
-    """What the value is multiplied with."""
+    """Factor of the value."""
     max: float = 0.5
     """The most that is added."""
 
@@ -85,7 +85,7 @@ class GenerationRewardConfig(Settings):
     include_references: bool = True
     """Show the proposer example tasks."""
     code_location: Literal["first", "last"] = "first"
-    """Which Python block of a proposal is the program."""
+    """The Python block of a proposal that is the program."""
     complexity_reward: RewardTerm = RewardTerm()
     """Intrinsic reward, which adds min(coef * value, max): cognitive complexity of the program."""
     mean_edit_distance_reward: RewardTerm = RewardTerm()
@@ -142,7 +142,7 @@ class CompositeScheduler(Settings):
     update_probability_max: float = Field(0.8, ge=0, le=1)
     """Highest chance."""
     update_probability_increment: float = Field(0.01, ge=0)
-    """What the chance grows by."""
+    """Growth of the chance."""
 
 
 class DataSelectionStrategy(Settings):
@@ -159,7 +159,7 @@ class DataSelectionStrategy(Settings):
     content_max_length: int = Field(8096, ge=1)
     """Longest prompt that is built, in tokens (``data.max_prompt_length`` holds too)."""
     valid_program_filter: Literal["all", "non_one", "non_extremes"] = "all"
-    """Which valid proposals are stored, by solve rate p: all, p < 1, or 0 < p < 1."""
+    """Valid proposals that are stored, by solve rate p: all, p < 1, or 0 < p < 1."""
     max_programs: int | None = Field(None, ge=1)
     """Most tasks kept per type; the oldest go first. (AZR drops the newest instead.)"""
     batched_estimate: bool = False
@@ -264,7 +264,7 @@ class AzrSettings(Settings):
     ``half_new``: half of them; ``uniform_total``: from all alike; ``step``: in proportion to
     step + 1."""
     gen_data_probabilities_strategy: Literal["uniform", "step"] = "uniform"
-    """How the proposer's reference tasks are drawn: all alike, or in proportion to step + 1."""
+    """Drawing of the proposer's reference tasks: all alike, or in proportion to step + 1."""
     past_epoch_window: int | None = Field(None, ge=1)
     """Tasks are new for this many steps; null: ``update_iteration``."""
     overlap_estimates: bool | None = None

@@ -32,7 +32,7 @@ class Prompt:
 
 @dataclass(slots=True)
 class Completion:
-    """What came after a prompt."""
+    """The text after a prompt."""
 
     token_ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)

@@ -104,7 +104,7 @@ def _tokenizer() -> Any:
 
 
 def _texts() -> Iterator[str]:
-    """What prompts and answers are like: the templates, and Python."""
+    """Texts like prompts and answers: the templates, and Python."""
     game = Path(__file__).parents[1] / "game"
     for path in sorted(game.rglob("*.txt")):
         yield path.read_text()

@@ -1,4 +1,4 @@
-"""Which metrics are plotted together, and how."""
+"""Charts: the metrics that are plotted together, and how."""
 
 from __future__ import annotations
 

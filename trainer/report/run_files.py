@@ -1,4 +1,4 @@
-"""What a run directory holds, read with care: the run may be under way, killed, or damaged."""
+"""The files of a run directory, read with care: it may be under way, killed, or damaged."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ of the environment; processes of a cluster have that of `ray start`."""
 
 
 def carried(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What :data:`CARRIED` names, as far as it is set. Those of Ray itself would have no effect."""
+    """The variables of :data:`CARRIED` that are set. Those of Ray itself would have no effect."""
     return {
         name: environ[name] for name in CARRIED if name in environ and not name.startswith("RAY_")
     }

@@ -1,4 +1,4 @@
-"""How a run can end early.
+"""Early ends of a run.
 
 RunError
 ├── ConfigurationProblem   before anything was started: exit code 2

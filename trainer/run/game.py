@@ -23,7 +23,7 @@ class Finished(BaseException):
 
 
 class Game(Protocol):
-    """What the trainer asks of the game."""
+    """The part of a game that the trainer uses."""
 
     def begin(self, policy: Policy, say: Say) -> None:
         """Fill the buffers of a new run with seeds: from files, or made by the model."""

@@ -1,4 +1,4 @@
-"""What to do when a GPU, or the machine, runs out of memory: said where it happens."""
+"""Advice for when a GPU, or the machine, runs out of memory: printed where it happens."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ADVICE: Final = (
 
 
 def advice(text: str) -> str | None:
-    """What to do about an error, by its text (a traceback is fine); ``None`` if nothing is known.
+    """Advice about an error, by its text (a traceback is fine); ``None`` if nothing is known.
 
     The machine's own memory is looked for first: Ray's error of that has the name of CUDA's.
     """

@@ -1,4 +1,4 @@
-"""What a run would be: its configuration, the memory and GPUs it needs, what each step costs.
+"""The plan of a run: its configuration, the memory and GPUs it needs, what each step costs.
 
 Nothing heavy is loaded. Memory is an estimate from the model's shape: good to tell whether a set-up
 has a chance, not to fill a GPU to the brim.
@@ -66,7 +66,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """What a step costs at most: when every proposal is valid and no answer is given twice."""
+    """The most that a step costs: every proposal is valid and no answer is given twice."""
 
     trained: int
     """Sequences that are trained on."""

@@ -1,4 +1,4 @@
-"""What a run tells people while it runs: metrics file, sample tables, a line for each step."""
+"""Log of a run: metrics file, sample tables, a line for each step."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ REFUSED = "refused.jsonl"
 
 @dataclass(slots=True)
 class Imported:
-    """What was found in files."""
+    """Tasks that were found in files."""
 
     tasks: dict[TaskType, list[Task]] = field(default_factory=dict)
     """By the type that they were validated for; abduction shares deduction's."""

@@ -1,4 +1,4 @@
-"""What a wandb run has beside the metrics that veRL logs: tags, and tables of samples."""
+"""Additions to a wandb run beside veRL's metrics: tags, and tables of samples."""
 
 from __future__ import annotations
 

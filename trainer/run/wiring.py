@@ -37,7 +37,7 @@ AGENT_LOOPS: Final = Path(__file__).parents[1] / "verl_adapter" / "agent_loop.ya
 
 
 def run_directory(config: DictConfig) -> Path:
-    """Where a run keeps everything."""
+    """The folder in which a run keeps everything."""
     return Path(config.trainer.default_local_dir).expanduser().absolute()
 
 

@@ -1,1 +1,1 @@
-"""What is done around training runs, once: ``trainer tools NAME``."""
+"""Tools around training runs: ``trainer tools NAME``."""

@@ -38,7 +38,7 @@ _IMPORTS = {
     for module, names in _MODULES.items()
     for name in names.split()
 } | {module: f"import {module}" for module in ("math", "collections", "itertools", "heapq")}
-"""What LiveCodeBench's programs take for granted."""
+"""Imports that LiveCodeBench's programs take for granted."""
 
 
 def read_raw(source: str, hub_name: str) -> Iterator[Mapping[str, Any]]:

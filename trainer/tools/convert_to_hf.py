@@ -25,7 +25,7 @@ from trainer.tools import lora
 
 _STEP = "global_step_"
 ADAPTERS = "lora_adapter"
-"""Where veRL's merger puts adapters."""
+"""Folder in which veRL's merger puts adapters."""
 PROMPT_FILE = "prompt_template.txt"
 
 

@@ -64,7 +64,7 @@ _ROWS = {
 
 @dataclass(slots=True)
 class Found:
-    """What the smoke run found out."""
+    """Findings of the smoke run."""
 
     steps: dict[int, Mapping[str, float]] = field(default_factory=dict)
     events: list[tuple[str, str]] = field(default_factory=list)
@@ -101,7 +101,7 @@ def try_out(out: Path, overrides: Sequence[str], deadline: float) -> Found:
 
 
 def problems(steps: Mapping[int, Mapping[str, float]]) -> list[str]:
-    """What is not as it should be in the metrics of all steps."""
+    """Problems in the metrics of all steps."""
     wrong = []
     missing = sorted(set(range(1, STEPS + 1)) - steps.keys())
     if missing:

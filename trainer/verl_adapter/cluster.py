@@ -87,14 +87,14 @@ def shortage(nodes: Sequence[Mapping[str, float]], *, machines: int, gpus: int) 
 
 
 class Seen(NamedTuple):
-    """What a node sees of the files of a run."""
+    """A node's view of the files of a run."""
 
     run_directory: bool
     model: bool
 
 
 def resource_problems(config: DictConfig, there: Mapping[str, float]) -> Iterator[str]:
-    """What a cluster has too little of. Ray would wait for it for ever, without a word."""
+    """Resources that a cluster has too little of. Ray would wait for them for ever, silently."""
     needed = wiring.ray_processors(config)
     if there.get("CPU", 0) < needed:
         yield (

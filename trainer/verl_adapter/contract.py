@@ -1,4 +1,4 @@
-"""What this project uses of veRL, by name, and a clear error if it is not there.
+"""The parts of veRL that are used, by name, and a clear error if one is not there.
 
 veRL's trainer interface changes from release to release. All its uses are in this package; the
 names it stands on are listed here, and :func:`check` compares them with the installed version.

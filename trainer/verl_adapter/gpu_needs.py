@@ -1,4 +1,4 @@
-"""What a run on GPUs needs of the machine, beside the GPUs: checked before anything starts."""
+"""Needs of a run on GPUs, beside the GPUs: checked before anything starts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def attention_problems(
     import_module: Callable[[str], object] = importlib.import_module,
     capability: Callable[[], tuple[int, int] | None] = _capability,
 ) -> Iterator[str]:
-    """What stands in the way of an attention of transformers."""
+    """Obstacles to an attention of transformers."""
     if "/" in name:
         if importlib.util.find_spec("kernels") is None:
             yield (

@@ -1,4 +1,4 @@
-"""What can be found wrong before Ray or a GPU is touched, and what the run needs first."""
+"""Checks before Ray or a GPU is touched, and preparations of a run."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _TERMINAL = frozenset({"finished", "failure"})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Where a response is kept."""
+    """The place of a response in the store."""
 
     key: str
     tag: Mapping[str, Any]
@@ -36,13 +36,13 @@ class Row:
 
     @property
     def sample(self) -> int:
-        """Which of the prompt's responses this is, from 0."""
+        """Number of this response among those of its prompt, from 0."""
         return int(self.key.split("_")[1])
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the store holds at one moment."""
+    """The content of the store at one moment."""
 
     rows: Sequence[Row]
     ended: frozenset[str]

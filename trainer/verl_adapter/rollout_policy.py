@@ -29,7 +29,7 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How prompts are sampled."""
+    """Sampling of prompts."""
 
     seed: int
     seeded: bool
@@ -43,7 +43,7 @@ class Sampling:
 
 
 class _Call:
-    """What a call of :meth:`RolloutPolicy.generate` has asked for, and what it has seen."""
+    """The requests of a call of :meth:`RolloutPolicy.generate`, and what it has seen of them."""
 
     def __init__(self, number: int) -> None:
         self.number = number

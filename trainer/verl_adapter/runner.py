@@ -30,7 +30,7 @@ _GRACE_S = 30.0
 
 
 class Outcome(NamedTuple):
-    """How the training ended, where it ended by itself or for a reason that it knows."""
+    """The end of the training, where it ended by itself or for a reason that it knows."""
 
     kind: Literal["done", "stopped", "failed"]
     sentence: str = ""

@@ -78,7 +78,7 @@ class SelfPlayTrainer(PPOTrainerSync):
 
     @property
     def logger(self) -> RunLog:
-        """Where :meth:`fit` logs; veRL's own loggers are behind it."""
+        """The log of :meth:`fit`; veRL's own loggers are behind it."""
         assert self._log is not None
         return self._log
 
@@ -256,7 +256,7 @@ class SelfPlayTrainer(PPOTrainerSync):
     def _metrics(
         self, batch: KVBatchMeta, metrics: Metrics, timing_raw: Timing
     ) -> dict[str, float | None]:
-        """What veRL will log of the step that is being saved, but for what comes after saving."""
+        """Metrics that veRL will log of the step that is saved, but for those after saving."""
         own, epoch = dict(metrics), (self.global_steps - 1) // self.steps_per_epoch
         timing = {"step": sum(timing_raw.values()), **timing_raw}
         self._compute_metrics(batch, own, timing, global_steps=self.global_steps, epoch=epoch)

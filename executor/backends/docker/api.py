@@ -100,7 +100,7 @@ class DockerApi:
             raise
 
     async def image(self, name: str) -> dict[str, Any]:
-        """What the engine knows of an image. Raises :class:`BackendUnavailable` if nothing."""
+        """The engine's record of an image. Raises :class:`BackendUnavailable` if there is none."""
         found: dict[str, Any] = await self.call(self._api.inspect_image, name)
         return found
 

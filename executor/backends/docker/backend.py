@@ -65,7 +65,7 @@ _SCRIPT_HOST = "script"
 
 
 class _Image(NamedTuple):
-    """What an image says about itself, when it is asked."""
+    """Facts that an image tells about itself."""
 
     interpreter: str
     guest: str
@@ -130,7 +130,7 @@ class DockerGuest:
         self.read_fd = container.stream.read_fd
 
     def memory_kills(self) -> int:
-        """How often the kernel killed a process of this guest for memory, so far."""
+        """Processes of this guest that the kernel has killed for memory, so far."""
         return self._container.memory_kills()
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""What a container may do: the table of its settings, and its system calls.
+"""Rights of a container: the table of its settings, and its system calls.
 
 The verify profile's own filter is installed by the guest, inside (see ``guest/seccomp.py``), and
 kills. The profile here is the fence around the guest itself. Scripts have no filter of their own:
@@ -174,7 +174,7 @@ def script_memory(limits: Limits) -> int:
 
 
 def confined(profile: str, *, processes: int) -> dict[str, Any]:
-    """What the kernel's own runtimes can enforce; gVisor has its own kernel for it."""
+    """Settings that runtimes on the host's kernel can enforce; gVisor has a kernel of its own."""
     return {
         "security_opt": ["no-new-privileges:true", f"seccomp={profile}"],
         "pids_limit": processes,

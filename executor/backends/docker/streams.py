@@ -25,7 +25,7 @@ from executor.fds import read_some, readable, write_all
 from executor.tasks import end_all
 
 SOCKET_INSIDE = "/run/executor.sock"
-"""Where the socket is inside a container."""
+"""Path of the socket inside a container."""
 
 _PREFIX = "executor-docker-"
 _CONNECT = launcher("connect.py")
@@ -199,7 +199,7 @@ class ContainerSocket:
 
     @property
     def binds(self) -> dict[str, dict[str, str]]:
-        """What is bound into the container."""
+        """The folder that is bound into the container."""
         return {str(self.path): {"bind": SOCKET_INSIDE, "mode": "ro"}}
 
     @staticmethod

@@ -61,11 +61,11 @@ class Cgroup(ABC):
 
     @abstractmethod
     def memory_kills(self) -> int:
-        """How many processes the out-of-memory killer has ended."""
+        """Processes that the out-of-memory killer has ended."""
 
     @abstractmethod
     def process_limit_hits(self) -> int:
-        """How many forks failed because of the ceiling on processes."""
+        """Forks that failed because of the ceiling on processes."""
 
     @abstractmethod
     def memory_in_use_bytes(self) -> int:

@@ -128,7 +128,7 @@ class GuestProcess:
         return " | ".join(told[-5:]) or "(empty)"
 
     def memory_kills(self) -> int:
-        """How often the kernel killed a process of this guest for memory, so far."""
+        """Processes of this guest that the kernel has killed for memory, so far."""
         return self._memory_kills()
 
     def kill(self) -> None:

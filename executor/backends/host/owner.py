@@ -1,4 +1,4 @@
-"""Which process things outside this process belong to, and whether it still lives."""
+"""Owners: the process that things outside this process belong to, and whether it still lives."""
 
 from __future__ import annotations
 

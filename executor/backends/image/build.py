@@ -64,7 +64,7 @@ LIBRARY_MANIFEST = "py/lib/libraries.json"
 """What an image says of the library set inside."""
 _LAYOUT_VERSION = "7"
 _LOADED_LATER = "libgcc_s.so.1"
-"""What libc loads by itself when a thread ends, or not at all and aborts. No file names it."""
+"""Library that libc loads when a thread ends; it aborts if it cannot. No file names it."""
 _STDLIB_LEFT_OUT = shutil.ignore_patterns(
     "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
     "turtle.py", "ensurepip", "venv", "lib2to3", "pydoc_data", "config-*", "*.a", "*.opt-*.pyc",
@@ -87,7 +87,7 @@ class GuestImage:
     accelerated: bool
     """Whether the compiled core of the zygote is inside."""
     languages: frozenset[ScriptLanguage]
-    """What scripts may be written in."""
+    """Languages of scripts."""
     library: Library | None = None
     """The library set inside."""
 

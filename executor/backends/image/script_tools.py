@@ -1,4 +1,4 @@
-"""What the root file system of scripts has beyond that of the guests: a shell, tools, packages.
+"""Additions to the root file system of scripts: a shell, tools, packages.
 
     /usr/bin/..., /bin -> usr/bin             bash, sh and the usual text and file tools of the host
     /py/bin/python, /py/bin/python3           names for the interpreter
@@ -64,7 +64,7 @@ _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 def tools_key() -> str:
-    """What the additions are made of, as text: it differs where they do."""
+    """A text of what the additions are made of: it differs where they do."""
     facts = [f"{path} {path.stat().st_size} {int(path.stat().st_mtime)}" for path in _host_tools()]
     facts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in _streams()]
     facts += [f"{name} {package.version}" for name, package in sorted(host_packages().items())]

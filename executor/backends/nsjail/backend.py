@@ -94,7 +94,7 @@ take away what is left, and to switch on its loopback device. Scripts have none.
 _SCRIPT_DEVICES = ("null", *DEVICES)
 
 _PROC = "/tmp"
-"""Where a procfs is mounted for guests that reset their processes."""
+"""Path at which a procfs is mounted for guests that reset their processes."""
 _AUDIT = "audit=4096"
 """They compare all of a process after so many resets: a fault of the kernel that left something
 behind would end the guest."""
@@ -164,7 +164,7 @@ class NsjailBackend(BaseBackend):
             self._warn(f"each run takes a new process, since none can be reset here: {missing}")
 
     async def _why_not_reset(self) -> str:
-        """Why guests cannot be put back here, or nothing."""
+        """The reason why processes cannot be reset here; empty if they can."""
         assert self._image is not None
         if not self._image.accelerated:
             return "that takes the compiled core"
@@ -175,7 +175,7 @@ class NsjailBackend(BaseBackend):
         return missing
 
     async def _try_reset(self, *, own: bool) -> str:
-        """Why guests cannot be put back with a procfs of their own, or with ours; or nothing."""
+        """Reason why processes cannot be reset with a procfs of their own, or ours; or empty."""
         assert self._image is not None
         if not own and self._proc is None:
             self._proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
@@ -208,7 +208,7 @@ class NsjailBackend(BaseBackend):
 
     @property
     def script_jails(self) -> dict[str, int]:
-        """How many warm jails for scripts there are, by state."""
+        """Warm jails for scripts, by state."""
         return self._jails.states
 
     def _warn(self, text: str) -> None:
@@ -382,7 +382,7 @@ _NO_MOUNT = "no procfs can be mounted in a jail (a container hides parts of /pro
 
 
 def _why(log: str) -> str:
-    """What a guest that could not be put back, or its jail, said of it."""
+    """Words of a guest that could not be reset, or of its jail."""
     if "Failed to mount" in log:
         return _NO_MOUNT
     _, found, told = log.rpartition("OSError: ")
@@ -430,7 +430,7 @@ def _warm_script_config(
 
 
 def _any_script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
-    """What a script sees is the same in a warm guest and in a jail of its own."""
+    """Settings of warm guests and of new jails: a script sees the same in both."""
     config = base_config(Path("/"))
     config.mount = list(place)  # in place of those of guests
     config.hostname = "script"
@@ -482,7 +482,7 @@ def _script_config(place: list[MountPt], limits: Limits) -> NsJailConfig:
 
 
 def base_config(root: Path, devices: Sequence[str] = ("null",)) -> NsJailConfig:
-    """What all jails have in common: every namespace, an image as read-only root, no network."""
+    """Settings of all jails: every namespace, an image as read-only root, no network."""
     outside = _outside_id()
     return NsJailConfig(
         name="guest",

@@ -32,7 +32,7 @@ _NUMBERS = {"null": (1, 3), "zero": (1, 5), "random": (1, 8), "urandom": (1, 9)}
 _PREFIX = "devices-"
 _counter = itertools.count()
 _SPECIAL = frozenset(",:\\ \t\n")
-"""What cannot stand in a path that is an option of a mount, at least not as it is."""
+"""Characters that cannot stand as they are in a path that is an option of a mount."""
 _TRIAL_S = 30.0
 
 
@@ -88,7 +88,7 @@ def device_mounts(sources: dict[str, str]) -> list[MountPt]:
 
 @contextlib.contextmanager
 def own_devices(image: GuestImage, names: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Where the devices for one jail are, for as long as it starts."""
+    """Folder with the devices of one jail, for as long as it starts."""
     directory = _make_devices(image, names)
     if directory is None:
         yield {name: f"/dev/{name}" for name in names}

@@ -35,11 +35,11 @@ from executor.wire.scripts import (
 RETIRE_AFTER = 2_000
 """Scripts that one jail runs at most."""
 GRACE_S = 5.0
-"""How long after its wall limit a script may take to start, end and report."""
+"""Seconds after its wall limit in which a script has to start, end and report."""
 
 _LOOK_EVERY_S = 0.1
 _REST_S = 30.0
-"""How long none is started after one could not be."""
+"""Seconds without starting one after one could not be started."""
 _IN_EVERY_JAIL_BYTES = 4864 << 10
 """Of the memory of a warm jail at rest, what a script's own jail needs as well (measured): the
 rest is added to the ceiling, so that the script has as much in either."""
@@ -173,7 +173,7 @@ class WarmJails:
 
     @property
     def states(self) -> dict[str, int]:
-        """How many are ``idle``, run a script (``busy``), or are ``starting``."""
+        """Counts of jails that are ``idle``, run a script (``busy``), or are ``starting``."""
         return {"idle": len(self._idle), "busy": self._busy, "starting": self._starting}
 
     async def run(self, script: Script, limits: Limits) -> tuple[ScriptReply, int] | None:

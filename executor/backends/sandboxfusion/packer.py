@@ -50,7 +50,7 @@ class GuestDied(Exception):
 
 
 class Interpreter(NamedTuple):
-    """What programs run on."""
+    """The interpreter that programs run on."""
 
     name: str
     build: str
@@ -95,7 +95,7 @@ class _Job:
 
     @property
     def key(self) -> tuple[str, int, bytes]:
-        """What makes it the same as another one."""
+        """Key by which it is the same as another one."""
         return self.group.role, self.group.seed, self.payload
 
     @property

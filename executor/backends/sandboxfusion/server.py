@@ -15,7 +15,7 @@ from executor.errors import BackendUnavailable
 
 MAX_ANSWER = 256 << 20
 _GRACE_S = 15.0
-"""How much longer than the script an answer may take."""
+"""Seconds that an answer may take beyond the script's own."""
 _CONNECT_S = 5.0
 _ATTEMPTS = 6
 _LONGEST_PAUSE_S = 5.0
@@ -27,7 +27,7 @@ class ServerFault(Exception):
 
 
 class Ran(NamedTuple):
-    """What a server says about a script."""
+    """A server's answer about a script."""
 
     status: str
     """``Finished`` or ``TimeLimitExceeded``."""

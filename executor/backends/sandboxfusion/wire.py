@@ -1,4 +1,4 @@
-"""What is sent to a SandboxFusion server, and how its answer is read.
+"""Requests to a SandboxFusion server, and how its answers are read.
 
 A request's ``code`` only starts the interpreter anew, with a hash seed of our choice. All else
 comes by standard input, which is a pipe that nobody else can read: a key, the guest's code

@@ -92,7 +92,7 @@ class Comparison(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What happens to a call if one of the alternatives holds, each with all its comparisons."""
+    """The action for a call if one of the alternatives holds, each with all its comparisons."""
 
     errno: int | None
     """The error that the call gets; ``None``: it is allowed."""

@@ -32,7 +32,7 @@ Arguments = Annotated[
 
 
 class Language(StrEnum):
-    """What a script is written in."""
+    """Languages of scripts."""
 
     PYTHON = "python"
     BASH = "bash"

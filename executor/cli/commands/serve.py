@@ -22,7 +22,7 @@ _SERVICE_PANEL = "Service"
 
 
 class LogLevel(StrEnum):
-    """How much is logged."""
+    """Levels of the log."""
 
     DEBUG = "debug"
     INFO = "info"

@@ -69,7 +69,7 @@ type Fields = dict[str, Any]
 
 
 class _Unusable(Exception):
-    """Why a row cannot be used."""
+    """The reason why a row cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Row[T]:
 
     item: T | MalformedRow
     head: Fields
-    """How the row's result begins: ``index``, and ``id`` if the row has one."""
+    """First fields of the row's result: ``index``, and ``id`` if the row has one."""
     carried: Fields
-    """How it ends: the keys that mean nothing here."""
+    """Last fields of the result: the keys that mean nothing here."""
     size: int
     """Bytes in the file."""
 
@@ -140,7 +140,7 @@ def read_judge_task(
 
 
 def _tests(fields: Fields) -> Fields:
-    """What a program is judged by, as far as the row says it."""
+    """The tests of a program, as far as the row has them."""
     found: Fields = {}
     for key in ("entry_point", "checker", "tests"):
         if fields.get(key) is not None:

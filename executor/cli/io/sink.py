@@ -1,4 +1,4 @@
-"""Where result lines go: a file, or standard output."""
+"""The destination of result lines: a file, or standard output."""
 
 from __future__ import annotations
 

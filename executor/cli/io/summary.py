@@ -1,4 +1,4 @@
-"""What a batch came to: the running counts, and the tables at its end."""
+"""Counts of a batch while it runs, and the tables at its end."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ type Row = dict[str, Any]
 
 
 class Config(Request):
-    """How a data set is used."""
+    """Settings of a request about a data set."""
 
     dataset_type: str | None = None
     run_timeout: Seconds | None = None
@@ -55,7 +55,7 @@ class Config(Request):
 
 
 class PromptsRequest(Request):
-    """Which prompts are wanted."""
+    """A request for prompts."""
 
     dataset: str
     config: Config = Config()
@@ -64,7 +64,7 @@ class PromptsRequest(Request):
 
 
 class PromptRequest(Request):
-    """Which prompt is wanted."""
+    """A request for one prompt."""
 
     dataset: str
     id: int | str
@@ -100,7 +100,7 @@ class Prompt(Answer):
 
 
 class TestResult(Answer):
-    """How one test ended."""
+    """The outcome of one test."""
 
     passed: bool
     exec_info: RunCodeResponse
@@ -108,7 +108,7 @@ class TestResult(Answer):
 
 
 class SubmitResult(Answer):
-    """What an answer is worth."""
+    """The result of judging an answer."""
 
     id: int | str
     accepted: bool

@@ -9,9 +9,9 @@ Language = Literal[
     "sql", "rust", "cuda", "lua", "R", "perl", "D_ut", "ruby", "scala", "julia", "pytest", "junit",
     "kotlin_script", "jest", "verilog", "python_gpu", "lean", "swift", "racket",
 ]  # fmt: skip
-"""What a request may name. Anything else is a bad request, as in the original."""
+"""Languages that a request may name. Any other is a bad request, as in the original."""
 
 Runnable = Literal["python", "bash", "pytest"]
-"""What this server has an interpreter for."""
+"""Languages that this server has an interpreter for."""
 
 RUNNABLE: tuple[Runnable, ...] = get_args(Runnable)

@@ -78,7 +78,7 @@ class RunJupyterRequest(Request):
 
 
 class RunStatus(StrEnum):
-    """How a request ended."""
+    """The end of a request."""
 
     SUCCESS = "Success"
     FAILED = "Failed"
@@ -87,7 +87,7 @@ class RunStatus(StrEnum):
 
 
 class CommandStatus(StrEnum):
-    """How a process ended."""
+    """The end of a process."""
 
     FINISHED = "Finished"
     """By itself or by a signal; the return code tells."""
@@ -110,7 +110,7 @@ class CommandRunResult(Answer):
 
 
 class RunCodeResponse(Answer):
-    """What became of a program."""
+    """The result of a program."""
 
     status: RunStatus
     message: str = ""
@@ -122,7 +122,7 @@ class RunCodeResponse(Answer):
 
 
 class CellRunResult(Answer):
-    """What one cell wrote and showed."""
+    """Output of one cell."""
 
     stdout: str = ""
     stderr: str = ""
@@ -133,7 +133,7 @@ class CellRunResult(Answer):
 
 
 class RunJupyterResponse(Answer):
-    """What became of the cells."""
+    """The result of the cells."""
 
     status: RunStatus
     message: str = ""

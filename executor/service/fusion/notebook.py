@@ -41,14 +41,14 @@ _PARSED_HERE_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Notebook:
-    """What the driver reports."""
+    """The driver's report."""
 
     cells: list[CellRunResult]
     """Those that ended, and what one wrote that did not."""
     end: str | None
-    """Why there are no more; ``None`` if the driver did not get to say."""
+    """The reason why there are no more; ``None`` if the driver did not get to say."""
     ended: int = 0
-    """How many ended."""
+    """The number of cells that ended."""
 
 
 class Unreadable(Exception):
@@ -118,7 +118,7 @@ def _message(result: ScriptResult) -> str:
 
 
 def _limit(notebook: Notebook, request: RunJupyterRequest, limits: Limits) -> str:
-    """Which limit of the notebook was hit, if one was."""
+    """The limit of the notebook that was hit, if one was."""
     number = notebook.ended + 1
     left = len(request.cells) - notebook.ended
     return {

@@ -94,7 +94,7 @@ def report_unfinished(results: int, limit: int, files: list[Any]) -> None:
 
 
 def take(files: list[Any], limit: int) -> list[str]:
-    """What was written to each file since the last call, up to ``limit`` bytes and one."""
+    """Read what was written to each file since the last call, up to ``limit`` bytes and one."""
     taken = []
     for file in files:
         size = os.fstat(file.fileno()).st_size
@@ -167,7 +167,7 @@ class Streams:
             setattr(sys, f"__{name}__", stream)
 
     def take(self, limit: int) -> list[str]:
-        """What was written since the last call, as of :func:`take`."""
+        """Read what was written since the last call; like :func:`take`."""
         for name in ("stdout", "stderr"):
             with contextlib.suppress(Exception):  # a cell may have put anything there
                 getattr(sys, name).flush()

@@ -1,4 +1,4 @@
-"""What a script's result is in the words of SandboxFusion's API.
+"""A script's result in the words of SandboxFusion's API.
 
 ========================  ==============  =====================  ==============
 status of the script      status          status of the process  return code
@@ -28,7 +28,7 @@ _TIME_LIMITS = (Status.WALL_LIMIT, Status.CPU_LIMIT)
 
 
 def run_status(result: ScriptResult) -> RunStatus:
-    """How the request ended."""
+    """The end of the request."""
     if result.status is Status.INFRA:
         return RunStatus.SANDBOX_ERROR
     return RunStatus.SUCCESS if result.status is Status.OK else RunStatus.FAILED

@@ -140,7 +140,7 @@ async def _prompt(_gateway: Gateway, request: PromptRequest) -> Prompt:
 
 
 async def _not_offered(request: Request) -> Response:
-    """What needs data sets of the server's own."""
+    """Routes that need data sets of the server's own."""
     sentence = (
         f"{request.url.path} is not offered: this server runs code, it has no data sets. "
         "Use /run_code, /run_jupyter, /v1/validate or /v1/judge"

@@ -83,5 +83,5 @@ async def run_script(gateway: Gateway, script: Script, limits: Limits) -> Script
 
 
 def pod_name() -> str | None:
-    """What the deployment calls this server."""
+    """The deployment's name for this server."""
     return os.environ.get("MY_POD_NAME")

@@ -1,1 +1,1 @@
-"""What every request passes, whatever its route."""
+"""The envelope of every request, whatever its route."""

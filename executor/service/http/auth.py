@@ -1,4 +1,4 @@
-"""Who may call: a token, compared in constant time."""
+"""Authorization: a token, compared in constant time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every request passes: identity, authorization, its line in the log, the form of errors."""
+"""The envelope of every request: identity, authorization, log line, form of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all routes of one server share."""
+"""State that all routes of one server share."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Stats(Model):
 
 
 class Info(Model):
-    """What the service is."""
+    """Facts about the service."""
 
     backend: str
     interpreter: str
@@ -75,7 +75,7 @@ class Info(Model):
     process_reuse: ProcessReuse
     """Whether the process of a run is put back after it, or is a new one each time."""
     limits: Limits
-    """What each run may use, and the most a call may ask for."""
+    """Limits of each run, and the most that a call may ask for."""
     version: str
     waived: tuple[WaivedProbe, ...]
     """Probes that may fail, and what they came to."""
@@ -105,7 +105,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def info(request: Request) -> Response:
-    """What the service is and does."""
+    """Facts and counts of the service."""
     service = service_of(request.scope)
     executor, lanes = service.executor, service.admission.lanes
     stats = executor.stats()

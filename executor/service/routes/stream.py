@@ -41,7 +41,7 @@ _HEADERS = [
 
 
 class LineKind[M: BaseModel](NamedTuple):
-    """What the lines of a batch are."""
+    """A kind of line in a batch."""
 
     takes: type[M]
     work: Callable[[Gateway, M, int], Awaitable[BaseModel]]
@@ -90,7 +90,7 @@ class _Batch[M: BaseModel]:
         self._progress = asyncio.Event()
         self._room = asyncio.Event()
         self._cut: ApiError | None = None
-        """Why not all lines are worked on."""
+        """The reason why not all lines are worked on."""
 
     @property
     def answered(self) -> int:

@@ -20,7 +20,7 @@ _FILES = {
 }
 
 PATHS = frozenset(_FILES)
-"""What the page consists of."""
+"""Files that the page consists of."""
 
 _HEADERS = {
     # Nothing from elsewhere, nothing inline: text of programs stays text whatever it holds.

@@ -1,1 +1,1 @@
-"""Who may work now, what came of it, and whether the service is ready."""
+"""Admission, metrics, and whether the service is ready."""

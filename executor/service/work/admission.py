@@ -1,4 +1,4 @@
-"""Who may work now: bounded queues in front of the executor.
+"""Admission: bounded queues in front of the executor.
 
 There are two lanes, for verification and for scripts, since what they use differs. Each has a
 number of places. Single calls wait in order of arrival, and a bounded number of them; lines of
@@ -54,7 +54,7 @@ class Lane:
         return len(self._single) + len(self._background)
 
     def oldest_wait_s(self) -> float:
-        """How long the oldest of them has waited; 0 if there is none."""
+        """Seconds that the oldest of them has waited; 0 if there is none."""
         heads = [queue[0].arrived_at for queue in (self._single, self._background) if queue]
         return time.monotonic() - min(heads) if heads else 0.0
 
@@ -135,7 +135,7 @@ class Admission:
         self.in_flight: set[Interruption] = set()
         """All requests that are being worked on or wait for a place."""
         self.closed: ApiError | None = unavailable("the service is starting", "starting", 1)
-        """Why no work is taken now, if so."""
+        """The reason why no work is taken now, if so."""
 
     def check_open(self) -> None:
         """Refuse work that would begin now. Raises :class:`ApiError` (503)."""

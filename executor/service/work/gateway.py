@@ -27,7 +27,7 @@ from executor.service.work.waivers import Waivers
 
 _AS_EXECUTOR = Options()
 _BATCHES_YIELD_S = 10.0
-"""How much later than its arrival a line of a batch counts as arrived."""
+"""Seconds after its arrival at which a line of a batch counts as arrived."""
 
 
 class Gateway:

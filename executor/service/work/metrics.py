@@ -1,4 +1,4 @@
-"""What Prometheus can read. All names and labels are in this file."""
+"""Metrics for Prometheus. All names and labels are in this file."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Readiness:
         self._waivers = waivers
         self.draining = False
         self.problem: str | None = "the sandbox's limits are being probed"
-        """Why the service is not ready, if it is not."""
+        """The reason why the service is not ready, if it is not."""
         self.probes: tuple[ProbeResult, ...] = ()
-        """What each probe found when it was last tried."""
+        """The last finding of each probe."""
 
     async def prove(self) -> None:
         """Probe until all is as it should be; a failed round is repeated after some seconds.

@@ -41,7 +41,7 @@ from executor.wire.frames import Call, How, Parsed, named
 
 _ANSWERS_AT_ONCE = 4
 _MOST_ROUNDS = 500
-"""How often the tests of one answer are run because they want to know something."""
+"""Times that the tests of one answer are run because they ask for something."""
 _MOST_EXCEPTION_NAME = 100
 _NAMELESS = "Exception"
 
@@ -64,7 +64,7 @@ class Tests(NamedTuple):
 
 
 class _Report(NamedTuple):
-    """What a run of the tests says."""
+    """The report of a run of the tests."""
 
     kind: str
     passed: int = 0
@@ -78,7 +78,7 @@ class _Report(NamedTuple):
 
 
 def read_entry(task: JudgeTask) -> str:
-    """What ``check`` is called with; tests without one may need none."""
+    """The argument of ``check``; tests without one may need none."""
     return entry_point(task) if task.entry_point else ""
 
 
@@ -273,7 +273,7 @@ class _Trial:
 def _learnt(
     outcome: CallOutcome, value: Value | CallOutcome
 ) -> tuple[tuple[Any, ...], CallOutcome | None]:
-    """What the tests get to know of a call; an outcome if it came to no end that they can see."""
+    """A call's result as the tests see it; an outcome if it had no end that they can see."""
     if isinstance(value, Value):
         found = value.decoded
         if type(found) is tuple and len(found) == 3 and type(found[1]) is tuple:

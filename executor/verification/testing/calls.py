@@ -13,7 +13,7 @@ from executor.verification.scoring import Tested
 from executor.wire.frames import Call
 
 type Assess = Callable[[int, CallOutcome], Awaitable[Tested]]
-"""What the call of that number came to."""
+"""The result of the call with that number."""
 
 
 class Caller:
@@ -27,7 +27,7 @@ class Caller:
     async def assess(
         self, calls: Sequence[Call], assess: Assess, *, to_the_end: bool
     ) -> list[Tested]:
-        """What each call came to; unless ``to_the_end``, none after the first failure is told."""
+        """The result of each call; unless ``to_the_end``, only up to the first failure."""
         found: list[Tested] = []
         for numbers in batched(range(len(calls)), AT_ONCE):
             job = self._program.job([calls[number] for number in numbers])

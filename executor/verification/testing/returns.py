@@ -55,7 +55,7 @@ def entry_point(task: JudgeTask) -> str:
 
 
 def tolerance_of(task: JudgeTask) -> Tolerance:
-    """How far a task lets results differ."""
+    """The tolerance that a task allows."""
     compare = task.compare
     return Tolerance(
         atol=compare.atol,

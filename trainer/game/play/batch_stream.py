@@ -25,7 +25,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 15.0
 
 
 class Verifier(Protocol):
-    """What is used of an executor: these methods of :class:`executor.Executor`."""
+    """The methods of :class:`executor.Executor` that are used."""
 
     async def __aenter__(self) -> Any:
         """Open it."""

@@ -33,9 +33,9 @@ class Prompt:
     kind: Kind
     messages: tuple[Message, ...]
     task: Task | None = None
-    """What a solver has to solve."""
+    """The task that a solver has to solve."""
     references: tuple[ProgramTask, ...] = ()
-    """What a proposer is shown; for induction the program to use."""
+    """Tasks that a proposer is shown; for induction the program to use."""
     functions: tuple[str, ...] = ()
     """Sources of ``g_0``... that a composite program has to build on."""
 

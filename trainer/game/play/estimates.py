@@ -1,4 +1,4 @@
-"""How often is a new task solved? The solver's attempts at it, asked for as soon as it is sound."""
+"""Estimates of a new task's solve rate, by attempts that are asked for as soon as it is sound."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def known[Result](result: Result) -> Future[Result]:
 
 
 def mapped[A, B](future: Future[A], function: Callable[[A], B]) -> Future[B]:
-    """What a function makes of a result that is still to come."""
+    """A future of what a function makes of a result that is still to come."""
     later: Future[B] = Future()
 
     def hand_over(done: Future[A]) -> None:

@@ -48,7 +48,7 @@ HELD_OUT = "held_out"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of a proposal."""
+    """The result of examining a proposal."""
 
     status: str
     """``valid``, ``malformed`` (it never reached the executor), ``too_long`` (its output),
@@ -66,7 +66,7 @@ class Examined:
 
 @dataclass(slots=True)
 class Tally:
-    """What the executor did."""
+    """Counts of the executor's work."""
 
     validations: Counter[str] = field(default_factory=Counter)
     """Verdicts by status."""
@@ -148,7 +148,7 @@ class TaskJudge:
 
     @property
     def parsers(self) -> ParserPool:
-        """Where source is parsed."""
+        """The pool that parses source."""
         return self._parsers
 
     def examine_program(
@@ -184,7 +184,7 @@ class TaskJudge:
         return self._running.submit(self._judge(wanted))
 
     def take_tally(self) -> Tally:
-        """What was done since the last call."""
+        """Counts since the last call."""
 
         async def take() -> Tally:
             taken, self._tally = self._tally, Tally()

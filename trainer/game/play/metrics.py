@@ -39,7 +39,7 @@ SUSPICIOUS = (Status.FORBIDDEN, Status.CRASHED, Status.PROCESS_LIMIT, Status.OUT
 
 
 class StepNumbers(NamedTuple):
-    """What only the step itself knows."""
+    """Facts that only the step itself knows."""
 
     prompts: int
     """Prompts that were asked, learnability estimates left out."""

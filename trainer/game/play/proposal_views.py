@@ -1,4 +1,4 @@
-"""What intrinsic rewards see of a proposal."""
+"""Views of proposals for intrinsic rewards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def proposal_view(
     *,
     original: bool,
 ) -> ProposalView:
-    """What intrinsic rewards see of a task; rarities are those before it is stored."""
+    """The view of a task for intrinsic rewards; rarities are those before it is stored."""
     if isinstance(task, InductionTask):
         code, inputs, outputs = task.snippet, task.inputs, task.outputs
         input_types, output_types = task.input_types, task.output_types

@@ -1,4 +1,4 @@
-"""What a step finds out about each response."""
+"""Records of what a step finds out about each response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Scored:
 
     response: Response
     solution: str
-    """What was judged; empty if there was nothing to judge."""
+    """The text that was judged; empty if there was nothing to judge."""
     score: float | None
     """0 to 1; ``None`` where the platform failed."""
     status: str

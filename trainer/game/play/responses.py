@@ -43,11 +43,11 @@ class Responses:
         return AnswerRecord(prompt, response, well_formed, outcome)
 
     def examine(self, prompt: Prompt, response: Response) -> Future[Examined]:
-        """What becomes of a proposal: of the answer in a response."""
+        """Examine the proposal in the answer of a response."""
         return self.examine_text(prompt, self._answer(response))
 
     def examine_text(self, prompt: Prompt, text: str) -> Future[Examined]:
-        """What becomes of a proposal; the whole text is searched for it."""
+        """Examine a proposal; the whole text is searched for it."""
         if prompt.kind.task is TaskType.INDUCTION:
             wanted = self._azr.data_selection_strategy.num_inputs
             inputs = parse_induction_proposal(text, num_inputs=wanted)

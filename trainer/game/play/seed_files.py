@@ -37,7 +37,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
-    """What became of a seed set."""
+    """The result of loading a seed set."""
 
     source: str
     tasks: tuple[Task, ...]

@@ -48,12 +48,12 @@ class Sample:
     advantage: float = 0.0
     """TRR++ advantage within this step's samples of the same kind."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What happened to it: ``status``, ``well_formed``, and ``score`` or ``solve_rate``."""
+    """Its fate: ``status``, ``well_formed``, and ``score`` or ``solve_rate``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step of self-play gives to the optimizer and to people."""
+    """Results of a step of self-play, for the optimizer and for people."""
 
     samples: tuple[Sample, ...]
     """In AZR's order of kinds, within a kind in the order of the prompts."""
@@ -105,7 +105,7 @@ class SelfPlay:
 
     @property
     def drawer(self) -> Drawer:
-        """What makes prompts; its random choices are part of :meth:`state`."""
+        """The maker of prompts; its random choices are part of :meth:`state`."""
         return self._drawer
 
     def state(self) -> dict[str, Json]:

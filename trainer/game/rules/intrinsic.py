@@ -32,7 +32,7 @@ from trainer.game.tasks.task import TaskType
 
 @dataclass(frozen=True, slots=True)
 class Rarity:
-    """How unusual a value is among those of the buffers; see ``TypeCounts.rarity``."""
+    """The rarity of a value among those of the buffers; see ``TypeCounts.rarity``."""
 
     flat: float
     hierarchical: float
@@ -40,7 +40,7 @@ class Rarity:
 
 @dataclass(frozen=True, slots=True)
 class ProposalView:
-    """What a reward sees of a valid proposal."""
+    """A valid proposal as a reward sees it."""
 
     task_type: TaskType
     code: str

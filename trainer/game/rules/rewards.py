@@ -1,4 +1,4 @@
-"""What a response earns: the paper's rules, with the choices that AZR's code made.
+"""Rewards: the paper's rules, with the choices that AZR's code made.
 
 A solver earns its score if it is above 0. A proposer earns the learnability of its task, and
 perhaps intrinsic rewards on top. Whatever is badly formatted, or no sound task, earns -1; what is
@@ -21,7 +21,7 @@ def solver_reward(score: float, *, well_formed: bool) -> float:
 
 
 def learnability(solve_rate: float, conversion: Literal["one_minus", "inverse"]) -> float:
-    """How much there is to learn from a task that is solved at a rate from 0 to 1.
+    """The learnability of a task that is solved at a rate from 0 to 1.
 
     ``one_minus``: 1 - p, but 0 where p is 0: neither trivial nor hopeless tasks are worth anything.
     ``inverse``: 1 - p throughout.
@@ -39,7 +39,7 @@ def proposer_reward(
     well_formed: bool,
     zero_learnability: Literal["penalty", "zero"],
 ) -> float:
-    """What a proposal earns.
+    """The reward of a proposal.
 
     Args:
         value: Its learnability.

@@ -62,7 +62,7 @@ def advantages(
 def grouping(
     kinds: Sequence[Hashable], baseline: Literal["task_relative", "global"]
 ) -> list[Hashable]:
-    """What :func:`advantages` groups by: the kinds, or one group of all (REINFORCE++)."""
+    """The groups of :func:`advantages`: the kinds, or one group of all (REINFORCE++)."""
     return list(kinds) if baseline == "task_relative" else ["all"] * len(kinds)
 
 

@@ -1,1 +1,1 @@
-"""What is proposed and solved: roles, task types, tasks, and the buffers that keep them."""
+"""Roles, task types, tasks, and the buffers that keep them."""

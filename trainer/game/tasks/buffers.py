@@ -25,7 +25,7 @@ _STATE_VERSION = 1
 
 
 class TypeCounts:
-    """How often each text was seen, by the type of the value it writes."""
+    """Counts of the texts that were seen, by the type of the value they write."""
 
     def __init__(self) -> None:
         self._types: dict[str, Counter[str]] = {}
@@ -44,7 +44,7 @@ class TypeCounts:
         self._total += times
 
     def rarity(self, type_name: str, text: str) -> tuple[float, float]:
-        """How unusual an answer is, from 0 to 1: flat, and hierarchical.
+        """The rarity of an answer, from 0 to 1: flat, and hierarchical.
 
         Flat is 1 - P(text). Hierarchical is the mean of 1 - P(type) and 1 - P(text | type). What
         was never seen has probability 0.
@@ -181,7 +181,7 @@ class Buffers:
         return added
 
     def references(self, task_type: TaskType) -> Sequence[ProgramTask]:
-        """What a proposer of this type may be shown.
+        """Tasks that a proposer of this type may be shown.
 
         Its own type's tasks; for induction the programs of abduction and deduction. Where there are
         none, the seeds.

@@ -28,14 +28,14 @@ _CONSTRUCTORS = frozenset({
 _OPENING, _CLOSING = "([{", ")]}"
 
 OTHER = "expression"
-"""What is neither a literal nor a call of a known constructor."""
+"""Type of a text that is neither a literal nor a call of a known constructor."""
 
 
 class _Shape(NamedTuple):
-    """How a text is made up, strings skipped."""
+    """The structure of a text, strings skipped."""
 
     closes: int | None
-    """Where the bracket that opens the text is closed."""
+    """Place at which the bracket that opens the text is closed."""
     commas: int
     """Commas outside all brackets."""
     inner_commas: int

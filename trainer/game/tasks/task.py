@@ -1,4 +1,4 @@
-"""What is proposed and solved: roles, task types, and the tasks themselves.
+"""Roles, task types, and the tasks that are proposed and solved.
 
 Names: AZR calls abduction ``code_i``, deduction ``code_o``, induction ``code_f`` and error
 deduction ``code_e``; a proposer's batch is ``gen_...`` and a solver's ``pred_...``. Those names
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 type Json = Any
-"""What :mod:`json` reads and writes."""
+"""Values that :mod:`json` reads and writes."""
 
 
 class Role(StrEnum):
-    """Which side of the game a sample is."""
+    """The side of the game that a sample is on."""
 
     PROPOSE = "propose"
     SOLVE = "solve"
@@ -109,7 +109,7 @@ class ProgramTask:
     imports: tuple[str, ...] = ()
     """Import lines of the snippet, for expressions that stand outside it."""
     original_snippet: str = ""
-    """What the model wrote, without the functions it was given (composite tasks)."""
+    """The model's own part, without the functions it was given (composite tasks)."""
     composite_functions: tuple[str, ...] = ()
     """Sources of the functions ``g_0``... that the program builds on."""
     step: int = 0

@@ -28,7 +28,7 @@ class Program(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Why a program is not validated; a short sentence."""
+    """The reason why a program is not validated; a short sentence."""
 
     reason: str
 

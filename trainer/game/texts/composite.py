@@ -13,7 +13,7 @@ from trainer.game.texts.cleaning import Program, Refused, imports_of, rename
 
 
 class Composition(NamedTuple):
-    """How a step asks for composite programs."""
+    """A step's request for composite programs."""
 
     chance: float
     """Share of proposer prompts."""
@@ -22,7 +22,7 @@ class Composition(NamedTuple):
 
 
 def composition_at(strategy: DataSelectionStrategy, step: int) -> Composition | None:
-    """What the scheduler says for a step; ``None`` while composite programs are off."""
+    """The scheduler's request for a step; ``None`` while composite programs are off."""
     start = strategy.composite_start_step
     scheduler = strategy.composite_scheduler
     n_max, chance = strategy.composite_function_n_max, strategy.composite_chance

@@ -1,4 +1,4 @@
-"""What a model's text says: tags, fences, and the fallbacks for those who forget them.
+"""Parsing of a model's text: tags, fences, and the fallbacks for those who forget them.
 
 Everything here reads text as text. Nothing is parsed as Python, and all scans are linear.
 """
@@ -168,7 +168,7 @@ class _Strings:
         self._read_to = start
 
     def end_around(self, place: int) -> int | None:
-        """Where the string ends that a place is in; places come in their order, at line starts."""
+        """End of the string that a place is in; places come in their order, at line starts."""
         if place < self._read_to:
             return self._read_to
         last = None
@@ -185,7 +185,7 @@ class _Strings:
 
 
 def _end_of_block(text: str, start: int, fence: str, indent: int) -> tuple[int, int]:
-    """Where a block's text ends, and where to look for the next one."""
+    """End of a block's text, and the place from which to look for the next one."""
     line_end = text.find("\n", start)
     line_end = line_end if line_end >= 0 else len(text)
     beside = text.find(fence, start, line_end)
@@ -232,7 +232,7 @@ _DEFINES_F = re.compile(
     r"|^f[ \t]*(?::[^=\n]*)?=(?!=)|^[ \t]*(?:from|import)[ \t][^\n]*\bas[ \t]+f[ \t]*$",
     re.MULTILINE,
 )
-"""What binds ``f``, to judge by the text: parsing hostile text is not for this process."""
+"""Text that seems to bind ``f``: parsing hostile text is not for this process."""
 
 
 def defines_f(code: str) -> bool:
@@ -306,7 +306,7 @@ def parse_induction_proposal(text: str, *, num_inputs: int) -> InductionProposal
 def parse_solution(
     answer: str, task: TaskType, *, extract_code_block: bool = True
 ) -> str | Malformed:
-    """What a solver's answer says: an input, an output, an exception's name, or a program.
+    """The content of a solver's answer: an input, an output, an exception's name, or a program.
 
     With ``extract_code_block`` off the answer is taken as it stands, except for a program.
     """
@@ -348,7 +348,7 @@ def _solution_value(answer: str, label: Literal["input", "output"]) -> str:
 
 
 def _under(heading: re.Pattern[str], text: str) -> list[str]:
-    """What follows each heading: up to the next heading or fence, or the end."""
+    """The text after each heading: up to the next heading or fence, or the end."""
     found = []
     for match in heading.finditer(text):
         end = _END_OF_PART.search(text, match.end())

@@ -26,7 +26,7 @@ _GATHERING_S = 0.05
 """Requests that come within this time of the last one share a batch."""
 
 _MEMORY = frozenset({"weights", "kv_cache"})
-"""What vLLM gives back while it sleeps, by the names that veRL wakes it with."""
+"""Memory that vLLM gives back while it sleeps, by the names that veRL wakes it with."""
 
 
 class _Waiting:

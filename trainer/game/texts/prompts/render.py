@@ -127,7 +127,7 @@ class PromptBook:
         return self._fill(f"solve_{task_type.value}", snippet=task.snippet, input=task.input)
 
     def around(self, question: str) -> str:
-        """What stands around every question."""
+        """The text around every question."""
         return self._wrap(question)[0].content
 
     def _propose_program(
