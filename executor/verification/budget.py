@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,6 +31,8 @@ HERE_BYTES = 2048
 _ITEMS_AT_ONCE = 64
 """Texts of a row that are parsed in one request."""
 _MAX_ROW_BYTES = 16 << 20
+_SWITCH_S = 0.0005
+"""Seconds after which work beside the event loop lets go of the interpreter, if that is wanted."""
 _RUNS = 4
 """Copies of a row's output bytes that may exist at once, in runs that differ."""
 
@@ -46,14 +49,20 @@ async def off_loop[Result](size: int, work: Callable[..., Result], *arguments: A
 
 
 def _uncollected[Result](work: Callable[[], Result]) -> Result:
-    """Do it without the collector, which would go through all parts of a value again and again."""
-    if not gc.isenabled():
-        return work()
+    """Do it without the collector, which would go through all parts of a value again and again.
+
+    Meanwhile the event loop gets the interpreter's lock back soon after each call of the system:
+    with the usual 5 ms, starting a guest beside such work would hold it for a tenth of a second.
+    """
+    collects, interval = gc.isenabled(), sys.getswitchinterval()
     gc.disable()
+    sys.setswitchinterval(_SWITCH_S)
     try:
         return work()
     finally:
-        gc.enable()
+        sys.setswitchinterval(interval)
+        if collects:
+            gc.enable()
 
 
 async def gather_few[Result](

@@ -226,6 +226,8 @@ class Judge:
                 more, used = await score(some)
                 scored += more
                 usage += used
+                if len(scored) < len(answers):
+                    await asyncio.sleep(0)  # answers may be scored without waiting for anything
         except Broken as broken:
             outcome = broken.outcome
             detail = f"the task cannot be used: {outcome.detail}"

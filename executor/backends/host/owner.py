@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 _FORM = re.compile(r"(?P<host>[0-9a-f-]+\.\d+)\.(?P<pid>\d+)\.(?P<start>\d+)")
@@ -33,6 +34,12 @@ def left_behind(prefix: str) -> Iterator[Path]:
 
 
 def _host() -> str:
+    return _host_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _host_of(pid: int) -> str:
+    # Asked again by a forked process, which may have gone elsewhere.
     # One boot of one kernel, and the pid namespace that process ids count in.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}.{os.stat('/proc/self/ns/pid').st_ino}"

@@ -39,7 +39,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 
@@ -103,8 +103,14 @@ class GuestImage:
 
     def extensions(self, pattern: str) -> list[str]:
         """Paths inside the image of the extension modules that match a glob pattern."""
-        found = self.root.glob(f"{_LIBRARY}/lib-dynload/{pattern}")
-        return [f"/{path.relative_to(self.root)}" for path in found]
+        return list(files_inside(self.root, f"{_LIBRARY}/lib-dynload/{pattern}"))
+
+
+@lru_cache(maxsize=64)
+def files_inside(root: Path, pattern: str) -> tuple[str, ...]:
+    """Paths inside an image of the files that match a glob pattern. Looked for once: an image never
+    changes, and the event loop is held meanwhile."""
+    return tuple(f"/{path.relative_to(root)}" for path in root.glob(pattern))
 
 
 def open_image(cache: Path | None = None, libraries: str | None = None) -> GuestImage:

@@ -44,6 +44,7 @@ from executor.backends.image.build import (
     PYTHON,
     SCRIPT_MAIN,
     GuestImage,
+    files_inside,
     open_image_in_thread,
 )
 from executor.backends.image.script_tools import DEVICES
@@ -518,8 +519,7 @@ def _outside_group(outside: str) -> str:
 
 
 def _guest_environment(image: GuestImage, role: Role) -> list[str]:
-    core = next((image.root / "guest/executor/guest").glob("_core*.so"), None)
-    path = f"/{core.relative_to(image.root)}" if core is not None else None
+    path = next(iter(files_inside(image.root, "guest/executor/guest/_core*.so")), None)
     return [f"{name}={value}" for name, value in guest_environment(role, path).items()]
 
 
