@@ -15,8 +15,11 @@ _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree\b|°|\bdegrees
 _FRACTION = re.compile(r"\\[dtc]frac(?![a-z])")
 _SHORT_FRACTION = re.compile(r"\\frac\s*([0-9a-z])\s*([0-9a-z])(?![0-9])")
 _WORDS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
-_UNIT = re.compile(r"(?<=[0-9}\])])\s*\\(?:text|mathrm|mbox|operatorname)\s*\{[^{}]*\}.*$")
-_PLAIN_UNIT = re.compile(r"(?<=[0-9])\s+[A-Za-z][A-Za-z ^0-9/]*\.?$")
+_UNIT = re.compile(
+    r"(?<=[0-9}\])])\s*(?:\\(?:text|mathrm|mbox)\s*"
+    r"\{(?!~?(?:e|i|d|sin|cos|tan|log|ln|exp)\})[^{}]*\}(?:\s|/|\\cdot|\^\{?-?[0-9]+\}?)*)+$"
+)
+_PLAIN_UNIT = re.compile(r"(?<=[0-9])\s+[A-Za-z]{2,}[A-Za-z ^0-9/]*\.?$")
 _THOUSANDS = re.compile(r"^([-+]?[0-9]{1,3})((?:(?:,|\{,\}|\\,)[0-9]{3})+)((?:\.[0-9]+)?)$")
 _NAMED = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z, ]*\))?\s*=\s*(?=[^=])")
 _OPEN, _CLOSE = "([{", ")]}"
@@ -54,6 +57,8 @@ def matched(wanted, found, tolerance):
 def same(expected, answer, tolerance):
     """Whether two texts have the same meaning."""
     first, second = plain(expected), plain(answer)
+    if not re.search("[A-Za-z]", first):  # else it may be a product
+        second = _PLAIN_UNIT.sub("", second)
     if not second:
         return False
     if first == second:
@@ -94,8 +99,8 @@ def plain(text):
     text = _DEGREES.sub("", text)
     text = _FRACTION.sub(r"\\frac", text)
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
+    text = re.sub(r"\\mathrm\s*\{([eid])\}", r"\1", text)
     text = _UNIT.sub("", text.strip())
-    text = _PLAIN_UNIT.sub("", text)
     if _named(text):
         text = _NAMED.sub("", text, count=1)
     text = text.strip()
