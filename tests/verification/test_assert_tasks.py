@@ -89,11 +89,6 @@ def score(sandbox: SyncExecutor, tests: str, *answers: str, **more: Any) -> tupl
         ("assert all(g(n) == n + 1 for n in range(9))", ADD, "def g(n):\n    return n and n + 1"),
         ("assert (lambda v: v == 2)(g(1))", ADD, "def g(x):\n    return 3"),
         (
-            "assert [*map(g, [1, 2])] == [2, 3]\nassert all(map(lambda n: g(n) == 2, [1, 1]))",
-            ADD,
-            "def g(n):\n    if n > 1:\n        raise StopIteration\n    return 2",
-        ),
-        (
             "try:\n    g(0)\nexcept (KeyError, StopIteration) as e:\n    assert str(e) == 'x'",
             "def g(x):\n    raise StopIteration('x')",
             "def g(x):\n    raise ValueError('x')",
@@ -273,6 +268,20 @@ def test_calls_that_are_never_the_same_come_to_an_end(sandbox: SyncExecutor) -> 
     judgement = sandbox.judge(task(tests))
     assert judgement.scores == (0.0,)
     assert judgement.statuses == (Status.NONDETERMINISTIC,)
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert g(0) == 0\nassert all(map(lambda n: g(n) == n, range(3)))",
+        "for n, found in zip(range(3), map(g, range(3))):\n    assert n == found",
+        "assert g(0) == next(map(g, [2]), 2) - 2",
+        "assert [n for n in iter(lambda: g(0) or g(2), 2)] == []",
+    ],
+)
+def test_stop_iteration_of_an_answer_ends_no_loop(sandbox: SyncExecutor, tests: str) -> None:
+    wrong = "def g(n):\n    if n:\n        raise StopIteration\n    return n"
+    assert score(sandbox, tests, "def g(n):\n    return n", wrong) == (1.0, 0.0)
 
 
 LISTED = """

@@ -371,7 +371,7 @@ MUTATIONS: tuple[Mutation, ...] = (
              ("verification/test_assert_tasks.py::test_chance_in_tests_is_the_same_for_all_answers_and_known_to_none",)),
     Mutation("an answer's StopIteration", "ends loops of the tests",
              (Change("guest/test_driver.py", "State.exception", "Stopped if issubclass(known, (StopIteration, StopAsyncIteration)) else known", "known"),),
-             ("verification/test_assert_tasks.py::test_tests_and_answer",)),
+             ("verification/test_assert_tasks.py::test_stop_iteration_of_an_answer_ends_no_loop",)),
     Mutation("halves of characters in what tests say", "are told as they are",
              (Change("verification/testing/assertions.py", "_printable", 'text.encode("utf-8", "backslashreplace").decode()', "text"),),
              ("verification/test_assert_tasks.py::test_what_an_answer_says_in_halves_of_characters_can_be_told",)),
