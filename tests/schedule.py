@@ -20,6 +20,12 @@ LONGEST_FIRST = (
     "tests/security",
     "tests/backends",
     "tests/service",
+    "tests/trainer/test_seed_vllm",
+    "tests/verification",
+    "tests/pool",
+    "tests/guest",
+    "tests/cli",
+    "tests/client",
 )
 
 
