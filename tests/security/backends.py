@@ -42,6 +42,8 @@ class AttackedBackend:
     """Which cases it runs."""
     cpu_s: int = 1
     """Seconds of processor time for an attack: enough for each that does not use all there is."""
+    containers: bool = False
+    """Whether each script has a container that nothing else was in."""
 
     def require(self) -> None:
         """Skip the test where the backend cannot be had; fail where it must."""
@@ -71,8 +73,10 @@ async def _service() -> AsyncIterator[AnyExecutor]:
 
 BACKENDS = {
     "nsjail": AttackedBackend(_local("nsjail")),
-    "docker": AttackedBackend(_local("docker"), why_no_engine),
-    "gvisor": AttackedBackend(_local("gvisor", cpu_s=5), why_no_gvisor, _few, cpu_s=5),
+    "docker": AttackedBackend(_local("docker"), why_no_engine, containers=True),
+    "gvisor": AttackedBackend(
+        _local("gvisor", cpu_s=5), why_no_gvisor, _few, cpu_s=5, containers=True
+    ),
     "service": AttackedBackend(_service),
 }
 """By name."""

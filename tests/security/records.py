@@ -102,7 +102,9 @@ def load() -> list[Outcome]:
 async def _attack(backend: AttackedBackend, cases: list[Case]) -> Attacked:
     before = _present()
     async with backend.open() as executor:
-        records = await run_cases(executor, cases, cpu_s=backend.cpu_s)
+        records = await run_cases(
+            executor, cases, cpu_s=backend.cpu_s, containers=backend.containers
+        )
     for _ in range(100):
         left = _present() - before
         if not left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,25 +93,31 @@ def _sound(*outputs: str) -> dict[str, object]:
 
 
 async def run_cases(
-    executor: AnyExecutor, cases: Iterable[Case], *, cpu_s: int
+    executor: AnyExecutor, cases: Sequence[Case], *, cpu_s: int, containers: bool
 ) -> dict[str, Record]:
-    """What came of each attack, by its name, on an executor that is open."""
+    """What came of each attack, by its name, on an executor that is open.
+
+    With ``containers`` each script has one that nothing else was in. The honest script beside the
+    next attack is then as good as one after this, and only the last attack has one of its own.
+    """
     found: dict[str, Record] = {}
     places = asyncio.Semaphore(_AT_ONCE)
+    ordered = sorted(cases, key=lambda case: case.alone)
+    last = ordered[-1].name if ordered else ""
 
     async def one(case: Case) -> None:
         async with places:
-            found[case.name] = await run_case(executor, case, cpu_s=cpu_s)
+            after = case.name == last or (not containers and isinstance(case.item, Script))
+            found[case.name] = await run_case(executor, case, cpu_s=cpu_s, scripts_after=after)
 
-    together = [case for case in cases if not case.alone]
-    await asyncio.gather(*map(one, together))
-    for case in cases:
-        if case.alone:
+    await asyncio.gather(*(one(case) for case in ordered[:-1] if not case.alone))
+    for case in ordered:
+        if case.alone or case.name == last:
             await one(case)
     return found
 
 
-async def run_case(executor: AnyExecutor, case: Case, *, cpu_s: int = 1) -> Record:
+async def run_case(executor: AnyExecutor, case: Case, *, cpu_s: int, scripts_after: bool) -> Record:
     """Run an attack with honest neighbours beside it, then others after it."""
     neighbours = list(honest(scripts=isinstance(case.item, Script)))
     limits = LIMITS.model_copy(update={"cpu_s": cpu_s, **case.limits})
@@ -121,8 +127,7 @@ async def run_case(executor: AnyExecutor, case: Case, *, cpu_s: int = 1) -> Reco
     disturbed = await _disturbed(executor, neighbours)
     result, failure = await attack
     seconds = time.monotonic() - started
-    followers = list(honest(scripts=isinstance(case.item, Script)))
-    disturbed += await _disturbed(executor, followers)
+    disturbed += await _disturbed(executor, list(honest(scripts=scripts_after)))
     return Record(result, failure, tuple(disturbed), round(seconds, 2))
 
 
