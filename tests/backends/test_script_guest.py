@@ -209,7 +209,8 @@ def test_arguments_and_input_arrive(run: RunScript) -> None:
 
 def test_environment_is_minimal(run: RunScript) -> None:
     result = run("import os; print(sorted(os.environ), os.getcwd() == os.environ['HOME'])")
-    names = ["HOME", "LANG", "MALLOC_ARENA_MAX", "PATH", "PYTHONDONTWRITEBYTECODE"]
+    threads = [f"{name}_NUM_THREADS" for name in ("MKL", "NUMEXPR", "OMP", "OPENBLAS")]
+    names = ["HOME", "LANG", "MALLOC_ARENA_MAX", *threads, "PATH", "PYTHONDONTWRITEBYTECODE"]
     assert result.stdout.decode() == f"{names} True\n"
 
 

@@ -19,7 +19,11 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("executor", "trainer")
-OF_CHECKOUTS = {"executor/examples/README.md", "trainer/requirements-vllm-cpu.txt"}
+OF_CHECKOUTS = {
+    "executor/examples/README.md",
+    "executor/guest/README.md",
+    "trainer/requirements-vllm-cpu.txt",
+}
 """For readers, and for scripts/setup.sh."""
 VERSION = metadata.version("absolute-zero-executor")
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # compiles, and copies an interpreter

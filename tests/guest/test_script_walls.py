@@ -160,7 +160,7 @@ def test_tampering_does_not_reach_the_next_run(executor: SyncExecutor, what: str
         "print(len(sorted([2, 1])), math.floor(math.pi * 100), len(os.environ), sys.argv,\n"
         "      signal.getitimer(0), sys.getrecursionlimit())"
     )
-    expected = "2 314 5 ['/box/script.py'] (0.0, 0.0) 1000\n"
+    expected = "2 314 9 ['/box/script.py'] (0.0, 0.0) 1000\n"
     for _ in range(6):
         run(executor, ATTEMPTS[what])
         assert told(executor, probe) == expected

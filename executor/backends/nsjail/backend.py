@@ -82,9 +82,9 @@ _OPEN_FILES = 64
 _SCRIPT_OPEN_FILES = 512
 _SCRIPT_ENVIRONMENT = (
     "PATH=/usr/bin:/bin:/py/bin", "LANG=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
-    "MALLOC_ARENA_MAX=1", "HOME=/box", *(f"{name}={value}" for name, value in ONE_THREAD.items()),
+    "MALLOC_ARENA_MAX=1", *(f"{name}={value}" for name, value in ONE_THREAD.items()), "HOME=/box",
 )  # fmt: skip
-"""As ``executor/guest/script.py`` sets it for scripts in jails of their own."""
+"""As ``executor/guest/script.py`` sets it for scripts in jails of their own, in the same order."""
 
 _SLOT_CAPABILITIES = ["CAP_SYS_ADMIN", "CAP_SETPCAP"]
 """Of guests that reset their processes, in their own user namespace: they unmount the procfs that
