@@ -126,6 +126,8 @@ install_project() {
             install "a part of the trainer" --no-deps $vllm
             ;;
     esac
+    # Where PYTHONDONTWRITEBYTECODE is set, every process would compile the project anew.
+    "$venv/bin/python" -m compileall -q executor trainer || true
     printf '%s %s\n' "$mode" "$(fingerprint)" >"$stamp"
     rm -f "$unfinished"
     has_accelerator || say "setup: no C compiler or Python headers: the pure-Python core is used" \

@@ -122,6 +122,7 @@ def _game(config: DictConfig) -> None:
     config.trainer.use_v1 = True
     config.trainer.v1.trainer_mode = TRAINER_MODE
     config.trainer.default_local_dir = str(run_directory(config))
+    config.reward.num_workers = 0  # the game rewards; each would hold 700 MB and never be asked
     config.algorithm.adv_estimator = "trrpp"
     config.algorithm.trrpp_weighting = config.azr.advantage.weighting
     config.algorithm.trrpp_baseline = config.azr.advantage.baseline
@@ -212,7 +213,6 @@ def _processors(config: DictConfig) -> None:
     storage = config.transfer_queue.backend.SimpleStorage
     storage.num_data_storage_units = 1
     storage.total_storage_size = max(1000, 40 * sequences_per_step(config))
-    config.reward.num_workers = 1
     config.data.dataloader_num_workers = 0
 
 
