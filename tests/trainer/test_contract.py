@@ -22,6 +22,14 @@ def test_the_tested_version_is_taken_without_a_word() -> None:
     assert check() is None
 
 
+def test_the_command_compares_names_only_where_the_version_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert contract.is_tested()
+    monkeypatch.setattr("importlib.metadata.version", lambda _name: "0.10.0")
+    assert not contract.is_tested()
+
+
 def test_another_version_is_refused_and_the_flag_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda _name: "0.10.0")
     with pytest.raises(ContractError, match=r"but 0\.10\.0 is installed: all names"):

@@ -1,7 +1,9 @@
 """The parts of veRL that are used, by name, and a clear error if one is not there.
 
 veRL's trainer interface changes from release to release. All its uses are in this package; the
-names it stands on are listed here, and :func:`check` compares them with the installed version.
+names it stands on are listed here, and :func:`check` compares them with the installed version. That
+imports most of veRL: the command compares where the version is another one (:func:`is_tested`), the
+process that trains, which has it imported, always.
 """
 
 from __future__ import annotations
@@ -122,6 +124,14 @@ class ContractError(RuntimeError):
     """The installed veRL is not one that this project works with."""
 
 
+def is_tested() -> bool:
+    """Whether the installed veRL says that it is the tested version."""
+    try:
+        return importlib.metadata.version("verl") == VERL_VERSION
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
 def check(*, cpu: bool = False, any_version: bool = False) -> str | None:
     """Compare the installed veRL with what is used of it.
 
@@ -159,10 +169,10 @@ def check_cpu_plugin() -> None:
         ContractError: it is not; veRL itself says nothing when a plug-in fails to load.
     """
     try:
-        from trainer.verl_adapter.cpu import patches, platform, rollout
+        from trainer.verl_adapter.cpu import patches, platform
     except ImportError as error:
         raise ContractError(f"the plug-in for processors cannot be loaded: {error}") from error
-    if not (platform.is_registered() and patches.applied() and rollout.is_registered()):
+    if not (platform.is_registered() and patches.applied()):
         raise ContractError(
             "veRL has not loaded this project's plug-in for processors: is the project installed "
             "(pip install -e .), and is VERL_USE_EXTERNAL_PLUGINS unset?"

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainer.run import wandb_extras, wiring
 from trainer.run.environment import WANDB_ID_FILE, carried, wandb_run_id
 from trainer.run.failures import FAILURES, Interrupted, TrainingFailed
-from trainer.verl_adapter import cluster, shared_memory
+from trainer.verl_adapter import cluster, contract, shared_memory
 from trainer.verl_adapter.mailbox import Mailbox, MailboxActor
 
 _LOOK_EVERY_S = 0.25
@@ -58,7 +58,7 @@ class TrainingActor:
             return Outcome("stopped")
         except Finished as finished:
             return Outcome("done", str(finished))
-        except FAILURES as error:
+        except (*FAILURES, contract.ContractError) as error:
             return Outcome("failed", str(error))
         finally:
             tq.close()
@@ -70,6 +70,7 @@ def _train(config: DictConfig, mailbox: Mailbox) -> None:
 
     from trainer.verl_adapter.trainer import SelfPlayTrainer
 
+    contract.check(any_version=bool(config.trainer.any_verl))
     trainer = SelfPlayTrainer(config, mailbox.say, mailbox.progress, mailbox.stopping)
     succeeded = False
     try:

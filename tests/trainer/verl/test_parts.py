@@ -122,6 +122,29 @@ def test_plugin_does_nothing_without_its_variable() -> None:
     assert output.splitlines()[-1] == "None False"
 
 
+def test_plugin_imports_nothing_of_veRL_and_is_in_force_where_that_is_imported() -> None:
+    output = in_verl(
+        """
+        import sys, verl
+        from trainer.verl_adapter import contract
+        contract.check_cpu_plugin()
+        late = ("peft", "verl.utils.fsdp_utils", "verl.workers.rollout.replica")
+        print([name for name in late if name in sys.modules])
+        from torch.distributed.fsdp import OffloadPolicy
+        from verl.utils.fsdp_utils import CPUOffloadPolicy
+        from verl.workers.rollout.base import get_rollout_class
+        from verl.workers.rollout.replica import get_rollout_replica_class
+        print(type(CPUOffloadPolicy()) is OffloadPolicy)
+        print(get_rollout_class("hf").__name__, get_rollout_replica_class("hf").__name__)
+        """
+    )
+    assert output.splitlines()[-3:] == ["[]", "True", "HfWeightSender HfReplica"]
+
+
+def test_no_worker_of_veRL_waits_for_rewards() -> None:
+    assert wired("preset=cpu_tiny").reward.num_workers == 0
+
+
 def test_wiring_follows_the_batch_and_is_idempotent() -> None:
     config = wired("preset=qwen2.5_7b")
     assert config.actor_rollout_ref.actor.ppo_mini_batch_size == 384

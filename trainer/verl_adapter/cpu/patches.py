@@ -1,44 +1,37 @@
 """Places where veRL 0.9.1 takes a GPU for granted, replaced in this process.
 
-Each function says which one. They are applied on processors only.
+Each function says which one, and takes the module of veRL in which it is: a patch is put in when
+that module is imported, and imports nothing itself. They are applied on processors only.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
+import sys
+from collections.abc import Callable
 from typing import Any
 
-import verl.utils.distributed
-import verl.utils.fsdp_utils
-import verl.utils.model
-from torch.distributed.fsdp import OffloadPolicy
+from wrapt import register_post_import_hook
 
-_MARK = "_absolute_zero_cpu"
+_applied = False
 
 
 def apply() -> None:
     """Apply all of them, once."""
-    if getattr(verl.utils.distributed, _MARK, False):
+    global _applied  # noqa: PLW0603 - a process has one veRL
+    if _applied:
         return
-    _one_gloo_backend()
     _distribution_name_of_vllm()
-    _critic_without_flash_attention()
-    _reference_without_pinned_memory()
-    setattr(verl.utils.distributed, _MARK, True)
+    _no_engine_of_other_makers()
+    for module, patch in _PATCHES.items():
+        register_post_import_hook(patch, module)
+    _applied = True
 
 
 def applied() -> bool:
     """Whether they are in force in this process."""
-    return bool(getattr(verl.utils.distributed, _MARK, False))
-
-
-def _one_gloo_backend() -> None:
-    """veRL writes the backend as ``cpu:gloo,<device>:<backend>``; torch refuses ``cpu`` twice."""
-    module = verl.utils.distributed
-    module.initialize_global_process_group_ray = functools.partial(
-        module.initialize_global_process_group_ray, backend="cpu:gloo"
-    )
+    return _applied
 
 
 def _distribution_name_of_vllm() -> None:
@@ -60,7 +53,20 @@ def _distribution_name_of_vllm() -> None:
     importlib.metadata.version = version  # type: ignore[assignment]
 
 
-def _critic_without_flash_attention() -> None:
+def _no_engine_of_other_makers() -> None:
+    """``verl.checkpoint_engine`` tries to import an engine for Huawei's NPUs, which imports all of
+    vLLM, where that is installed, before it says that there is no NPU."""
+    sys.modules.setdefault("verl.checkpoint_engine.hccl_checkpoint_engine", None)  # type: ignore[arg-type]
+
+
+def _one_gloo_backend(distributed: Any) -> None:
+    """veRL writes the backend as ``cpu:gloo,<device>:<backend>``; torch refuses ``cpu`` twice."""
+    distributed.initialize_global_process_group_ray = functools.partial(
+        distributed.initialize_global_process_group_ray, backend="cpu:gloo"
+    )
+
+
+def _critic_without_flash_attention(model: Any) -> None:
     """``load_valuehead_model`` names flash attention 2 as the only way to attend."""
 
     def load_valuehead_model(
@@ -76,13 +82,21 @@ def _critic_without_flash_attention() -> None:
             trust_remote_code=trust_remote_code,
         )
 
-    verl.utils.model.load_valuehead_model = load_valuehead_model
+    model.load_valuehead_model = load_valuehead_model
 
 
-def _reference_without_pinned_memory() -> None:
+def _reference_without_pinned_memory(fsdp_utils: Any) -> None:
     """The reference policy is offloaded to pinned memory, which wants a CUDA driver."""
+    from torch.distributed.fsdp import OffloadPolicy
 
     def no_offload(pin_memory: bool = True) -> OffloadPolicy:
         return OffloadPolicy()
 
-    verl.utils.fsdp_utils.CPUOffloadPolicy = no_offload
+    fsdp_utils.CPUOffloadPolicy = no_offload
+
+
+_PATCHES: dict[str, Callable[[Any], None]] = {
+    "verl.utils.distributed": _one_gloo_backend,
+    "verl.utils.model": _critic_without_flash_attention,
+    "verl.utils.fsdp_utils": _reference_without_pinned_memory,
+}

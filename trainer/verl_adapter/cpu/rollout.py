@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from verl.workers.rollout.base import _ROLLOUT_REGISTRY, BaseRollout
-from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry, TokenOutput
+from verl.workers.rollout.base import BaseRollout
+from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
 from trainer.models.generation import Completion, Generator, Prompt, make_generator
+from trainer.verl_adapter.cpu.rollout_name import NAME
 
-NAME = "hf"
 DEFAULT_GENERATOR = "trainer.models.generation:TransformersGenerator"
 
 _GATHERING_S = 0.05
@@ -210,14 +210,3 @@ class HfWeightSender(BaseRollout):
 
 def _actor_name(rank: int) -> str:
     return f"hf_rollout_server_{rank}"
-
-
-def register() -> None:
-    """Make ``rollout.name=hf`` known to veRL."""
-    _ROLLOUT_REGISTRY[(NAME, "async")] = f"{__name__}.{HfWeightSender.__name__}"
-    RolloutReplicaRegistry.register(NAME, lambda: HfReplica)
-
-
-def is_registered() -> bool:
-    """Whether veRL of this process knows the replica."""
-    return (NAME, "async") in _ROLLOUT_REGISTRY
