@@ -32,7 +32,7 @@ from executor import (
 )
 from executor.fleet.processes import _part, _shares
 from tests.support.programs import ENDLESS
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_gone
 
 LIMITS = Limits(wall_s=60, cpu_s=10)
 RULES = Rules(banned_modules=())
@@ -114,15 +114,15 @@ async def test_errors_are_those_of_an_executor(fleet: ProcessFleet) -> None:
 
 async def test_closing_leaves_no_process() -> None:
     async with ProcessFleet(processes=2, workers=2, limits=LIMITS) as fleet:
-        below = {p.pid for p in psutil.Process().children(recursive=True)}
-        assert set(fleet.process_ids) < below
+        below = psutil.Process().children(recursive=True)
+        assert set(fleet.process_ids) < {process.pid for process in below}
         waiting = asyncio.create_task(fleet.validate(Triplet(program=ENDLESS, inputs=("1",))))
         await asyncio.sleep(0)
     with pytest.raises(ExecutorClosed):
         await waiting
     with pytest.raises(ExecutorClosed):
         await fleet.validate(triplets(1)[0])
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+    wait_until_gone(below)
 
 
 PARENT = """
@@ -144,11 +144,11 @@ def test_nothing_is_left_when_the_first_process_is_killed() -> None:
     )
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"open\n"
-    below = {p.pid for p in psutil.Process(parent.pid).children(recursive=True)}
+    below = psutil.Process(parent.pid).children(recursive=True)
     assert len(below) > 4
     parent.kill()
     parent.communicate()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+    wait_until_gone(below)
 
 
 def test_settings_that_cannot_be_are_refused_at_once() -> None:

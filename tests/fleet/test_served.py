@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.programs import PATIENT_FLAGS
 from tests.support.server import Server, running
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_gone
 
 SLOW = "def f(x):\n    import time\n    time.sleep(0.02)\n    return x * 2"
 COUNT = 300
@@ -76,7 +76,7 @@ def test_a_batch_is_whole_though_processes_are_killed(server: Server) -> None:
 def test_the_end_leaves_nothing() -> None:
     with running("--host-processes", "2", "--workers", "2") as server:
         below = server.below()
-        assert set(processes(server)) < below
+        assert set(processes(server)) < {process.pid for process in below}
         server.signal()
         assert server.exit_code() == 0
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+    wait_until_gone(below)

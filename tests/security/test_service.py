@@ -15,7 +15,7 @@ import pytest
 from tests.security.traps import SECRET, Traps
 from tests.support.programs import ENDLESS
 from tests.support.server import EXECUTOR, Server, busy, running, stats
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_gone
 
 attack = pytest.mark.attack
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
@@ -190,7 +190,7 @@ def test_killed_server() -> None:
         assert below
         server.signal(signal.SIGKILL)
         server.exit_code()
-        wait_until(lambda: not any(map(psutil.pid_exists, below)), 30)
+        wait_until_gone(below)
 
 
 @attack("H", 105, "Looks for the server's token and secrets in results, errors and logs.")

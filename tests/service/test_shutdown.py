@@ -14,7 +14,7 @@ import psutil
 
 from tests.support.programs import ENDLESS, PATIENT_FLAGS
 from tests.support.server import Server, running, verifying
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_gone
 
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
 PATIENT = ("--workers", "2", *PATIENT_FLAGS)
@@ -34,8 +34,8 @@ def is_draining(server: Server) -> bool:
     return httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
 
 
-def assert_nothing_left(below: set[int]) -> None:
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+def assert_nothing_left(below: list[psutil.Process]) -> None:
+    wait_until_gone(below)
 
 
 def test_running_work_finishes_and_no_more_is_taken() -> None:
@@ -87,7 +87,7 @@ def batch_lines(server: Server, first: bytes, more: threading.Event) -> list[dic
 
 def test_a_batch_finishes_what_it_has_and_says_where_it_stopped() -> None:
     more = threading.Event()
-    first = b"".join(json.dumps(sleep(5)).encode() + b"\n" for _ in range(2))
+    first = b"".join(json.dumps(sleep(0.5)).encode() + b"\n" for _ in range(2))
     with running(*PATIENT) as server, ThreadPoolExecutor() as threads:
         lines = threads.submit(batch_lines, server, first, more)
         wait_until(lambda: verifying(server) == 2)

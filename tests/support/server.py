@@ -84,11 +84,12 @@ class Server:
         self._reader.join(5)
         return code
 
-    def below(self) -> set[int]:
-        """Process numbers of everything that the server has started."""
+    def below(self) -> list[psutil.Process]:
+        """Everything that the server has started."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            return {p.pid for p in psutil.Process(self.process.pid).children(recursive=True)}
-        return set()
+            found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+            return found
+        return []
 
     def stop(self) -> None:
         """End it, whatever it does."""

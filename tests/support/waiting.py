@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import psutil
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -12,3 +14,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)
+
+
+def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
+    """Until none of them is left. By when they began, too: new ones soon have their numbers."""
+    wait_until(lambda: not any(process.is_running() for process in processes))
