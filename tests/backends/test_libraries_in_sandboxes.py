@@ -11,6 +11,7 @@ from executor.errors import ConfigurationError
 from tests.support.libraries import require_set
 from tests.support.programs import OPEN_RULES
 
+pytestmark = pytest.mark.timeout(600)  # the library set may have to be built
 LIMITS = Limits(wall_s=60, cpu_s=10)
 SCRIPT = "import sympy\nprint(sympy.factor(sympy.Symbol('x') ** 2 - 1))\n"
 

@@ -24,7 +24,7 @@ def why_no_set(name: str) -> str:
     cache_folder = cache_directory()
     try:
         open_library(cache_folder, name)
-    except BackendUnavailable:
+    except (BackendUnavailable, ConfigurationError):
         try:
             build_library(cache_folder, find(name))
         except (BackendUnavailable, ConfigurationError) as error:

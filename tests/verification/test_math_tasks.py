@@ -6,19 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from executor import ConfigurationError, JudgeTask, Limits, Status, SyncExecutor, TaskType
-from executor.errors import BackendUnavailable
+from executor import JudgeTask, Limits, Status, SyncExecutor, TaskType
+from tests.support.libraries import require_set
+
+pytestmark = pytest.mark.timeout(600)  # the library set may have to be built
 
 
 @pytest.fixture(scope="module")
 def mathematics() -> Iterator[SyncExecutor]:
     limits = Limits(wall_s=60, cpu_s=2, memory_mib=512)
-    try:
-        executor = SyncExecutor(workers=2, limits=limits, libraries="math")
-        with executor:
-            yield executor
-    except (ConfigurationError, BackendUnavailable) as error:
-        pytest.skip(f"the library set is not here: {error}")
+    require_set("math")
+    with SyncExecutor(workers=2, limits=limits, libraries="math") as executor:
+        yield executor
 
 
 CASES = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from executor import ExecutorError, SyncExecutor
+from tests.support.libraries import require_set
 from tests.trainer.evaluation.support import HUMANEVAL, data, write
 from trainer.cli.app import main
 
@@ -73,6 +73,7 @@ def test_given_texts_are_judged(tmp_path: Path) -> None:
     assert "| HumanEval | 4 of 164 | 12.5 [0.0, " in (tmp_path / "run" / "report.md").read_text()
 
 
+@pytest.mark.timeout(600)  # the library set may have to be built
 def test_mathematics_is_judged_by_meaning(tmp_path: Path) -> None:
     write(tmp_path / "data" / "aime24.jsonl", [
         {"id": number, "problem": "Add.", "answer": "033"} for number in range(3)
@@ -82,11 +83,7 @@ def test_mathematics_is_judged_by_meaning(tmp_path: Path) -> None:
         {"benchmark": "aime24", "id": str(number), "texts": [text]}
         for number, text in enumerate(answers)
     ])  # fmt: skip
-    try:
-        with SyncExecutor(workers=2, libraries="math"):
-            pass
-    except ExecutorError as error:
-        pytest.skip(f"the library set is not here: {error}")
+    require_set("math")
     assert evaluate(tmp_path, "--generations", str(given), benchmarks="aime24") == 0
     found = report(tmp_path)["models"]["model"]["benchmarks"]["aime24"]
     assert found["statuses"] == {"ok": 1, "mismatch": 1, "no_answer": 1}
