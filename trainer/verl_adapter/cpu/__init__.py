@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 
+ROLLOUT = "hf"
+"""Name of the rollout engine in ``actor_rollout_ref.rollout.name``."""
+
 
 def enabled() -> bool:
     """Whether this process runs veRL on processors."""

@@ -18,7 +18,7 @@ from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
 from trainer.models.generation import Completion, Generator, Prompt, make_generator
-from trainer.verl_adapter.cpu.rollout_name import NAME
+from trainer.verl_adapter.cpu import ROLLOUT
 
 DEFAULT_GENERATOR = "trainer.models.generation:TransformersGenerator"
 
@@ -150,7 +150,7 @@ class HfReplica(RolloutReplica):
 
     async def launch_servers(self) -> None:
         """Start it; ready when the model is loaded."""
-        options = dict(self.config.engine_kwargs.get(NAME) or {})
+        options = dict(self.config.engine_kwargs.get(ROLLOUT) or {})
         model_path = getattr(self.model_config, "local_path", None) or self.model_config["path"]
         limits = {
             "response_length": self.config.response_length,
@@ -175,7 +175,7 @@ class HfReplica(RolloutReplica):
         await server.set_global_steps.remote(None)
         self.servers = [server]
         self._server_handle = server
-        self._server_address = f"{NAME}-{self.replica_rank}"
+        self._server_address = f"{ROLLOUT}-{self.replica_rank}"
 
 
 class HfWeightSender(BaseRollout):

@@ -7,7 +7,7 @@ from typing import Any
 
 from wrapt import register_post_import_hook
 
-NAME = "hf"
+from trainer.verl_adapter.cpu import ROLLOUT
 
 _MODULE = "trainer.verl_adapter.cpu.rollout"
 
@@ -19,11 +19,11 @@ def register() -> None:
 
 
 def _sender(base: ModuleType) -> None:
-    base._ROLLOUT_REGISTRY[(NAME, "async")] = f"{_MODULE}.HfWeightSender"
+    base._ROLLOUT_REGISTRY[(ROLLOUT, "async")] = f"{_MODULE}.HfWeightSender"
 
 
 def _replica(replica: ModuleType) -> None:
-    replica.RolloutReplicaRegistry.register(NAME, _load_replica)
+    replica.RolloutReplicaRegistry.register(ROLLOUT, _load_replica)
 
 
 def _load_replica() -> Any:
