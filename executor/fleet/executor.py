@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import partial
 from typing import Any, Self
 
 from executor.api.base import Closing, ExecutorInfo
@@ -96,10 +97,7 @@ class RoutedExecutor(Closing):
         options: Options = Options(),
     ) -> AsyncGenerator[Verdict, None]:
         """See :meth:`executor.Executor.validate_many`."""
-
-        async def work(index: int, triplet: Triplet) -> Verdict:
-            return await self._validate(index, triplet, options)
-
+        work = partial(self._validate, options=options)
         return stream(triplets, work, window=window or self._window(), ordered=ordered)
 
     def judge_many(
@@ -111,10 +109,7 @@ class RoutedExecutor(Closing):
         options: Options = Options(),
     ) -> AsyncGenerator[Judgement, None]:
         """See :meth:`executor.Executor.judge_many`."""
-
-        async def work(index: int, task: JudgeTask) -> Judgement:
-            return await self._judge(index, task, options)
-
+        work = partial(self._judge, options=options)
         return stream(tasks, work, window=window or self._window(), ordered=ordered)
 
     def _window(self) -> int:

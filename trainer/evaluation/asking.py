@@ -6,7 +6,6 @@ what a model answers does not depend on when it was interrupted.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -15,6 +14,7 @@ from typing import Protocol
 from trainer.evaluation.problems import Problem
 from trainer.evaluation.prompts import Prompts, digest
 from trainer.evaluation.store import Line, Lines
+from trainer.models.seeds import seed_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,9 @@ def ask(
 
 def _seeds(problem: Problem, sampling: Sampling) -> tuple[int, ...]:
     return tuple(
-        _number(f"{sampling.seed}/{problem.benchmark}/{problem.id}/{sample}")
+        seed_of(f"{sampling.seed}/{problem.benchmark}/{problem.id}/{sample}")
         for sample in range(sampling.n)
     )
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % 2**31
 
 
 def _line(problem: Problem, prompt: str, texts: Sequence[Written]) -> Line:

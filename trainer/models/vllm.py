@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from trainer.game.policy import Request, Response
+from trainer.models.seeds import seed_of
 from trainer.models.tokenizers import ModelError, load_tokenizer, model_path, token_counter
 
 _SHARE = 0.85
@@ -80,12 +80,11 @@ class VllmModel:
     def _sampling(self, request: Request) -> Any:
         from vllm import SamplingParams
 
-        text = f"{self._seed}/{self._calls}/{request.id}"
         return SamplingParams(
             n=request.n,
             temperature=self._temperature if request.temperature is None else request.temperature,
             max_tokens=self._longest,
-            seed=int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % 2**31,
+            seed=seed_of(f"{self._seed}/{self._calls}/{request.id}"),
         )
 
 

@@ -176,9 +176,7 @@ def _finish(building: Path, manifest: Manifest) -> Manifest:
 def _check(tree: Path, manifest: Manifest) -> None:
     """Refuse what would hide modules of Python, links out of the tree, and promises not kept."""
     top = {path.name.partition(".")[0] for path in tree.iterdir() if _is_module(path)}
-    hidden = sorted(
-        top & (sys.stdlib_module_names | {"executor", "sitecustomize", "usercustomize"})
-    )
+    hidden = sorted(top & (sys.stdlib_module_names | _OTHERS))
     if hidden:
         raise ConfigurationError(
             f"the set would hide modules of Python or of the guest: {', '.join(hidden)}"
