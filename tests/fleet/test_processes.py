@@ -113,8 +113,9 @@ async def test_errors_are_those_of_an_executor(fleet: ProcessFleet) -> None:
 
 
 async def test_closing_leaves_no_process() -> None:
+    others = set(psutil.Process().children(recursive=True))  # of fixtures of this test process
     async with ProcessFleet(processes=2, workers=2, limits=LIMITS) as fleet:
-        below = psutil.Process().children(recursive=True)
+        below = set(psutil.Process().children(recursive=True)) - others
         assert set(fleet.process_ids) < {process.pid for process in below}
         waiting = asyncio.create_task(fleet.validate(Triplet(program=ENDLESS, inputs=("1",))))
         await asyncio.sleep(0)
