@@ -10,8 +10,9 @@ independent runs.
   counts one attempt and is repeated on another guest; after ``MAX_ATTEMPTS`` its caller is told
   ``None`` (an ``infra`` outcome). Frames queued behind it are moved without blame, and so is one
   that the guest cannot have seen: when all guests are killed at once, it meets several dead ones.
-* A frame that runs longer than the backend's ``Pace.slow_s`` loses its followers: they move to
-  other guests, so that one endless loop does not hold up its neighbours. Where all guests that may
+* A frame that runs longer than the backend's ``Pace.slow_s`` loses its followers if another guest
+  has room for them, so that one endless loop does not hold up its neighbours. Their copies stay in
+  the first one's pipe, which takes nothing new until they are through. Where all guests that may
   take a request have been held up for long, another is started, and the one it relieves retires
   after its run. Guests of the other kind never help: a program can tell which modules its
   guest has loaded, and must find the same ones always.
@@ -254,7 +255,7 @@ class Pool:
         best: Worker | None = None
         fewest = _window(lane[0])
         for worker in self._lanes.get(lane, ()):
-            if worker.load >= fewest or worker.retiring:
+            if worker.load >= fewest or worker.retiring or worker.clogged:
                 continue
             if not worker.load or worker.head_age(now) < self._slow_s:
                 best, fewest = worker, worker.load
@@ -269,7 +270,7 @@ class Pool:
                 worker.end()
             return
         window = _window(worker.role.kind)
-        if worker.load > window // 2:
+        if worker.load > window // 2 or worker.clogged:
             return  # fill up in one go: each write wakes the guest
         while worker.load < window:
             request = self._next_for(worker)
@@ -305,8 +306,7 @@ class Pool:
             self._restart(worker.role)
 
     def _move(self, worker: Worker, requests: list[Request]) -> None:
-        any_variant = worker.role.kind in ("parser", "script")
-        lane = _lanes_of(worker.role)[1 if any_variant else 0]
+        lane = _lane_after(worker.role)
         for request in requests:
             if request.done:
                 continue
@@ -380,7 +380,8 @@ class Pool:
         if age > (self._forsaken_s if head.done else head.deadline_s):
             worker.end()  # nobody waits for it any more, or the guest is dead
             return
-        if worker.load > 1:
+        lane = _lane_after(worker.role)
+        if worker.load > 1 and (age >= self._relief_s or self._idlest(lane) is not None):
             self._move(worker, worker.give_up_followers())
         programs = worker.role.kind in PROGRAM_KINDS and not worker.retiring
         if programs and any(map(self._is_held_up, _lanes_of(worker.role))):
@@ -401,3 +402,9 @@ def _window(kind: GuestKind) -> int:
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:
     """The lanes that a guest serves: its own variant, and any variant."""
     return (role.kind, role.variant), (role.kind, None)
+
+
+def _lane_after(role: Role) -> _Lane:
+    """The lane for requests that are taken back from a guest."""
+    own, any_variant = _lanes_of(role)
+    return own if role.kind in PROGRAM_KINDS else any_variant

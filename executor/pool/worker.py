@@ -247,6 +247,12 @@ class Worker:
         before, self._memory_kills = self._memory_kills, self.guest.memory_kills()
         return self._memory_kills > before
 
+    @property
+    def clogged(self) -> bool:
+        """Whether frames are in its pipe whose answers nobody wants: what is sent comes after them,
+        and would be taken back over them, if they are slow, again and again."""
+        return any(request.done for request in self.in_flight)
+
     def give_up_followers(self) -> list[Request]:
         """Take back all but the oldest frame; the guest's answers to them will be ignored."""
         head, *others = self.in_flight

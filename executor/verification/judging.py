@@ -87,6 +87,8 @@ _PROGRAMS_AT_ONCE = 4
 """Of these, each may give many values."""
 _GROUPS_AT_ONCE = 2
 """Of answers that are run together."""
+_EVALUATED_AT_ONCE = 4
+"""Expressions, whose values are held until the runs that use them are over."""
 _MANY_ANSWERS = 1000
 """More may not all be gone through in one step of the event loop."""
 
@@ -349,7 +351,7 @@ class Judge:
             groups = batched(literal, AT_ONCE)
             await gather_few([partial(together, group) for group in groups], _GROUPS_AT_ONCE)
             rest = [number for number in range(len(answers)) if number not in found]
-            await gather_few([partial(alone, number) for number in rest])
+            await gather_few([partial(alone, number) for number in rest], _EVALUATED_AT_ONCE)
             return _told([found[number] for number in range(len(answers))])
 
         return score, used.usage()

@@ -14,7 +14,10 @@ from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
 from executor.pool.worker import Answer
 from executor.wire.frames import REPORT, Outcome
 
-DIE, SILENCE = b"die", b"silence"
+DIE, SILENCE, SLOW = b"die", b"silence", b"slow"
+SLOW_S = 0.1
+"""What a slow frame takes: more than the pool waits before it looks for another guest for those
+behind, and less than it leaves to a guest whose frame nobody wants."""
 KILLED = REPORT.pack(1, Outcome.NO_RESULT, signal.SIGKILL, 2, 0, 0, 0, 0)
 
 
@@ -34,6 +37,9 @@ class FakeGuest:
 
     def _read(self) -> None:
         self._data += self._own.recv(1 << 16)
+        self._work()
+
+    def _work(self) -> None:
         while self._data:
             size = 4 + int.from_bytes(self._data[:4], "little")
             payload, self._data = self._data[4:size], self._data[size:]
@@ -44,9 +50,19 @@ class FakeGuest:
             elif payload.startswith(DIE):
                 self.kill()
                 return
+            elif payload.startswith(SLOW):
+                self._loop.remove_reader(self._own)
+                self._loop.call_later(SLOW_S, self._reply_late, payload)
+                return
             else:
                 self._kills += payload == KILLED
                 self._own.send(_frame(payload))
+
+    def _reply_late(self, payload: bytes) -> None:
+        if self._own.fileno() >= 0:
+            self._own.send(_frame(payload))
+            self._loop.add_reader(self._own, self._read)
+            self._work()
 
     def memory_kills(self) -> int:
         assert self._host.fileno() >= 0, "asked of a guest that is gone"
@@ -135,6 +151,23 @@ async def test_frames_behind_a_slow_one_move_to_another_guest() -> None:
         assert not future.done()
         assert backend.seen.count(SILENCE) == 1
         future.cancel()
+
+
+async def test_slow_frames_for_one_guest_are_run_once_each() -> None:
+    async with open_pool() as (pool, backend):
+        slow = [SLOW + b"%d" % number for number in range(8)]
+        asked = [ask(one, variant=0) for one in slow]
+        answers = await asyncio.wait_for(pool.requests(asked, 5.0), 5.0)
+        assert payloads(answers) == slow
+        assert sorted(backend.seen) == slow, "copies of a run delay it again and again"
+
+
+async def test_slow_frames_are_shared_out_among_guests() -> None:
+    async with open_pool() as (pool, backend):
+        slow = [SLOW + b"%d" % number for number in range(8)]
+        answers = await asyncio.wait_for(pool.requests([ask(one) for one in slow], 5.0), 5.0)
+        assert payloads(answers) == slow
+        assert len(backend.seen) <= 2 * len(slow)
 
 
 async def test_a_guest_that_stays_silent_costs_the_frame_that_it_worked_on_an_attempt() -> None:
