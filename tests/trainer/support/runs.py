@@ -18,6 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.trainer.support.forked import process_class
+
 ROOT = Path(__file__).parents[3]
 
 needs_verl = pytest.mark.skipif(
@@ -57,8 +59,24 @@ def started(
     run: Path, *overrides: str, preset: str = "cpu_tiny"
 ) -> Iterator[subprocess.Popen[str]]:
     """A run in the background, in a session of its own; nothing of it is left afterwards."""
-    process = subprocess.Popen(
-        command(run, *overrides, preset=preset),
+    with _running(subprocess.Popen, command(run, *overrides, preset=preset)) as process:
+        yield process
+
+
+@contextmanager
+def forked(run: Path, *overrides: str) -> Iterator[subprocess.Popen[str]]:
+    """As :func:`started`, with imports done before (:mod:`tests.trainer.support.forked`): for tests
+    of what a run computes, not of how it starts or takes signals."""
+    with _running(process_class(environment()), command(run, *overrides)) as process:
+        yield process
+
+
+@contextmanager
+def _running(
+    starts: type[subprocess.Popen[str]], arguments: list[str]
+) -> Iterator[subprocess.Popen[str]]:
+    process = starts(
+        arguments,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -134,10 +152,11 @@ def assert_stops(process: subprocess.Popen[str], stop: Callable[[], object]) -> 
     assert not leftovers(process.pid)
 
 
-def train(run: Path, *overrides: str, preset: str = "cpu_tiny", within_s: float = 900) -> str:
-    """Run to the end; returns what it printed."""
-    code, output = finish(run, *overrides, preset=preset, within_s=within_s)
-    assert code == 0, output
+def train(run: Path, *overrides: str, within_s: float = 900) -> str:
+    """Run to the end, :func:`forked`; returns what it printed."""
+    with forked(run, *overrides) as process:
+        output = _printed(process, within_s)
+    assert process.returncode == 0, output
     return output
 
 
@@ -146,12 +165,16 @@ def finish(
 ) -> tuple[int, str]:
     """Run until it ends by itself; returns its exit code and what it printed."""
     with started(run, *overrides, preset=preset) as process:
-        try:
-            output, _ = process.communicate(timeout=within_s)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGABRT)
-            pytest.fail(f"the run did not end within {within_s} s")
-        return process.returncode, output
+        output = _printed(process, within_s)
+    return process.returncode, output
+
+
+def _printed(process: subprocess.Popen[str], within_s: float) -> str:
+    try:
+        return process.communicate(timeout=within_s)[0]
+    except subprocess.TimeoutExpired:
+        os.kill(process.pid, signal.SIGABRT)
+        pytest.fail(f"the run did not end within {within_s} s")
 
 
 def wait_for(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.support.forked import process_class
 from tests.trainer.support.runs import ROOT, command, finish, needs_ray, needs_verl
 
 pytestmark = [needs_verl, needs_ray, pytest.mark.verl, pytest.mark.timeout(300)]
@@ -48,7 +50,7 @@ def refused(model: Path) -> Iterator[Refuse]:
 
 @contextmanager
 def refusing() -> Iterator[Callable[[list[str]], tuple[int, str]]]:
-    with subprocess.Popen(
+    with process_class(os.environ)(
         [sys.executable, "-m", "tests.trainer.support.refusals"],
         cwd=ROOT,
         stdin=subprocess.PIPE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.support.runs import metrics, needs_verl, train
+from tests.trainer.support.runs import finish, metrics, needs_verl
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(1800)]
 
@@ -17,7 +17,8 @@ STEPS = 12
 
 def test_a_first_run_shows_something(tmp_path: Path) -> None:
     run = tmp_path / "first_run"
-    output = train(run, preset="first_run", within_s=1700)
+    code, output = finish(run, preset="first_run", within_s=1700)
+    assert code == 0, output
     steps = metrics(run)
     assert list(steps)[-1] == STEPS
     played = {step: steps[step] for step in range(1, STEPS + 1)}

@@ -25,6 +25,7 @@ from tests.trainer.support.runs import (
     command,
     environment,
     family,
+    forked,
     game_state,
     metrics,
     needs_ray,
@@ -110,7 +111,7 @@ def test_lost_executor_is_waited_for_then_the_run_saves_and_stops(
         *(*SETTINGS, *files(tmp_path), FOREVER, "trainer.save_freq=1000"),
         *("azr.executor=http", f"azr.executor_url={service.url}", "azr.executor_patience_s=30"),
     )
-    with started(run, *settings) as process:
+    with forked(run, *settings) as process:
         wait_for(lambda: 1 in metrics(run), 600, "step 1", process)
         service.stop()
         time.sleep(5)

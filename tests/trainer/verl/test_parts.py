@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.trainer.support.forked import process_class
 from tests.trainer.support.runs import needs_verl
 
 pytest.importorskip("omegaconf", reason="needs the extra 'trainer'")
@@ -29,21 +30,25 @@ def wired(*overrides: str) -> Any:
     return config
 
 
-def in_verl(code: str, *, cpu: bool = True) -> str:
-    """Run code in a process of its own: veRL looks at the environment when it is imported."""
+def in_verl(code: str, *, cpu: bool = True, anew: bool = False) -> str:
+    """Run code in a process of its own: veRL looks at the environment when it is imported.
+
+    It has veRL imported already where it is for processors, unless it is to start ``anew``.
+    """
     variables = {"PATH": "/usr/bin:/bin", "HOME": "/tmp"}
     if cpu:
         environment.prepare(wired("preset=cpu_tiny"), variables)
-    ended = subprocess.run(
+    starts = process_class(variables) if cpu and not anew else subprocess.Popen
+    process = starts(
         [sys.executable, "-c", textwrap.dedent(code)],
         env=variables,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=200,
-        check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    return output
 
 
 def test_estimator_gives_the_games_advantages_and_leaves_padding_out() -> None:
@@ -136,7 +141,8 @@ def test_plugin_imports_nothing_of_veRL_and_is_in_force_where_that_is_imported()
         from verl.workers.rollout.replica import get_rollout_replica_class
         print(type(CPUOffloadPolicy()) is OffloadPolicy)
         print(get_rollout_class("hf").__name__, get_rollout_replica_class("hf").__name__)
-        """
+        """,
+        anew=True,
     )
     assert output.splitlines()[-3:] == ["[]", "True", "HfWeightSender HfReplica"]
 

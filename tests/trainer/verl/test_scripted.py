@@ -16,11 +16,11 @@ import pytest
 from tests.trainer.support.runs import (
     comparable,
     family,
+    forked,
     game_state,
     metrics,
     needs_ray,
     needs_verl,
-    started,
     train,
     wait_for,
 )
@@ -120,7 +120,7 @@ def overlaps(came: list[str]) -> bool:
 
 def test_killed_run_goes_on_exactly(whole: Path, settings: tuple[str, ...], tmp_path: Path) -> None:
     run = tmp_path / "killed"
-    with started(run, *settings) as process:
+    with forked(run, *settings) as process:
         wait_for(lambda: 1 in metrics(run), 600, "step 1", process)
         children = family(process.pid)
         process.kill()
