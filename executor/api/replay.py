@@ -33,7 +33,10 @@ class Replayed(NamedTuple):
     outputs: tuple[str | None, ...] = ()
     """Those of now."""
     elsewhere: tuple[str, ...] = ()
-    """What was different where it was made: ``version``, ``machine``, ..."""
+    """What was different where it was made: ``version``, ``machine``, ...; of a judgement
+    ``conditions``: limits, rules or the interpreter."""
+    id: str = ""
+    """The task's own name, if it has one."""
 
 
 async def replay(

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from executor import Executor, ExecutorError, ExecutorProtocol
+from executor import Executor, ExecutorError, ExecutorProtocol, Limits
 from trainer.cli.experiment import stoppable
 from trainer.game.errors import GameError
 
@@ -120,6 +120,7 @@ def evaluate(
         until=until,
         ks=tuple(k),
         engine=f"{'endpoint' if endpoint else engine.value}, {chat_template.value}",
+        limits=None if executor_url else limits(wall_s, cpu_s, memory_mib),
     )
 
     def judging() -> ExecutorProtocol:
@@ -130,7 +131,7 @@ def evaluate(
         return Executor(
             executor,
             workers=workers,
-            limits=limits(wall_s, cpu_s, memory_mib),
+            limits=plan.limits or Limits(),
             libraries=libraries(plan.benchmarks),
         )
 

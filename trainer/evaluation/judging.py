@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -48,12 +49,15 @@ async def judge(
     generations: Lines,
     verdicts: Lines,
     executor: Judging,
+    *,
     note: Callable[[int], None] = lambda _: None,
+    conditions: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Judge all that is generated and not judged; returns the number of problems that the platform
     failed on, which have no verdict and are judged again next time.
 
-    ``note`` is told of problems that are done. Texts are read from the file as they are needed.
+    ``note`` is told of problems that are done; ``conditions`` are noted with each verdict. Texts
+    are read from the file as they are needed.
     """
     asked: dict[int, _Asked] = {}
     without: list[Line] = []
@@ -70,7 +74,7 @@ async def judge(
                 continue
             asked[number] = one
             number += 1
-            yield _task(problem, answers)
+            yield task_of(problem, answers)
 
     failed = 0
     waiting: list[Line] = []
@@ -81,7 +85,7 @@ async def judge(
             if Status.INFRA in judgement.statuses:
                 failed += 1
                 continue
-            waiting.append(_line(one, judgement))
+            waiting.append(_line(one, judgement) | dict(conditions))
             if time.monotonic() - written > _TOGETHER_S:
                 verdicts.append(waiting)
                 note(len(waiting))
@@ -97,12 +101,17 @@ def _asked(problem: Problem, generations: Lines, verdicts: Lines) -> _Asked | No
     line = generations.get(problem.key)
     if line is None:
         return None
-    texts = [text["text"] for text in line["texts"]]
     cut = sum(bool(text.get("cut")) for text in line["texts"])
-    return _Asked(problem, [answer_of(problem, text) for text in texts], cut)
+    return _Asked(problem, answers_of(problem, line), cut)
 
 
-def _task(problem: Problem, answers: list[str]) -> JudgeTask:
+def answers_of(problem: Problem, line: Line) -> list[str | None]:
+    """The answers in what was generated for a problem; ``None`` where there is none."""
+    return [answer_of(problem, text["text"]) for text in line["texts"]]
+
+
+def task_of(problem: Problem, answers: list[str]) -> JudgeTask:
+    """The task that judges answers. Raises :class:`EvaluationError`: the problem has no tests."""
     try:
         return problem.task(answers)
     except (InputError, ValidationError) as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from executor import ExecutorProtocol, Limits
-from trainer.evaluation import given, report
+from trainer.evaluation import given, replay, report
 from trainer.evaluation.asking import Engine, Sampling, ask
 from trainer.evaluation.benchmarks import BENCHMARKS, Benchmark, named, problems
 from trainer.evaluation.errors import EvaluationError
@@ -57,6 +57,14 @@ class Plan:
     """Further k's of pass@k."""
     engine: str = "auto"
     """Part of what the run is: another engine's answers are others."""
+    limits: Limits | None = None
+    """What each test of an answer may use; ``None``: a service decides."""
+
+    @property
+    def conditions(self) -> Line:
+        """What verdicts are made under, as a replay needs it."""
+        limits = self.limits.model_dump() if self.limits is not None else None
+        return {"limits": limits, "libraries": libraries(self.benchmarks)}
 
 
 class Progress(Protocol):
@@ -94,6 +102,8 @@ def evaluate(
             _generate(plan, side, asked, sets, engine=engine, progress=progress)
         for side in opened:
             _judge(plan, side, sets, executor=executor, progress=progress, say=say)
+        for side in opened:
+            replay.write(plan.out, side, _problems(plan, sets, side.prompts))
         versions = {**settings, "versions": _versions()}
         return report.write(
             plan.out, versions, opened, _problems(plan, sets, opened[0].prompts), plan.ks
@@ -196,7 +206,7 @@ def _judge(
         again = f", attempt {attempt + 1}" if attempt else ""
         note = progress.begin(f"{side.name}: verdicts{again}", total, done)
         left = _problems(plan, sets, side.prompts)
-        failed = asyncio.run(_judged(left, side, executor, note))
+        failed = asyncio.run(_judged(left, side, executor, note, plan.conditions))
         if not failed:
             return
     say(
@@ -210,9 +220,12 @@ async def _judged(
     side: Side,
     executor: Callable[[], ExecutorProtocol],
     note: Callable[[int], None],
+    conditions: Line,
 ) -> int:
     async with executor() as judging:
-        return await judge(left, side.generations, side.verdicts, judging, note)
+        return await judge(
+            left, side.generations, side.verdicts, judging, note=note, conditions=conditions
+        )
 
 
 def limits(wall_s: float, cpu_s: int, memory_mib: int) -> Limits:

@@ -1,4 +1,4 @@
-"""``executor replay``: does what a store holds come again?"""
+"""``executor replay``: does what a store or a file of judgements holds come again?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +26,15 @@ from executor.models import Limits
 
 if TYPE_CHECKING:
     from executor.api.protocol import ObservedExecutor
+    from executor.api.replay import Replayed
 
 StorePath = Annotated[
-    str, typer.Argument(metavar="PATH|redis://HOST", help="The store.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PATH|redis://HOST",
+        help="The store, or a file of judgements (.jsonl, .jsonl.gz).",
+        show_default=False,
+    ),
 ]
 Most = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Entries, if not all.")
@@ -47,17 +54,14 @@ def replay(
 ) -> int:
     """Run what a store holds once more, under the same limits and rules, and compare.
 
-    Every entry gets one line of JSON: **key**, **same** (null: it could not be compared),
-    **expected**, **outputs**, and **elsewhere**, what was different where the entry was made.
+    A file of judgements, such as an evaluation's replay.jsonl.gz, is judged again. Every entry
+    gets one line of JSON: **key**, **same** (null: it could not be compared), **expected**,
+    **outputs**, and **elsewhere**, what was different where the entry was made.
 
     Exit codes: 0 all that was compared is the same, 3 some could not be compared, 4 some differ.
 
     **Example:** `executor replay verdicts.db --limit 1000`
     """
-    settings = store_settings(store, store_key)
-    assert settings is not None
-    if not settings.is_redis and not Path(settings.url).is_file():
-        raise ConfigurationError(f"there is no store {settings.url}")
     engine = ExecutorOptions(
         backend=backend, workers=workers, limits=Limits(), image=image, runtime=runtime
     )
@@ -65,11 +69,11 @@ def replay(
     def make(limits: Limits) -> ObservedExecutor:
         return create_local_executor(replace(engine, limits=limits, cache=False))
 
-    async def compare() -> Counter[bool | None]:
-        from executor.api.replay import replay  # noqa: PLC0415 - help needs no backend
+    entries = _entries(store, store_key, make, limit)
 
+    async def compare() -> Counter[bool | None]:
         found: Counter[bool | None] = Counter()
-        async with aclosing(replay(settings, make, limit)) as results:
+        async with aclosing(entries) as results:
             async for one in results:
                 found[one.same] += 1
                 fields = {"key": one.name, **one._asdict()}
@@ -84,3 +88,23 @@ def replay(
     if found[False]:
         return EXIT_DISAGREEMENT
     return EXIT_INFRA if found[None] else EXIT_OK
+
+
+def _entries(
+    store: str,
+    store_key: str | None,
+    make: Callable[[Limits], ObservedExecutor],
+    limit: int | None,
+) -> AsyncGenerator[Replayed, None]:
+    from executor.api.judged_again import SUFFIXES, judge_again  # noqa: PLC0415 - help needs none
+    from executor.api.replay import replay  # noqa: PLC0415
+
+    settings = store_settings(store, store_key)
+    assert settings is not None
+    if not settings.is_redis and not Path(settings.url).is_file():
+        raise ConfigurationError(f"there is no store {settings.url}")
+    if not settings.url.endswith(SUFFIXES):
+        return replay(settings, make, limit)
+    if store_key is not None:
+        raise ConfigurationError("--store-key is for a store: a file of judgements has none")
+    return judge_again(Path(settings.url), make, limit)

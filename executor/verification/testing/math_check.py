@@ -91,9 +91,9 @@ def near(first, second, tolerance):
 
 def plain(text):
     """A text without what has no meaning: signs of formulas, units, a name before it."""
-    text = unboxed(text).strip().strip(".").strip()
+    text = unboxed(text).strip().rstrip(".").strip()
     text = text.replace("\\$", "").replace("−", "-").replace("\\%", "%")
-    text = _DROPPED.sub("", text)
+    text = _DROPPED.sub("", re.sub(r",\s*\\!\s*", "{,}", text))
     text = re.sub(r"\\[()\[\]]", "", text)
     text = re.sub(r"\{[bB]matrix\}", "{pmatrix}", text)
     text = _DEGREES.sub("", text)
@@ -119,7 +119,7 @@ def spelt(text):
     text = _WORDS.sub(r"\1", text)
     text = re.sub(r"_\{(\w)\}", r"_\1", text)
     text = re.sub(r"\^\{(\w)\}", r"^\1", text)
-    text = re.sub(r"[\s\\]", "", text).lower()
+    text = re.sub(r"(?<![0-9])\s+|\s+(?![0-9.])", "", text.replace("\\", "")).lower()
     return text[1:-1] if re.fullmatch(r"\([a-z]\)", text) else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from executor.cli.app import main as execute
 from tests.support.libraries import require_set
 from tests.trainer.evaluation.support import HUMANEVAL, data, write
 from trainer.cli.app import main
@@ -87,6 +89,35 @@ def test_mathematics_is_judged_by_meaning(tmp_path: Path) -> None:
     assert evaluate(tmp_path, "--generations", str(given), benchmarks="aime24") == 0
     found = report(tmp_path)["models"]["model"]["benchmarks"]["aime24"]
     assert found["statuses"] == {"ok": 1, "mismatch": 1, "no_answer": 1}
+
+
+def test_verdicts_are_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = "humaneval,cruxeval_o,cruxeval_i,lcb"
+    assert evaluate(tmp_path, "--generations", str(texts(tmp_path)), benchmarks=names) == 0
+    capsys.readouterr()
+    kept = tmp_path / "run" / "model" / "replay.jsonl.gz"
+    assert replayed(kept) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "executor: 7 the same, 0 different, 0 not compared\n"
+    rows = [json.loads(line) for line in captured.out.splitlines()]
+    known = {line["key"] for line in report(tmp_path)["verdicts"]["model"] if line.get("key")}
+    assert {row["key"] for row in rows} == known
+    assert not any(row["elsewhere"] for row in rows)
+    lines = gzip.decompress(kept.read_bytes()).splitlines()
+    line = next(one for one in map(json.loads, lines) if one["task"]["id"] == "lcb/1")
+    line |= {"scores": [0.0], "limits": {**line["limits"], "cpu_s": 1}}
+    forged = write(tmp_path / "forged.jsonl", [line])
+    assert replayed(forged) == 4
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (row["id"], row["same"], row["elsewhere"]) == ("lcb/1", False, ["conditions"])
+    assert (row["expected"], row["outputs"]) == (["0.0"], ["1.0"])
+    forged.write_text('{"task": {}}\n')
+    assert replayed(forged) == 2
+    assert f"{forged}, line 1 is no judgement" in capsys.readouterr().err
+
+
+def replayed(path: Path) -> int:
+    return execute(["replay", str(path), "--workers", "2"])
 
 
 def test_a_texts_markup_stays_text(tmp_path: Path) -> None:
