@@ -121,6 +121,58 @@ def test_the_order_of_a_set_is_seen_by_every_way(sandbox: SyncExecutor, what: st
     )
 
 
+OWN_ENDS = (
+    "import weakref\nout = []\nclass T(str):\n    def __del__(self):\n        out.append(str(self))\n"
+    "class W(str):\n    pass\n"
+)
+ENDS = {
+    "clear": ("s = {T('a'), T('b')}", "s.clear()"),
+    "deleted": ("s = {T('a'), T('b')}", "del s"),
+    "frozen": ("s = frozenset([T('a'), T('b')])", "del s"),
+    "own class": ("s = type('S', (set,), {})([T('a'), T('b')])", "del s"),
+    "tuples": ("s = {(T('a'), 1), (T('b'), 1)}", "del s"),
+    "difference": ("s = {T('a'), T('b')}", "s -= {'a', 'b'}"),
+    "difference_update": ("s = {T('a'), T('b')}", "s.difference_update([], {'a', 'b'})"),
+    "intersection": ("s = {T('a'), T('b')}", "s &= set()"),
+    "symmetric difference": ("s = {T('a'), T('b')}", "s ^= {'b', 'a'}"),
+    "wrapper": ("s = {T('a'), T('b')}", "set.__isub__(s, {'a', 'b'})"),
+    "callbacks": (
+        "a, b = W('a'), W('b')",
+        "r = [weakref.ref(x, lambda _, n=str(x): out.append(n)) for x in (a, b)]",
+        "s = {a, b}",
+        "del a, b",
+        "s.clear()",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_the_order_in_which_elements_end_is_seen(sandbox: SyncExecutor, what: str) -> None:
+    program = OWN_ENDS + body(*ENDS[what], "return out")
+    pairs = (("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"))
+    assert_refused(
+        sandbox, [program.replace("'a'", f"'{x}'").replace("'b'", f"'{y}'") for x, y in pairs]
+    )
+
+
+ENDS_UNSEEN = {
+    "one": ("s = {T('a')}", "del s", "return out"),
+    "shared": ("a, b = T('a'), T('b')", "s = {a, b}", "s.clear()", "return [a, b] and out"),
+    "counted": ("s = {T('a'), T('b')}", "del s", "return len(out)"),
+    "sorted": ("s = {T('a'), T('b')}", "s.clear()", "return sorted(out)"),
+    "deep": ("s = frozenset()", "for n in range(100000):", "    s = frozenset((s, n))", "del s",
+             "return out"),
+    "a list": ("s = [T('a'), T('b')]", "del s", "return out"),
+    "taken one by one": ("s = {T('a'), T('b'), T('c')}", "s.difference_update(['b'], ['a'])",
+                         "return out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ENDS_UNSEEN)
+def test_ends_that_do_not_show_in_the_value_are_sound(sandbox: SyncExecutor, what: str) -> None:
+    value(sandbox, OWN_ENDS + body(*ENDS_UNSEEN[what]))
+
+
 FIXED_ORDER = {
     "none and numbers": ("list({3, None, 1})", None),
     "fractions": (
@@ -406,6 +458,12 @@ TIMED = {
         "'empty'",
     ),
     "select": (("import select", "return select.select([], [], [], 0.05)"), "([], [], [])"),
+    "a compressed text": (("import gzip", "return gzip.decompress(gzip.compress(b'a'))"), "b'a'"),
+    "an archive": (
+        ("import io, zipfile", "with zipfile.ZipFile(io.BytesIO(), 'w') as z:",
+         "    z.writestr('a', 'b')", "    return z.namelist()"),
+        "['a']",
+    ),
     "a scheduler": (
         ("import sched", "done = []", "plan = sched.scheduler()",
          "plan.enter(0.05, 1, done.append, ('b',))", "plan.enter(0.01, 1, done.append, ('a',))",
@@ -445,6 +503,16 @@ CONSTANT = {
     "processes": ("os", "os.path.exists('/proc') and os.listdir('/proc')", None),
     "listed": ("os", "(lambda n: n == sorted(n) and len(n) > 3)(os.listdir('/'))", "True"),
     "listed twice": ("os", "os.listdir('/') == [e.name for e in os.scandir('/')]", "True"),
+    "limit of memory": ("resource", "resource.getrlimit(resource.RLIMIT_AS)", "(-1, -1)"),
+    "limit of memory of a process": ("resource", "resource.prlimit(0, resource.RLIMIT_AS)",
+                                     "(-1, -1)"),
+    "objects of the harness": ("gc", "gc.get_freeze_count()", "0"),
+    "thread of a frame": ("sys", "[*sys._current_frames(), *sys._current_exceptions()]",
+                          "[1, 1]"),
+    "owner of a lock": ("threading", "(lambda l: (l.acquire(), l._release_save())[1])"
+                        "(threading.RLock())", "(1, 1)"),
+    "owner in a text": ("threading", "(lambda l: (l.acquire(), repr(l).split()[3])[1])"
+                        "(threading.RLock())", "'owner=1'"),
     "thread": ("_thread", "(_thread.get_ident(), _thread.get_native_id())", "(1, 1)"),
 }  # fmt: skip
 
@@ -465,6 +533,43 @@ def test_modules_are_found_and_their_bytecode_is_used(sandbox: SyncExecutor) -> 
         f"return [__import__(n).__spec__.has_location for n in {names}]",
     )
     assert value(sandbox, program) == str([True] * len(names))
+
+
+def test_a_lock_that_was_let_go_is_its_owners_again(sandbox: SyncExecutor) -> None:
+    program = body(
+        "import threading",
+        "condition = threading.Condition()",
+        "with condition, condition:",
+        "    condition.wait(0.01)",
+        "    return condition._is_owned()",
+    )
+    assert value(sandbox, program) == "True"
+
+
+def test_garbage_is_collected_at_the_same_moment_in_every_process(sandbox: SyncExecutor) -> None:
+    """The second program needs a call that no slot may make: it runs in a fork."""
+    lines = (
+        "class C:",
+        "    def __del__(self):",
+        "        out.append(1)",
+        "out = []",
+        "while not out:",
+        "    c = C()",
+        "    c.me = c",
+        "    x += 1",
+    )
+    alone, forked = (
+        value(sandbox, body(*lines, after, "return x"))
+        for after in ("None", "open('/dev/null').close()")
+    )
+    assert alone == forked
+
+
+def test_chance_of_the_kernel_is_noted_by_every_way(sandbox: SyncExecutor) -> None:
+    for call in ("getrandom", "urandom"):
+        coin = module("os", f"os.{call}(1)[0] % 2")
+        verdicts = sandbox.validate_many(triplet(f"{coin}\n# {number}") for number in range(12))
+        assert sum(each.valid for each in verdicts) <= 1, call
 
 
 def test_whoever_asks_sqlite_for_chance_is_noted(sandbox: SyncExecutor) -> None:

@@ -185,6 +185,8 @@ PyObject *sources_seen(PyObject *module, PyObject *ignored);
 
 /* order.c */
 int watch_order(void);
+int order_is_random(PyObject *set);
+Py_ssize_t place_shown(Py_ssize_t index, Py_ssize_t count);
 int next_entry(PyObject *set, Py_ssize_t *position, PyObject **value, Py_hash_t *hash);
 
 /* hashes.c */
@@ -196,6 +198,12 @@ Py_hash_t noted_seed(PyObject *value);
 /* addresses.c */
 int watch_addresses(void);
 PyObject *noted_address(void *address);
+
+/* endings.c */
+int watch_endings(void);
+
+/* own.c */
+int watch_own(void);
 
 /* clock.c */
 void shift_clocks(void);

@@ -194,6 +194,7 @@ PyObject *serve(PyObject *module, PyObject *address_space_in_use)
     uint64_t base = PyLong_AsUnsignedLongLong(address_space_in_use);
     if (PyErr_Occurred())
         return NULL;
+    PyGC_Collect(); /* the moments of collections are then the same in all guests, slots and forks */
     for (;;) {
         PyObject *in_slot = make_slots();
         if (in_slot)
@@ -223,7 +224,7 @@ PyObject *serve(PyObject *module, PyObject *address_space_in_use)
 PyObject *address_space(PyObject *module, PyObject *ignored)
 {
     struct rlimit before;
-    getrlimit(RLIMIT_AS, &before);
+    syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &before); /* as it is: see host.c */
     uint64_t low = 0, high = (uint64_t)1 << 42;
     while (high - low > 65536) {
         uint64_t middle = low + (high - low) / 2;

@@ -177,6 +177,28 @@ long sysconf(int name)
     return next(name);
 }
 
+static int limits_of(pid_t process, int kind, const struct rlimit64 *wanted, struct rlimit64 *found)
+{
+    long result = syscall(SYS_prlimit64, process, kind, wanted, found);
+    if (result == 0 && found && watching && kind == RLIMIT_AS) /* what the guest has, and some more */
+        found->rlim_cur = found->rlim_max = RLIM64_INFINITY;
+    return (int)result;
+}
+
+int getrlimit64(__rlimit_resource_t kind, struct rlimit64 *found)
+{
+    return limits_of(0, (int)kind, NULL, found);
+}
+
+int prlimit64(pid_t process, __rlimit_resource_t kind, const struct rlimit64 *wanted,
+              struct rlimit64 *found)
+{
+    return limits_of(process, (int)kind, wanted, found);
+}
+
+ALSO(getrlimit, getrlimit64)
+ALSO(prlimit, prlimit64)
+
 int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set)
 {
     memset(set, 0, size);

@@ -4,7 +4,7 @@
  * and can show it otherwise than it is:
  *
  *            sets                  hashes, addresses    clocks
- *   ROTATED  one element further   a little larger      136 years and half a second on
+ *   ROTATED  one element further   a little larger      75 years and half a second on 
  *   REVERSED backwards             all bits flipped     39 years back, a quarter of a second on
  *   SHUFFLED at random             random bits flipped  at random
  *
@@ -64,7 +64,8 @@ PyObject *watch_sources(PyObject *module, PyObject *quiet)
 {
     if (watching || !PyTuple_CheckExact(quiet))
         Py_RETURN_FALSE;
-    if (watch_order() < 0 || watch_hashes(quiet) < 0 || watch_addresses() < 0) {
+    if (watch_order() < 0 || watch_endings() < 0 || watch_hashes(quiet) < 0 ||
+        watch_addresses() < 0 || watch_own() < 0) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_SystemError, "the interpreter is not as the core knows it");
         return NULL;

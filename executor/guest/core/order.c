@@ -12,7 +12,7 @@ static PyCFunction original_context_views[3];
 
 /* Whether the order of a set depends on the process: two elements, one with a random hash. If it is
  * sorted by addresses, it differs between two guests of a variant too: that is for more runs. */
-static int order_is_random(PyObject *set)
+int order_is_random(PyObject *set)
 {
     PyObject *value;
     Py_hash_t hash;
@@ -45,7 +45,7 @@ static uint64_t common_divisor(uint64_t a, uint64_t b)
 }
 
 /* The place of the element that is shown at place `index` of `count`: the same each time in a run. */
-static Py_ssize_t place_shown(Py_ssize_t index, Py_ssize_t count)
+Py_ssize_t place_shown(Py_ssize_t index, Py_ssize_t count)
 {
     if (order_shown == ROTATED)
         return (index + 1) % count;
