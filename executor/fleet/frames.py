@@ -6,7 +6,7 @@ import asyncio
 import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import cast
+from typing import Protocol, cast
 
 _HEAD = struct.Struct("<IB")
 
@@ -28,18 +28,58 @@ class Frame(IntEnum):
     STATS = 8
 
 
+type Take = Callable[[Frame, bytes], None]
+"""What is called with each frame."""
+
+
+class Channel(Protocol):
+    """One end of whatever carries frames, in their order."""
+
+    def send(self, kind: Frame, body: bytes) -> None:
+        """Send a frame, together with others of about the same time."""
+
+    def close(self) -> None:
+        """Send what is left, and end the channel."""
+
+
+def packed(kind: Frame, body: bytes) -> tuple[bytes, bytes]:
+    """The two parts of a frame."""
+    return _HEAD.pack(len(body), kind), body
+
+
+class Splitter:
+    """Finds frames in a stream of bytes, however it is cut."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take all frames that are whole."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= _HEAD.size:
+            size, kind = _HEAD.unpack_from(buffer, start)
+            end = start + _HEAD.size + size
+            if end > len(buffer):
+                break
+            self._take(Frame(kind), bytes(buffer[start + _HEAD.size : end]))
+            start = end
+        del buffer[:start]
+
+
 class Connection(asyncio.Protocol):
-    """One end of a stream of frames.
+    """One end of a socket that carries frames; a :class:`Channel`.
 
     Args:
         take: Called with each frame.
         lost: Called once when the other end is gone.
     """
 
-    def __init__(self, take: Callable[[Frame, bytes], None], lost: Callable[[], None]) -> None:
-        self._take = take
+    def __init__(self, take: Take, lost: Callable[[], None]) -> None:
+        self._splitter = Splitter(take)
         self._lost = lost
-        self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
 
@@ -47,7 +87,7 @@ class Connection(asyncio.Protocol):
         """Send a frame, together with all others of this turn of the event loop."""
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unsent += (_HEAD.pack(len(body), kind), body)
+        self._unsent += packed(kind, body)
 
     def close(self) -> None:
         """Send what is left, and end the connection."""
@@ -66,17 +106,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take all frames that are whole."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= _HEAD.size:
-            size, kind = _HEAD.unpack_from(buffer, start)
-            end = start + _HEAD.size + size
-            if end > len(buffer):
-                break
-            self._take(Frame(kind), bytes(buffer[start + _HEAD.size : end]))
-            start = end
-        del buffer[:start]
+        self._splitter.feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -33,17 +34,11 @@ class ExecutorSettings(Model):
 
     def make(self) -> Executor:
         """The executor, not open yet. Raises :class:`executor.errors.ConfigurationError`."""
-        return Executor(
-            self.backend,
-            workers=self.workers,
-            limits=self.limits,
-            rules=self.rules,
-            judge_rules=self.judge_rules,
-            runs=self.runs,
-            cache=self.cache,
-            store=self.store,
-            libraries=self.libraries,
-        )
+        return Executor(**self.arguments())
+
+    def arguments(self) -> dict[str, Any]:
+        """By name, as the constructor takes them."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 def work_bytes(number: int, work: Work) -> bytes:
