@@ -35,6 +35,7 @@ from executor.errors import (
     UnknownBackend,
 )
 from executor.fleet.processes import ProcessFleet
+from executor.fleet.ray.fleet import RayFleet
 from executor.formats.readers import read_row
 from executor.models import (
     JUDGE_RULES,
@@ -84,6 +85,7 @@ __all__ = [
     "ProcessFleet",
     "ProcessSettings",
     "ProtocolError",
+    "RayFleet",
     "Rules",
     "SandboxFusionSettings",
     "Script",

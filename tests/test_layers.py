@@ -26,7 +26,7 @@ cli               the command line
 service           the HTTP service
 reward            the reward function of trainers
 client            executors behind services, with the methods of one in this process
-fleet             several executors as one: processes of this machine
+fleet             several executors as one: processes of this machine, nodes of a Ray cluster
 doctor            proof that a sandbox holds what is promised
 api               what people call: asynchronous, blocking, compared, streamed
 verification      which runs are wanted, and what they mean together
@@ -71,6 +71,9 @@ NEVER: dict[str, tuple[str, ...]] = {
                                              "evaluation")},
 }  # fmt: skip
 """What modules below a name may not import."""
+
+BUT = {"executor.fleet.ray": "ray"}
+"""What one package of them is there for."""
 
 type Graph = Mapping[str, frozenset[str]]
 
@@ -162,6 +165,7 @@ def forbidden() -> list[str]:
                 if below(module, start)
                 for target in targets
                 if any(below(target, name) for name in never)
+                and not any(below(module, here) and below(target, BUT[here]) for here in BUT)
             }
             if below(module, "executor.guest"):
                 inside = ("executor.guest", *BOTH_SIDES)

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 HTTP = "http"
 """Stands for a service of ``executor serve`` where a backend is named."""
 
+RAY = "ray"
+"""Stands for nsjail on every node of a Ray cluster."""
+
 _TAKES = {
-    "url": (HTTP, "sandboxfusion"),
+    "url": (HTTP, "sandboxfusion", RAY),
     "image": ("docker", "gvisor"),
     "runtime": ("docker", "gvisor"),
-    "libraries": ("nsjail", "docker", "gvisor", HTTP),
+    "libraries": ("nsjail", "docker", "gvisor", RAY, HTTP),
 }
 """Options, and the backends that have use for them."""
 
@@ -34,14 +37,14 @@ class ExecutorOptions:
     backend: str
     """A name; several with commas between them: all do every item, and are compared."""
     workers: int | None
-    """``None``: as many as there are cores."""
+    """``None``: as many as there are cores; of a cluster: of each node."""
     limits: Limits
     rules: Rules = field(default_factory=Rules)
     judge_rules: Rules = JUDGE_RULES
     runs: int = 2
     """Fresh processes that must agree on a value."""
     url: str | None = None
-    """Address of a remote backend; for ``http`` several, with commas between them."""
+    """Address of a remote backend or a cluster; for ``http`` several, with commas between them."""
     image: str | None = None
     """Guest image of containers."""
     runtime: str | None = None
@@ -99,6 +102,8 @@ def _local(options: ExecutorOptions, name: str) -> ObservedExecutor:
     from executor.api.local import Executor  # noqa: PLC0415
     from executor.fleet.processes import ProcessFleet, default_processes  # noqa: PLC0415
 
+    if name == RAY:
+        return _cluster(options)
     processes = default_processes() if options.host_processes is None else options.host_processes
     if options.host_processes is None and options.workers is not None:
         processes = min(processes, options.workers)
@@ -114,6 +119,23 @@ def _local(options: ExecutorOptions, name: str) -> ObservedExecutor:
         runs=options.runs,
         cache=options.cache,
         store=store_settings(options.store, options.store_key),
+    )
+
+
+def _cluster(options: ExecutorOptions) -> ObservedExecutor:
+    from executor.fleet.ray.fleet import RayFleet  # noqa: PLC0415 - as above
+
+    return RayFleet(
+        address=options.url,
+        processes=options.host_processes,
+        workers=options.workers,
+        limits=options.limits,
+        rules=options.rules,
+        judge_rules=options.judge_rules,
+        runs=options.runs,
+        cache=options.cache,
+        store=store_settings(options.store, options.store_key),
+        libraries=options.libraries,
     )
 
 

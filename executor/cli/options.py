@@ -42,7 +42,10 @@ Out = Annotated[
     typer.Option("--out", "-o", metavar="FILE", help="Where results go; stdout if not given."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors on stderr.")]
-_BACKENDS = "nsjail, docker, gvisor, sandboxfusion, or process (no isolation: trusted code only)"
+_BACKENDS = (
+    "nsjail, docker, gvisor, sandboxfusion, ray (nsjail on all nodes of a cluster), or process (no "
+    "isolation: trusted code only)"
+)
 Backend = Annotated[
     str,
     typer.Option("--backend", metavar="NAME", help=f"{_BACKENDS}.", rich_help_panel=_BACKEND_PANEL),
@@ -71,8 +74,8 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL[,URL]",
-        help="Address for --backend http (token: $EXECUTOR_TOKEN) or sandboxfusion (token: "
-        "$SANDBOX_FUSION_TOKEN). Several: for http.",
+        help="Address for --backend http (token: $EXECUTOR_TOKEN), sandboxfusion (token: "
+        "$SANDBOX_FUSION_TOKEN) or ray ($RAY_ADDRESS if not given). Several: for http.",
         rich_help_panel=_BACKEND_PANEL,
     ),
 ]
@@ -81,7 +84,8 @@ FusionUrl = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Address for --backend sandboxfusion (token: $SANDBOX_FUSION_TOKEN).",
+        help="Address for --backend sandboxfusion (token: $SANDBOX_FUSION_TOKEN) or ray "
+        "($RAY_ADDRESS if not given).",
         rich_help_panel=_BACKEND_PANEL,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from functools import partial
@@ -23,6 +24,7 @@ from executor.models import (
     Verdict,
 )
 from executor.pool.priority import yielding_s
+from executor.tasks import end_all
 from executor.verification.failures import failed_judgement, failed_verdict
 
 
@@ -34,6 +36,7 @@ class RoutedExecutor(Closing):
         self._router = router
         self._limits = limits
         self._open = False
+        self._watch: asyncio.Task[None] | None = None
 
     async def _start(self) -> None:
         """Have nodes."""
@@ -45,6 +48,7 @@ class RoutedExecutor(Closing):
 
     async def __aenter__(self) -> Self:
         await self._start()
+        self._watch = asyncio.create_task(self._router.watch())
         self._open = True
         return self
 
@@ -52,6 +56,8 @@ class RoutedExecutor(Closing):
         """End all nodes. Calls in flight get :class:`ExecutorClosed`. Safe to call twice."""
         self._open = False
         self._router.close()
+        watch, self._watch = self._watch, None
+        await end_all([watch] if watch is not None else [])
         await self._end()
 
     @property

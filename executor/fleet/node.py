@@ -92,6 +92,8 @@ class FramedNode(ABC):
         self.gone.set()
         if not self._ready.done():
             self._ready.set_exception(self._loss())
+            if self._closing:
+                self._ready.exception()  # nobody waits for it any more
         for _, future in list(self._pending.values()):
             if not future.done():
                 future.set_exception(self._loss())

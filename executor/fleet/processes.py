@@ -119,6 +119,7 @@ class ProcessFleet(RoutedExecutor):
             raise
         self._info = one_info([node.info for node in nodes])
         for slot, node in zip(self._slots, nodes, strict=True):
+            self._router.add(node)
             self._keepers.append(asyncio.create_task(slot.keep(self._router, node)))
 
     async def _end(self) -> None:

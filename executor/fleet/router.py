@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
+from collections.abc import Container
 from typing import Any, Protocol
 
 from executor.errors import ExecutorClosed
@@ -15,6 +16,11 @@ from executor.fleet.work import Work
 
 ATTEMPTS = 5
 """Nodes that an item may be lost with. It may be the item that ends them."""
+
+_LOOK_EVERY_S = 1.0
+_SLOW_S = 2.0
+_SLOW_TIMES = 8.0
+_NEW_SHARE = 0.05
 
 
 class NodeLost(Exception):
@@ -49,6 +55,23 @@ class _Place:
         self.capacity = capacity
 
 
+class _Running:
+    """An item that nodes have in hand: one, or two of which the first to answer counts."""
+
+    __slots__ = ("copies", "outcome", "since", "work")
+
+    def __init__(self, work: Work, now: float) -> None:
+        self.work = work
+        self.since = now
+        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.copies: dict[_Place, asyncio.Future[Any]] = {}
+
+    def end(self) -> None:
+        """Nobody wants what is still in hand."""
+        for future in self.copies.values():
+            future.cancel()
+
+
 class Router:
     """Hands items to nodes, which come and go.
 
@@ -65,9 +88,14 @@ class Router:
         self._by_node: dict[int, _Place] = {}
         self._numbers = itertools.count()
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._running: dict[_Running, None] = {}
+        """The oldest first."""
+        self._usual_s = 0.0
         self._closed = False
         self.repeated = 0
         """Items that were done again because their node was lost."""
+        self.copied = 0
+        """Items that were given to a second node because the first one is slow."""
 
     @property
     def nodes(self) -> list[Node]:
@@ -106,14 +134,62 @@ class Router:
         for attempt in range(ATTEMPTS):
             place = await self._take()
             self.repeated += attempt > 0
+            running = _Running(work, asyncio.get_running_loop().time())
+            self._running[running] = None
+            self._begin(running, place)
             try:
-                return await place.node.submit(work)
+                return await running.outcome
             except NodeLost:
-                self.remove(place.node)
+                continue
             finally:
-                place.load -= 1
-                self._wake_one()
+                del self._running[running]
+                running.end()
         raise Exhausted(f"{ATTEMPTS} nodes were lost while they had it in hand")
+
+    async def watch(self) -> None:
+        """For ever: what a node is slow with is also given to one that has nothing to do.
+
+        Slow is an item that takes several times as long as is usual now, and some seconds.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            latest = asyncio.get_running_loop().time() - max(_SLOW_S, _SLOW_TIMES * self._usual_s)
+            for running in list(self._running):
+                if running.since > latest or self._waiting:
+                    break
+                if len(running.copies) == 1 and (place := self._idle(running)) is not None:
+                    place.load += 1
+                    self.copied += 1
+                    self._begin(running, place)
+
+    def _begin(self, running: _Running, place: _Place) -> None:
+        """Give an item to a node, whose place it has."""
+        future = place.node.submit(running.work)
+        running.copies[place] = future
+        future.add_done_callback(lambda done: self._ended(running, place, done))
+
+    def _ended(self, running: _Running, place: _Place, future: asyncio.Future[Any]) -> None:
+        """A node has answered, or is lost, or was told to stop."""
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, NodeLost):
+            self.remove(place.node)
+            del running.copies[place]
+        place.load -= 1
+        self._wake_one()
+        outcome = running.outcome
+        if outcome.done() or future.cancelled() or (running.copies and isinstance(error, NodeLost)):
+            return
+        if error is not None:
+            outcome.set_exception(error)
+            return
+        taken_s = asyncio.get_running_loop().time() - running.since
+        self._usual_s += _NEW_SHARE * (taken_s - self._usual_s)
+        outcome.set_result(future.result())
+
+    def _idle(self, running: _Running) -> _Place | None:
+        """The least loaded node that has workers without work, and not this item."""
+        place = self._free(running.copies)
+        return place if place is not None and place.load < place.node.weight else None
 
     async def _take(self) -> _Place:
         """A place on the node that is least loaded for its size."""
@@ -128,11 +204,11 @@ class Router:
         place.load += 1
         return place
 
-    def _free(self) -> _Place | None:
+    def _free(self, without: Container[_Place] = ()) -> _Place | None:
         best: _Place | None = None
         least = 0.0
         for place in self._places.values():
-            if place.load >= place.capacity:
+            if place.load >= place.capacity or place in without:
                 continue
             share = place.load / place.capacity
             if best is None or share < least:

@@ -49,15 +49,15 @@ class Slot[N: FramedNode]:
         return node
 
     async def keep(self, router: Router, node: N) -> None:
-        """Give work to the node, and replace it whenever it dies."""
+        """Replace the node, which has work, whenever it dies."""
         while True:
-            router.add(node)
             await node.gone.wait()
             router.remove(node)
             _log.warning("%s has died and is replaced", node.name)
             await node.close()
             self._count(node)
             node = await self.start_at_last()
+            router.add(node)
 
     async def start_at_last(self) -> N:
         """A node that is ready, however often it has to be tried."""

@@ -154,3 +154,48 @@ async def test_closing_ends_what_waits() -> None:
     node.finish()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in found] == [str, ExecutorClosed, ExecutorClosed]
+
+
+async def test_what_a_slow_node_has_is_also_given_to_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("executor.fleet.router._LOOK_EVERY_S", 0.0)
+    router, slow, idle = Router(), Told("slow", 3), Told("idle", 2)
+    router.add(slow)
+    tasks = begin(router, 3)
+    await settle()
+    router.add(idle)
+    watch = asyncio.create_task(router.watch())
+    await settle()
+    assert (slow.in_hand, idle.in_hand) == (3, 0)  # it is not slow yet
+    monkeypatch.setattr("executor.fleet.router._SLOW_S", 0.0)
+    await settle()
+    assert idle.in_hand == 2  # as many as it has workers; once each
+    slow.taken[2][1].set_result("done by slow")
+    idle.finish()
+    await settle()
+    assert [future.cancelled() for _, future in slow.taken] == [True, True, False]
+    slow.die()
+    assert await asyncio.gather(*tasks) == ["done by idle"] * 2 + ["done by slow"]
+    assert (router.copied, router.repeated) == (2, 0)
+    watch.cancel()
+
+
+async def test_of_an_item_on_two_nodes_one_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_LOOK_EVERY_S", "_SLOW_S"):
+        monkeypatch.setattr(f"executor.fleet.router.{name}", 0.0)
+    router, first, second = Router(), Told("first"), Told("second")
+    router.add(first)
+    (task,) = begin(router, 1)
+    await settle()
+    router.add(second)
+    watch = asyncio.create_task(router.watch())
+    await settle()
+    assert (first.in_hand, second.in_hand) == (1, 1)
+    second.die()
+    await settle()
+    assert not task.done()
+    first.finish()
+    assert await task == "done by first"
+    assert router.repeated == 0
+    watch.cancel()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from trainer.game.tasks.task import AZR_NAMES, TASK_ORDER, TaskType
 
 type AzrName = Literal["code_i", "code_o", "code_e", "code_f"]
-type ExecutorName = Literal["nsjail", "docker", "gvisor", "sandboxfusion", "http", "process"]
+type ExecutorName = Literal["nsjail", "docker", "gvisor", "sandboxfusion", "http", "ray", "process"]
 
 BANNED_WORDS = (
     "logging", "random", "multiprocessing", "pebble", "subprocess", "threading", "datetime", "time",
@@ -224,12 +224,17 @@ class AzrSettings(Settings):
     executor: ExecutorName = "nsjail"
     """What runs and judges programs. ``nsjail``, ``docker``, ``gvisor``: sandboxes of this machine;
     ``http``: a running server; ``sandboxfusion``: its protocol, by the project's own service unless
-    a URL is given; ``process``: no isolation at all, for trusted programs only."""
+    a URL is given; ``ray``: nsjail on every node of the run's Ray cluster; ``process``: no
+    isolation at all, for trusted programs only."""
     executor_url: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = ()
     """New. URL of a running server, or (``http`` only) a list of several:
     ``[http://a:8080,http://b:8080]``. Refused where it would be ignored."""
     executor_max_workers: int | None = Field(None, ge=1)
-    """Warm sandboxes. Null: two per processor core. (AZR has 1, without effect.)"""
+    """Warm sandboxes; for ``ray`` of each node. Null: two per processor core. (AZR has 1, without
+    effect.)"""
+    executor_cpus_per_node: int | None = Field(None, ge=1)
+    """New. For ``ray``: cores of each node that are reserved of Ray for programs. Null: none is
+    reserved, and all cores are used beside the training."""
     executor_store: str | None = None
     """New. Where proven results are shared with other processes, machines and later runs: the path
     of an SQLite file, or ``redis://HOST``. Not for ``http``: there it is the service's."""
@@ -331,6 +336,15 @@ class AzrSettings(Settings):
             self.executor == "process" or (self.executor == "sandboxfusion" and urls)
         ):
             raise ValueError(f"executor={self.executor} has no library sets (executor_libraries)")
+        return self
+
+    @model_validator(mode="after")
+    def _cpus_are_used(self) -> Self:
+        if self.executor_cpus_per_node is not None and self.executor != "ray":
+            raise ValueError(
+                f"executor_cpus_per_node would be ignored with executor={self.executor}: it is for "
+                "ray"
+            )
         return self
 
     @model_validator(mode="after")

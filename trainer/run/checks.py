@@ -35,8 +35,10 @@ def check_game(config: DictConfig, say: Say) -> None:
         ConfigurationProblem: one sentence that says what is wrong.
     """
     settings = game_settings(config)
-    impatient = settings.azr.model_copy(update={"executor_patience_s": _EXECUTOR_ANSWERS_WITHIN_S})
-    settings = settings.model_copy(update={"azr": impatient})
+    changes: dict[str, object] = {"executor_patience_s": _EXECUTOR_ANSWERS_WITHIN_S}
+    if settings.azr.executor == "ray":
+        changes["executor"] = "nsjail"  # what each node will have; there is no cluster yet
+    settings = settings.model_copy(update={"azr": settings.azr.model_copy(update=changes)})
 
     try:
         PromptBook(settings)

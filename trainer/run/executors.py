@@ -18,6 +18,7 @@ from executor import (
     BackendUnavailable,
     Executor,
     Limits,
+    RayFleet,
     SandboxFusionSettings,
     StoreSettings,
 )
@@ -48,6 +49,14 @@ def make_executor(settings: AzrSettings, say: Callable[[str], None] = print) -> 
             workers=settings.executor_max_workers,
             limits=limits(settings),
             store=store(settings),
+        )
+    if settings.executor == "ray":
+        return RayFleet(
+            cpus_per_node=settings.executor_cpus_per_node,
+            workers=settings.executor_max_workers,
+            limits=limits(settings),
+            store=store(settings),
+            libraries=settings.executor_libraries,
         )
     return Executor(
         settings.executor,

@@ -281,7 +281,7 @@ def _notes(config: DictConfig, settings: GameSettings) -> list[str]:
     if azr.executor == "sandboxfusion" and not azr.executor_url:
         notes.append("azr.executor_url is not set: the run starts the project's own service")
     if azr.executor == "nsjail" and int(config.trainer.nnodes) > 1:
-        notes.append("programs run on the node of the trainer only: azr.executor=http uses several")
+        notes.append("programs run on the node of the trainer only: azr.executor=ray uses all")
     if not wiring.validates(config):
         notes.append(wiring.NO_VALIDATION)
     if config.trainer.device != "cpu":

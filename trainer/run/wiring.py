@@ -177,10 +177,11 @@ def _own_ray(config: DictConfig) -> None:
 
 def ray_processors(config: DictConfig) -> int:
     """Processors that Ray reserves on all nodes for a run's actors: one for the trainer, one for
-    the queue's controller, one for each of its storage units, three for each GPU, and one that is
-    free while actors are placed."""
+    the queue's controller, one for each of its storage units, three for each GPU, one that is
+    free while actors are placed, and what ``azr.executor=ray`` reserves for programs."""
     units = int(config.transfer_queue.backend.SimpleStorage.num_data_storage_units)
-    return 1 + 1 + units + 3 * gpus(config) + 1
+    programs = int(config.azr.executor_cpus_per_node or 0) * int(config.trainer.nnodes)
+    return 1 + 1 + units + 3 * gpus(config) + 1 + programs
 
 
 def validates(config: DictConfig) -> bool:
