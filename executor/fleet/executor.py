@@ -11,7 +11,7 @@ from typing import Any, Self
 from executor.api.base import Closing, ExecutorInfo
 from executor.api.streaming import ITEMS_PER_WORKER, stream
 from executor.errors import BackendUnavailable, ExecutorClosed, ExecutorError
-from executor.fleet.router import Exhausted, Router
+from executor.fleet.router import Exhausted, Node, Router
 from executor.fleet.work import Work
 from executor.models import (
     Judgement,
@@ -64,6 +64,21 @@ class RoutedExecutor(Closing):
     def info(self) -> ExecutorInfo:
         """What the nodes are, together."""
         raise NotImplementedError
+
+    @property
+    def members(self) -> list[Node]:
+        """The nodes that get work now."""
+        return self._router.nodes
+
+    @property
+    def repeated(self) -> int:
+        """Items that were begun again because their node was lost."""
+        return self._router.repeated
+
+    @property
+    def copied(self) -> int:
+        """Items that were given to a second node because the first one was slow."""
+        return self._router.copied
 
     @property
     def limits(self) -> Limits:

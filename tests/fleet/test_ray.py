@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.ray_cluster import Simulated
 from executor import (
     BackendUnavailable,
     ConfigurationError,
@@ -38,46 +39,7 @@ pytestmark = [
 ]
 
 
-class Simulated:
-    """The cluster, which is another process's."""
-
-    def __init__(self) -> None:
-        # Ray's workers yield to everything else by default, and here they are the work.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.ray_cluster", "2"],
-            cwd=ROOT,
-            env=os.environ | {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.address = self._until(":").strip()
-
-    def _until(self, sign: str) -> str:
-        assert self._process.stdout is not None
-        return next(line for line in self._process.stdout if sign in line)
-
-    def do(self, command: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\n")
-        self._process.stdin.flush()
-        self._until("done")
-
-    def workers(self) -> list[psutil.Process]:
-        """The Ray workers that are actors of a fleet."""
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        return [process for process in below if "NodeActor" in _title(process)]
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
-
-
-def _title(process: psutil.Process) -> str:
+def title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
@@ -87,7 +49,7 @@ def _title(process: psutil.Process) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Simulated]:
     ray = pytest.importorskip("ray", reason="Ray is not installed (extra: ray)")
-    simulated = Simulated()
+    simulated = Simulated(2)
     yield simulated
     ray.shutdown()
     simulated.close()
@@ -143,7 +105,7 @@ async def test_items_of_all_kinds_are_as_on_one_executor(
     workers = cluster.workers()
     assert len(workers) == len(fleet.nodes) == 2
     for worker in workers:
-        assert ["executor.fleet.child" in _title(child) for child in worker.children()] == [True]
+        assert ["executor.fleet.child" in title(child) for child in worker.children()] == [True]
 
 
 async def test_a_killed_worker_is_replaced_on_its_node(fleet: RayFleet, cluster: Simulated) -> None:
@@ -198,7 +160,6 @@ def test_without_a_cluster_a_sentence_says_what_to_do() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env=os.environ | {"RAY_gcs_rpc_server_reconnect_timeout_s": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import NamedTuple
 
 import ray
 from ray._private.state import state
+
+_ANSWERS_WITHIN_S = 10.0
 
 
 class Seen(NamedTuple):
@@ -22,10 +26,18 @@ def join(address: str | None) -> None:
     machine; nothing is done where this process is in a cluster already.
 
     Raises:
-        ConnectionError: there is none.
+        OSError: there is none.
     """
     if not ray.is_initialized():
+        _knock(address or os.environ.get("RAY_ADDRESS", ""))
         ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
+
+
+def _knock(address: str) -> None:
+    """That somebody listens there: Ray itself would end this process if nobody does."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN_S).close()
 
 
 def look() -> Seen:

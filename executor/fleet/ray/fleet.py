@@ -106,7 +106,7 @@ class RayFleet(RoutedExecutor):
         try:
             await asyncio.to_thread(cluster.join, self._address)
             seen = await asyncio.to_thread(cluster.look)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise BackendUnavailable(
                 f"there is no Ray cluster at {self._address or 'this machine'}: start one with "
                 f"'ray start --head', or name its address ({error})"
