@@ -15,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from executor.grammar.arrays import Array, Scalar
 from executor.grammar.compare import MAX_STEPS, TooCostly, equal
 
 _LISTS = (list, tuple, deque)
@@ -70,6 +71,7 @@ class _Comparison:
 
     def outer(self, actual: object, expected: object) -> bool:
         """The values as a whole, the order of which may not matter."""
+        actual, expected = self._plain(actual, expected)
         if self._tolerance.unordered and self._are_lists(actual, expected):
             return self._same_members(actual, expected)  # type: ignore[arg-type]
         return self.values(actual, expected)
@@ -77,6 +79,7 @@ class _Comparison:
     def values(self, actual: Any, expected: Any) -> bool:
         """Two parts."""
         self._spend(1)
+        actual, expected = self._plain(actual, expected)
         if isinstance(actual, _REALS) and isinstance(expected, _REALS):
             return self._types_fit(actual, expected) and self._numbers(actual, expected)
         if isinstance(actual, complex) and isinstance(expected, complex):
@@ -86,6 +89,12 @@ class _Comparison:
         if self._tolerance.float_text and (isinstance(actual, str) or isinstance(expected, str)):
             return self._texts(actual, expected)
         return self._containers(actual, expected)
+
+    def _plain(self, actual: object, expected: object) -> tuple[object, object]:
+        """What two values of numpy hold; if types matter, as long as they have the same."""
+        if self._tolerance.strict and _type(actual) != _type(expected):
+            return actual, expected
+        return _held(actual), _held(expected)
 
     def _containers(self, actual: Any, expected: Any) -> bool:
         if self._are_lists(actual, expected):
@@ -164,6 +173,18 @@ class _Comparison:
             else:
                 return False
         return True
+
+
+def _type(value: object) -> object:
+    """The type of a value, and of what is in one of numpy."""
+    return (type(value), value.dtype) if isinstance(value, Array | Scalar) else None
+
+
+def _held(value: object) -> object:
+    """The plain value in one of numpy."""
+    if isinstance(value, Scalar):
+        return value.item
+    return value.items if isinstance(value, Array) and value.is_list else value
 
 
 def _as_number(value: object) -> Any:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from executor.grammar.arrays import Array, Scalar
 from executor.grammar.decode import NAN
 from executor.grammar.encode import Unserializable
 from executor.grammar.text import literal_text
@@ -67,7 +68,8 @@ def equal(a: object, b: object, strict: bool = False, max_steps: int = MAX_STEPS
     """Say whether two values are equal as Python's ``==`` has it, but with NaN equal to NaN.
 
     ``strict`` also wants equal types at every level (``1`` is not ``1.0``; ``0.0`` is ``-0.0``).
-    Key order counts between two OrderedDicts only.
+    Key order counts between two OrderedDicts only. A scalar of numpy equals its ``item()``; an
+    array equals its ``tolist()``, and one of the same shape with equal elements.
 
     Raises:
         Unserializable: a value outside the grammar.
@@ -118,6 +120,8 @@ class _Descent:
             self._mappings(a, b)  # type: ignore[arg-type]
         elif kind in _SETS and other in _SETS and (kind is other or not self._strict):
             self._sets(a, b)  # type: ignore[arg-type]
+        elif kind is Array or other is Array:
+            self._arrays(a, b)
         elif [self._form(a)] != [self._form(b)]:  # in a list the one NaN object equals itself
             self._differ(a, b)
 
@@ -167,6 +171,19 @@ class _Descent:
                     raise _Difference(f"member {text} is only in the {where}")
         self._differ(a, b)
 
+    def _arrays(self, a: object, b: object) -> None:
+        if type(a) is Array and type(b) is Array:
+            if self._strict and a.dtype != b.dtype:
+                self._differ(a, b)
+            if a.shape != b.shape:
+                raise _Difference(f"an array of shape {a.shape} against one of {b.shape}")
+            self.compare(a.items, b.items)
+            return
+        one = a if type(a) is Array else b
+        if self._strict or not (type(one) is Array and one.is_list):
+            self._differ(a, b)
+        self.compare(*(side.items if type(side) is Array else side for side in (a, b)))
+
     def _mappings(self, a: dict[object, object], b: dict[object, object]) -> None:
         counts = type(a) is Counter and type(b) is Counter
         if not counts and len(a) != len(b) and not self._explain:
@@ -211,7 +228,10 @@ class _Descent:
             return (kind if self._strict else frozenset, members, len(value))  # type: ignore[arg-type]
         if kind in _PLAIN:
             return value
-        if kind in _SEQUENCES or kind in _MAPPINGS:
+        if kind is Scalar:
+            item = self._form(value.item)  # type: ignore[attr-defined]
+            return (Scalar, value.dtype, item) if self._strict else item  # type: ignore[attr-defined]
+        if kind in _SEQUENCES or kind in _MAPPINGS or kind is Array:
             return _Other(value)
         raise Unserializable(f"a value of type {kind.__name__[:80]}")
 
@@ -275,6 +295,8 @@ def _tagged(value: object, bits: int) -> object:
 
 
 def _is_zero(value: object, strict: bool) -> bool:
+    if type(value) is Scalar:
+        return not strict and _is_zero(value.item, strict)
     if strict:
         return type(value) is int and value == 0
     if type(value) is Decimal:

@@ -11,10 +11,20 @@ import fractions
 import math
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from executor.grammar import decode
+from executor.grammar.arrays import (
+    CALLED,
+    KINDS,
+    NARROW,
+    RANGES,
+    Array,
+    Scalar,
+    measured,
+    rounded,
+)  # fmt: skip
 from executor.grammar.decode import NAN, crowded, decimal_is_bounded
 from executor.grammar.encode import MAX_FIELD_BITS
 
@@ -219,6 +229,82 @@ def _of(kind: Callable[..., object], *accepted: type) -> Builder:
     return build
 
 
+_TEXTS = re.compile(r"[<|]?([US])(\d{1,9})", re.ASCII)
+_INT64 = RANGES["int64"]
+
+
+def _scalar_of(dtype: str) -> Builder:
+    """Return the builder of a type of numpy's scalars, for plain numbers or texts."""
+
+    def build(_spend: Spender, value: Any, /) -> object:
+        (item,) = _elements(dtype, [value])
+        return Scalar(dtype, item)
+
+    return build
+
+
+def _array(spend: Spender, items: Any, dtype: Any = None) -> object:
+    shape, parts = measured(items)
+    spend(len(parts))
+    if dtype is None:
+        dtype = _found_type(parts)
+    elif type(dtype) is str and (width := _TEXTS.fullmatch(dtype)):
+        dtype = {"U": "str", "S": "bytes"}[width[1]]
+        if max(map(len, parts), default=0) > int(width[2]):
+            raise _no("an array of texts that are cut off")
+    elif type(dtype) is not str or dtype not in KINDS:
+        raise _no("an array of such a type")
+    if 0 in shape:
+        return Array(dtype, shape)
+    flat = iter(_elements(dtype, parts))
+    return Array(dtype, _nested(items, flat))
+
+
+def _nested(items: Any, flat: Iterator[Any]) -> Any:
+    if type(items) is not list:
+        return next(flat)
+    return [_nested(item, flat) for item in items]
+
+
+def _found_type(parts: list[Any]) -> str:
+    """The type that numpy gives an array of these, where that is plain."""
+    kinds = set(map(type, parts))
+    for name in ("bool", "str", "bytes"):
+        if kinds == {KINDS[name]}:
+            return name
+    if kinds == {int} and _INT64[0] <= min(parts) and max(parts) <= _INT64[1]:
+        return "int64"
+    if kinds <= {int, float} and kinds != {int}:
+        return "float64"
+    if kinds <= {int, float, complex} and kinds != {int}:
+        return "complex128"
+    raise _no("an array without a type")
+
+
+def _elements(dtype: str, parts: list[Any]) -> list[Any]:
+    """What numpy makes of plain numbers or texts as elements of a type, where it changes no more
+    than the kind of number and its digits."""
+    kind = KINDS[dtype]
+    if not set(map(type, parts)) <= _TAKEN.get(kind, {kind}):
+        raise _no(f"something that is not of numpy's type {dtype}")
+    if kind is float:
+        parts = [float(part) for part in parts]
+    elif kind is complex:
+        parts = [part if type(part) is complex else complex(part, 0.0) for part in parts]
+    if dtype in NARROW:
+        parts = rounded(dtype, parts)
+    return [NAN if kind is float and part != part else part for part in parts]  # noqa: PLR0124
+
+
+_TAKEN: dict[type, set[type]] = {float: {int, float}, complex: {int, float, complex}}
+
+
+def _zeros(_spend: Spender, shape: Any, dtype: Any = "float64") -> object:
+    if type(shape) is not tuple or type(dtype) is not str:
+        raise _no("an array of zeros")
+    return Array(dtype, shape)
+
+
 _NONE = type(None)
 _BUILTIN: dict[str, Builder] = {
     "list": _list,
@@ -247,12 +333,31 @@ _IMPORTED: dict[str, Builder] = {
     "datetime.timedelta": _of(datetime.timedelta, int, float),
     "datetime.timezone": _of(datetime.timezone, datetime.timedelta, str),
 }
+_NUMPY: dict[str, Builder] = {
+    "array": _array,
+    "zeros": _zeros,
+    **{name: _scalar_of(dtype) for dtype, name in CALLED.items()},
+}
+_MODULE_NAMES = ("numpy", "np")
 CONSTRUCTORS: dict[str, Builder] = {
     **_BUILTIN,
     **_IMPORTED,
     **{name.partition(".")[2]: build for name, build in _IMPORTED.items()},
+    **{f"{module}.{name}": build for module in _MODULE_NAMES for name, build in _NUMPY.items()},
 }
 """Builders by the name they are written with, plain or dotted."""
+PRINTED_CONSTRUCTORS = {"array": "numpy.array"}
+"""Names without their module, as numpy prints them."""
+WITH_TYPE = {f"{module}.{name}" for module in _MODULE_NAMES for name in ("array", "zeros")}
+"""Constructors that take a type of numpy as ``dtype``."""
+TYPES = {
+    **{name: name for name in KINDS},
+    **{f"{module}.{name}": dtype for module in _MODULE_NAMES for dtype, name in CALLED.items()},
+    "int": "int64",
+    "float": "float64",
+    "complex": "complex128",
+}
+"""Types of numpy by what names them."""
 WITH_FACTORY = {"defaultdict", "collections.defaultdict"}
 """Constructors whose first argument is a type."""
 CONSTANTS: dict[str, object] = {
@@ -269,5 +374,7 @@ PRINTED: dict[str, object] = {
     "infj": complex(0.0, math.inf),
     "math.nan": NAN,
     "math.inf": math.inf,
+    "np.True_": Scalar("bool", True),
+    "np.False_": Scalar("bool", False),
 }
 """Names that are values only as what Python prints."""

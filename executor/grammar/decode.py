@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from itertools import chain
 from struct import Struct, error, unpack_from
 
+from executor.grammar.arrays import Array, Scalar
 from executor.grammar.encode import (
     MAX_BYTES,
     MAX_DECIMAL_DIGITS,
@@ -53,14 +54,18 @@ class Unsuitable(DecodeError):
     """Bytes that an honest encoder may write, of a value that the grammar has no place for."""
 
 
-def decode(data: bytes, max_nodes: int = MAX_NODES) -> object:
-    """Return the value that ``data`` encodes.
+Native = Callable[[Array | Scalar], object]
+"""Makes numpy's own value of one of the grammar."""
+
+
+def decode(data: bytes, max_nodes: int = MAX_NODES, native: Native | None = None) -> object:
+    """Return the value that ``data`` encodes; ``native`` makes numpy's values where numpy is.
 
     Raises :class:`DecodeError` for anything but the canonical encoding of one value with at most
     ``max_nodes`` nodes, and never anything else. A well-framed value that fails here was most
     likely made by the program, so it says something about the program, not about the platform.
     """
-    reader = _Reader(data, max_nodes)
+    reader = _Reader(data, max_nodes, native)
     try:
         (value,) = reader.items(1)
     except DecodeError:
@@ -116,10 +121,13 @@ def _pairs_inside(members: Iterable[object]) -> int:
 class _Reader:
     """A position in the data, and what has been used up."""
 
-    __slots__ = ("collisions", "data", "depth", "has_decimal", "nans", "nodes", "pos", "widest")
+    __slots__ = (
+        "collisions", "data", "depth", "has_decimal", "nans", "native", "nodes", "pos", "widest",
+    )  # fmt: skip
 
-    def __init__(self, data: bytes, max_nodes: int) -> None:
+    def __init__(self, data: bytes, max_nodes: int, native: Native | None) -> None:
         self.data = data
+        self.native = native
         self.pos = 0
         self.nodes = max_nodes
         self.depth = 0
@@ -341,7 +349,10 @@ def _read_extension(reader: _Reader) -> object:
         reader.has_decimal = True
     elif build is _build_ordered:
         reader.members(_ordered_keys(payload), mark)
-    return build(payload)
+    value = build(payload)
+    if reader.native is not None and type(value) in (Array, Scalar):
+        return reader.native(value)  # type: ignore[arg-type]
+    return value
 
 
 _READERS: dict[int, Callable[[_Reader], object]] = {
@@ -486,6 +497,19 @@ def _build_timezone(payload: object) -> datetime.timezone:
     return datetime.timezone(offset, name)
 
 
+def _build_scalar(payload: object) -> Scalar:
+    dtype, item = _shape(payload, str, object)
+    return Scalar(str(dtype), item)
+
+
+def _build_array(payload: object) -> Array:
+    dtype, content = _shape(payload, str, object)
+    found = Array(str(dtype), content)
+    if type(content) is list and 0 in found.shape:
+        raise DecodeError("an empty array that is written as lists")
+    return found
+
+
 def _zone(payload: object) -> datetime.timezone | None:
     return None if payload is None else _build_timezone(payload)
 
@@ -503,4 +527,6 @@ _BUILDERS: dict[bytes, Callable[[object], object]] = {
     b"datetime": _build_datetime,
     b"timedelta": _build_timedelta,
     b"timezone": _build_timezone,
+    b"scalar": _build_scalar,
+    b"array": _build_array,
 }

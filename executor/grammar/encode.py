@@ -2,8 +2,8 @@
 
 A tree of plain values (None, bool, int, float, complex, str, bytes, list, tuple, dict, set,
 frozenset, Ellipsis) becomes exactly ``marshal.dumps(value, 2)``. An extension value (range,
-Counter, Decimal...) is written as ``X``, one length byte, its ASCII name, and one payload built of
-plain values; the containers around it keep marshal's tags.
+Counter, Decimal, an array of numpy...) is written as ``X``, one length byte, its ASCII name, and
+one payload built of plain values; the containers around it keep marshal's tags.
 
 Only exact types count, and no method found on a value is ever called: not its ``repr``, ``==``,
 ``hash`` or iterator. Everything used is bound at import, so that a program that patches builtins or
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    _Rows = list[tuple[str, object, Callable[[Any, type], object]]]
+    _Convert = Callable[[Any, type], object]
 
 MAX_DEPTH = 100
 """Levels of nesting; an extension value is one level and its payload the next."""
@@ -50,6 +50,7 @@ _set, _frozenset, _range, _ellipsis = set, frozenset, range, type(...)
 _object_getattr = object.__getattribute__
 _type_name = type.__dict__["__name__"].__get__
 _type_dict = type.__dict__["__dict__"].__get__
+_type_module = type.__dict__["__module__"].__get__
 _MemoryError = MemoryError
 _FACTORIES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 _factory_names = [(kind, kind.__name__) for kind in _FACTORIES]
@@ -168,17 +169,40 @@ def _payload(item: object, kind: type, extensions: dict[int, tuple[bytes, object
     """Convert an extension value, once, and return its payload."""
     known = extensions.get(_id(item))
     if known is None:
-        for name, found, convert in _known_kinds():
-            if found is kind:
-                head = b"X" + _bytes((_len(name),)) + name.encode("ascii")
-                # The payload lives as long as the table, so no id in it is ever reused.
-                known = extensions[_id(item)] = (head, convert(item, kind))
-                break
-        else:
-            refusal = Unserializable(f"a value of type {_name(kind)}")
-            refusal.own_class = _is_own(kind)
-            raise refusal
+        head, convert = _kind(kind)
+        # The payload lives as long as the table, so no id in it is ever reused.
+        known = extensions[_id(item)] = (head, convert(item, kind))
     return known[1]
+
+
+_seen: dict[int, tuple[type, bytes, _Convert]] = {}
+"""Extension types that were met, by their address: looking into all modules takes long."""
+
+
+def _kind(kind: type) -> tuple[bytes, _Convert]:
+    """How values of an extension type begin, and what makes the payload. Of a type whose module is
+    not loaded no value can exist."""
+    if kind is _range:
+        return b"X\x05range", _range_fields
+    seen = _seen.get(_id(kind))
+    if seen is not None and seen[0] is kind:
+        return seen[1:]
+    for module_name, attribute, name, convert in _EXTENSIONS:
+        if _attribute(module_name, attribute) is kind:
+            head = b"X" + _bytes((_len(name),)) + name.encode("ascii")
+            _seen[_id(kind)] = (kind, head, convert)
+            return head, convert
+    refusal = Unserializable(f"a value of type {_name(kind)}{_advice(kind)}")
+    refusal.own_class = _is_own(kind)
+    raise refusal
+
+
+def _attribute(module_name: str, attribute: str) -> object:
+    """What a loaded module has by that name, if it is loaded."""
+    module = _modules.get(module_name)
+    if _type(module) is not _module_type:
+        return None
+    return _object_getattr(module, "__dict__").get(attribute)
 
 
 def _name(kind: type) -> str:
@@ -193,14 +217,21 @@ def _is_own(kind: type) -> bool:
     return _type(module) is _str and module == "__main__"
 
 
-def _known_kinds() -> _Rows:
-    """List the extension types whose module is loaded; of another one no value can exist."""
-    rows: _Rows = [("range", _range, _range_fields)]
-    for module_name, name, convert in _EXTENSIONS:
-        module = _modules.get(module_name)
-        if _type(module) is _module_type:
-            rows.append((name, _object_getattr(module, "__dict__").get(name), convert))
-    return rows
+def _advice(kind: type) -> str:
+    """What to return instead of a value of a library's type."""
+    module = _type_module(kind)
+    if _type(module) is not _str:
+        return ""
+    advice = _ADVICE.get(module.partition(".")[0])
+    return f": return {advice}" if advice else ""
+
+
+_ADVICE = {
+    "numpy": "plain numbers or lists of it, such as .tolist() gives",
+    "pandas": "plain values of it, such as .tolist() or .to_dict('list') gives",
+    "sympy": "str() of it, or int() or float() of a number",
+}
+"""By library."""
 
 
 def _narrow(*fields: int) -> tuple[int, ...]:
@@ -285,7 +316,7 @@ def _timedelta_fields(item: datetime.timedelta, _kind: object) -> tuple[int, ...
 
 def _timezone_fields(item: object, kind: type) -> object:
     offset, *name = kind.__getinitargs__(item)  # type: ignore[attr-defined]
-    if _known("timedelta") is not _type(offset):
+    if _attribute("datetime", "timedelta") is not _type(offset):
         raise Unserializable("a timezone whose offset is not a plain timedelta")
     return (*_timedelta_fields(offset, None), name[0] if name else None)
 
@@ -293,31 +324,78 @@ def _timezone_fields(item: object, kind: type) -> object:
 def _zone_fields(zone: object) -> object:
     if zone is None:
         return None
-    if _type(zone) is not _known("timezone"):
+    if _type(zone) is not _attribute("datetime", "timezone"):
         raise Unserializable("a time zone that is not a datetime.timezone")
     return _timezone_fields(zone, _type(zone))
 
 
-def _known(name: str) -> object:
-    for known, kind, _ in _known_kinds():
-        if known == name:
-            return kind
-    return None
+_DTYPES = {
+    "b1": "bool", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8",
+    "u2": "uint16", "u4": "uint32", "u8": "uint64", "f2": "float16", "f4": "float32",
+    "f8": "float64", "c8": "complex64", "c16": "complex128",
+}  # fmt: skip
+"""Types of numpy's elements by their code, past the sign for the order of bytes."""
 
 
-_EXTENSIONS = (
-    ("collections", "Counter", _counter_fields),
-    ("collections", "OrderedDict", _ordered_fields),
-    ("collections", "defaultdict", _default_fields),
-    ("collections", "deque", _deque_fields),
-    ("decimal", "Decimal", _decimal_fields),
-    ("fractions", "Fraction", _fraction_fields),
-    ("datetime", "date", _date_fields),
-    ("datetime", "time", _time_fields),
-    ("datetime", "datetime", _datetime_fields),
-    ("datetime", "timedelta", _timedelta_fields),
-    ("datetime", "timezone", _timezone_fields),
+def _dtype(dtype: Any) -> str:
+    """The name of a type of elements."""
+    code: str = dtype.str[1:]
+    name = {"U": "str", "S": "bytes"}.get(code[:1]) or _DTYPES.get(code)
+    if name is None:
+        wanted = "plain values, such as .tolist() gives"
+        raise Unserializable(f"numpy's values of dtype {_str(dtype)[:80]}: return {wanted}")
+    return name
+
+
+def _scalar_fields(item: object, kind: type) -> object:
+    return (_dtype(kind.dtype.__get__(item)), kind.item(item))  # type: ignore[attr-defined]
+
+
+def _array_fields(item: object, kind: type) -> object:
+    """The type, and nested lists; of an empty array the shape, which those do not say."""
+    name = _dtype(kind.dtype.__get__(item))  # type: ignore[attr-defined]
+    shape: tuple[int, ...] = kind.shape.__get__(item)  # type: ignore[attr-defined]
+    if 0 in shape:
+        return (name, shape)
+    parts = 1
+    for length in shape:
+        parts *= length
+        _bounded(parts)
+    return (name, kind.tolist(item))  # type: ignore[attr-defined]
+
+
+def _read_scalar_fields(item: Any, _kind: type) -> object:
+    return (item.dtype, item.item)
+
+
+def _read_array_fields(item: Any, _kind: type) -> object:
+    return (item.dtype, item.content)
+
+
+_SCALARS = (
+    "bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "longlong",
+    "ulonglong", "float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_",
+)  # fmt: skip
+_ARRAYS = "executor.grammar.arrays"
+
+_EXTENSIONS: tuple[tuple[str, str, str, _Convert], ...] = (
+    ("collections", "Counter", "Counter", _counter_fields),
+    ("collections", "OrderedDict", "OrderedDict", _ordered_fields),
+    ("collections", "defaultdict", "defaultdict", _default_fields),
+    ("collections", "deque", "deque", _deque_fields),
+    ("decimal", "Decimal", "Decimal", _decimal_fields),
+    ("fractions", "Fraction", "Fraction", _fraction_fields),
+    ("datetime", "date", "date", _date_fields),
+    ("datetime", "time", "time", _time_fields),
+    ("datetime", "datetime", "datetime", _datetime_fields),
+    ("datetime", "timedelta", "timedelta", _timedelta_fields),
+    ("datetime", "timezone", "timezone", _timezone_fields),
+    ("numpy", "ndarray", "array", _array_fields),
+    *[("numpy", name, "scalar", _scalar_fields) for name in _SCALARS],
+    (_ARRAYS, "Array", "array", _read_array_fields),
+    (_ARRAYS, "Scalar", "scalar", _read_scalar_fields),
 )
+"""Module, attribute, name in what is written, and what makes the payload."""
 
 
 def _write(item: object, extensions: dict[int, tuple[bytes, object]]) -> bytes:

@@ -11,6 +11,7 @@ import ast
 import json
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from executor.grammar import constructors
@@ -26,6 +27,7 @@ MAX_TEXT = 4 << 20
 _MAX_BRACKETS = 199  # what CPython's tokenizer takes, our own pair included
 _SAFE_BRACKETS = MAX_DEPTH // 3  # no constructor adds more than three levels per bracket
 _MAX_NESTING = 400
+_NO_TYPES: Mapping[str, str] = {}
 # Possessive, and matching what is not closed as well: each character is looked at once.
 _STRING = (
     r"""'''(?:[^'\\]|\\.|'(?!''))*+(?:'''|\\?\Z)"""
@@ -232,6 +234,7 @@ class _TreeReader:
     def __init__(self, printed: bool = False) -> None:
         known = constructors.CONSTANTS
         self.constants = known | constructors.PRINTED if printed else known
+        self._printed = constructors.PRINTED_CONSTRUCTORS if printed else {}
         self.spend = Spender(MAX_NODES)
         self.built = False
         self._depth = 0
@@ -250,13 +253,14 @@ class _TreeReader:
         self._depth -= 1
         return found
 
-    def keywords(self, node: ast.Call) -> dict[str, Any]:
-        """Return the keyword arguments of a call."""
+    def keywords(self, node: ast.Call, dtypes: Mapping[str, str] = _NO_TYPES) -> dict[str, Any]:
+        """Return the keyword arguments of a call; ``dtypes``: what ``dtype`` may be named."""
         found: dict[str, Any] = {}
         for keyword in node.keywords:
             if keyword.arg is None or keyword.arg in found:
                 raise NotLiteral("not a literal: ** or a keyword given twice")
-            found[keyword.arg] = self.value(keyword.value)
+            named = dtypes.get(_dotted(keyword.value)) if keyword.arg == "dtype" else None
+            found[keyword.arg] = named or self.value(keyword.value)
         return found
 
     def list(self, node: ast.List) -> Any:
@@ -318,6 +322,7 @@ class _TreeReader:
 
     def call(self, node: ast.Call) -> Any:
         name = _dotted(node.func)
+        name = self._printed.get(name, name)
         build = constructors.CONSTRUCTORS.get(name)
         if build is None:
             raise NotLiteral(f"not a literal: a call of {name[:80]}")
@@ -330,7 +335,8 @@ class _TreeReader:
             first, arguments = [constructors.FACTORIES[factory]], arguments[1:]
         self.built = True
         values = first + [self.value(argument) for argument in arguments]
-        return constructors.construct(build, self.spend, values, self.keywords(node))
+        dtypes = constructors.TYPES if name in constructors.WITH_TYPE else _NO_TYPES
+        return constructors.construct(build, self.spend, values, self.keywords(node, dtypes))
 
 
 def _dotted(node: ast.expr) -> str:

@@ -15,7 +15,10 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from struct import pack, unpack
 from typing import Any
+
+from executor.grammar.arrays import CALLED, KINDS, NARROW, Array, Scalar
 
 _LONGEST_DECIMAL = 10**4300
 _MOST_DIGITS = 4300
@@ -175,6 +178,49 @@ def _fraction(value: Fraction) -> str:
     return f"Fraction({_int(value.numerator)}, {_int(value.denominator)})"
 
 
+def _scalar(value: Scalar) -> str:
+    return f"numpy.{CALLED[value.dtype]}({_parts(value.dtype, value.item)})"
+
+
+def _array(value: Array) -> str:
+    if not value.is_list:
+        return f"numpy.zeros({_tuple(value.shape)}, dtype='{value.dtype}')"
+    return f"numpy.array({_parts(value.dtype, value.items)}, dtype='{value.dtype}')"
+
+
+def _parts(dtype: str, nested: Any) -> str:
+    """Nested lists of numbers, with as few digits as say which number of the type it is."""
+    if type(nested) is list and dtype in NARROW:
+        return f"[{', '.join([_parts(dtype, part) for part in nested])}]"
+    if dtype not in NARROW or not _is_finite(nested):
+        return _text(nested)
+    if KINDS[dtype] is float:
+        return _short(NARROW[dtype], nested)
+    real, imag = _short(NARROW[dtype], nested.real), _short(NARROW[dtype], nested.imag)
+    return f"complex({real}, {imag})"
+
+
+def _is_finite(number: complex) -> bool:
+    return math.isfinite(number.real) and math.isfinite(number.imag)
+
+
+_DIGITS = {"e": (3, 4, 5), "f": (6, 7, 8, 9)}
+"""So many digits say which number of a narrow type it is: mostly the first, always the last."""
+
+
+def _short(letter: str, number: float) -> str:
+    """The number with few digits, and as many as it takes to tell it from others of its type."""
+    for digits in _DIGITS[letter]:
+        short = float(f"{number:.{digits}g}")
+        try:
+            (found,) = unpack(letter, pack(letter, short))
+        except OverflowError:  # rounded up, out of the range
+            continue
+        if found == number:
+            return repr(short)
+    return repr(number)
+
+
 _WRITERS: dict[type, Callable[[Any], str]] = {
     type(None): repr,
     bool: repr,
@@ -201,4 +247,6 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     datetime.datetime: repr,
     datetime.timedelta: repr,
     datetime.timezone: repr,
+    Scalar: _scalar,
+    Array: _array,
 }

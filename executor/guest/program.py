@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 _MESSAGE_LIMIT = 500
 _MAX_DEPTH = 100
-"""Of containers that numpy's values are looked for in."""
+"""Of containers in which values of such classes are looked for."""
 _GRAMMAR = ("builtins", "collections")
 """Modules of the containers that values may be made of."""
 _BASES: dict[type, Callable[[Any], Any]] = {
@@ -155,8 +155,9 @@ def _call(namespace: dict[str, object], how: int, data: bytes, core: Core) -> ob
 def _arguments(how: int, data: bytes) -> Any:
     if how == ENCODED:
         from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
+        from executor.guest.numpy_values import native  # noqa: PLC0415
 
-        return decode(data)
+        return decode(data, native=native)
     return _loads(data)
 
 
@@ -177,33 +178,26 @@ def _encoded(value: object, max_bytes: int, how: int) -> bytes:
     try:
         return encode(value, max_bytes)
     except Unserializable:
-        bases = how == NAMED
-        if not bases and "numpy" not in _modules:
+        if how != NAMED:
             raise
-    return encode(_by_value(value, bases), max_bytes)
+    return encode(_by_value(value), max_bytes)
 
 
-def _by_value(value: Any, bases: bool, depth: int = 0) -> object:
-    """The value with Python's own numbers and lists in place of numpy's.
-
-    ``bases``: what is of a class made of a builtin one, as named tuples are, counts as of that.
-    """
+def _by_value(value: Any, depth: int = 0) -> object:
+    """The value with what is of a class made of a builtin one, as named tuples are, as of that."""
     kind = type(value)
-    if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
-        return value.tolist()
-    if depth > _MAX_DEPTH:
+    if depth > _MAX_DEPTH or kind.__module__ == "numpy":
         return value
-    if bases and kind.__module__ not in _GRAMMAR:
+    if kind.__module__ not in _GRAMMAR:
         for base, plain in _BASES.items():
             if issubclass(kind, base):
                 value, kind = plain(value), base
                 break
     if kind in (list, tuple, set, frozenset):
-        return kind(_by_value(part, bases, depth + 1) for part in value)
+        return kind(_by_value(part, depth + 1) for part in value)
     if kind is dict:
         return {
-            _by_value(key, bases, depth + 1): _by_value(part, bases, depth + 1)
-            for key, part in value.items()
+            _by_value(key, depth + 1): _by_value(part, depth + 1) for key, part in value.items()
         }
     return value
 

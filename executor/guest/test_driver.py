@@ -224,10 +224,10 @@ def put_back(old: Any, new: Any, depth: int = 0) -> None:
     if isinstance(old, list):
         for before, after in zip(old, new):  # noqa: B905
             put_back(before, after, depth + 1)
-        if old != new:
+        if not same(old, new):
             old[:] = (
                 [
-                    before if type(before) is type(after) and before == after else after
+                    before if same(before, after) else after
                     for before, after in zip(old, new)  # noqa: B905
                 ]
                 + new[len(old) :]
@@ -235,18 +235,34 @@ def put_back(old: Any, new: Any, depth: int = 0) -> None:
     elif isinstance(old, dict):
         for key in old.keys() & new.keys():
             put_back(old[key], new[key], depth + 1)
-        if old != new or list(old) != list(new):
+        if not same(old, new) or list(old) != list(new):
             kept = {key: old.get(key, value) for key, value in new.items()}
-            changed = {key: new[key] if kept[key] != new[key] else kept[key] for key in new}
+            changed = {key: kept[key] if same(kept[key], new[key]) else new[key] for key in new}
             old.clear()
             old.update(changed)
     elif isinstance(old, set):
         if old != new:
             old.clear()
             old.update(new)
-    elif hasattr(old, "appendleft") and old != new:
-        old.clear()
-        old.extend(new)
+    elif hasattr(old, "appendleft"):
+        if not same(old, new):
+            old.clear()
+            old.extend(new)
+    elif hasattr(old, "dtype") and getattr(old, "shape", None) and old.shape == new.shape:
+        old[...] = new  # an array of numpy; another shape cannot be put into it
+
+
+def same(old: object, new: object) -> bool:
+    """Whether what is there may stay: of equal type and value. Arrays do not say; :func:`put_back`
+    has changed those of the same shape, and others are put in the place of the old."""
+    if type(old) is not type(new):
+        return False
+    if hasattr(old, "dtype"):
+        return getattr(old, "shape", None) == getattr(new, "shape", None)
+    try:
+        return bool(old == new)
+    except ValueError:  # arrays in it
+        return False
 
 
 def fresh(value: object) -> object:

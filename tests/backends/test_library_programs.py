@@ -106,3 +106,84 @@ def test_answers_that_use_a_library_are_judged(executor: SyncExecutor) -> None:
         task=TaskType.INDUCTION, inputs=("3", "4"), outputs=("6", "10"), answers=(good, bad)
     )
     assert executor.judge(task).scores == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "given", "text"),
+    [
+        ("np.int64(x)", "3", "numpy.int64(3)"),
+        ("np.arange(x) * 2.5", "3", "numpy.array([0.0, 2.5, 5.0], dtype='float64')"),
+        ("x[::-1]", "numpy.array([1, 2], dtype='uint8')", "numpy.array([2, 1], dtype='uint8')"),
+        ("type(x).__name__", "np.float32(2.5)", "'float32'"),
+        ("x", "{numpy.int8(1): [numpy.str_('a')]}", "{numpy.int8(1): [numpy.str_('a')]}"),
+    ],
+)
+def test_numpys_values_come_back_as_they_are(
+    executor: SyncExecutor, expression: str, given: str, text: str
+) -> None:
+    verdict = executor.validate(Triplet(program=program("numpy", expression), inputs=(given,)))
+    assert verdict.outputs == (text,), verdict
+    again = Triplet(program=program("numpy", "x"), inputs=(text,), outputs=(text,))
+    assert executor.validate(again).valid
+
+
+@pytest.mark.parametrize(
+    ("expected", "valid"),
+    [
+        ("[0, 1, 2]", True), ("np.arange(3)", False), ("np.array([0., 1., 2.])", True),
+        ("(0, 1, 2)", False), ("[0, 1]", False), ("np.array([[0, 1, 2]])", False),
+    ],
+)  # fmt: skip
+def test_an_array_is_expected_as_one_or_as_lists(
+    executor: SyncExecutor, expected: str, valid: bool
+) -> None:
+    triplet = Triplet(program=program("numpy", "np.arange(x)"), inputs=("3",), outputs=(expected,))
+    assert executor.validate(triplet).valid is valid
+
+
+@pytest.mark.parametrize(
+    ("library", "expression", "told"),
+    [
+        ("numpy", "np.array([None])", ".tolist()"),
+        ("pandas", "d", ".to_dict('list')"),
+        ("sympy", "s + t", "str() of it"),
+    ],
+)
+def test_what_is_no_value_is_told_with_what_to_return(
+    executor: SyncExecutor, library: str, expression: str, told: str
+) -> None:
+    verdict = executor.validate(Triplet(program=program(library, expression), inputs=("3",)))
+    assert verdict.status is Status.UNSERIALIZABLE
+    assert told in verdict.detail
+
+
+NUMPY_ANSWER = (
+    "import numpy as np\ndef g(a):\n    a[0] = 9\n    return [a * 2, {'x': (np.float64(0.5),)}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "score"),
+    [("[[18, 4], {'x': (0.5,)}]", 1.0), ("[[18, 5], {'x': (0.5,)}]", 0.0)],
+)
+def test_values_of_numpy_are_compared_by_value(
+    executor: SyncExecutor, wanted: str, score: float
+) -> None:
+    task = JudgeTask(
+        task=TaskType.CALL, entry_point="g", inputs=("np.array([1, 2])",),
+        outputs=(wanted,), answers=(NUMPY_ANSWER,),
+    )  # fmt: skip
+    assert executor.judge(task).scores == (score,)
+
+
+def test_assertions_see_arrays_and_what_the_answer_does_to_them(executor: SyncExecutor) -> None:
+    tests = (
+        "import numpy as np\na = np.array([1, 2])\nvalue = g(a)\n"
+        "assert value[0].shape == (2,) and np.allclose(value[0], [18, 4])\n"
+        "assert a.tolist() == [9, 2]\n"
+    )
+    task = JudgeTask(
+        task=TaskType.ASSERT, entry_point="g", tests=tests,
+        answers=(NUMPY_ANSWER, "def g(a):\n    return [a * 2]"),
+    )  # fmt: skip
+    assert executor.judge(task).scores == (1.0, 0.0)

@@ -11,6 +11,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from executor.grammar.arrays import KINDS, NARROW, RANGES, Array, Scalar
+from executor.grammar.decode import NAN
+
 _any_text = st.text(st.characters(), max_size=6)  # lone surrogates included
 _big = st.integers(1, 300).flatmap(lambda bits: st.integers(-(1 << bits), 1 << bits))
 _edges = st.sampled_from(
@@ -43,8 +46,51 @@ _ranges = st.builds(range, _small, _small, _small.filter(bool))
 _decimals = st.decimals(allow_nan=False) | st.sampled_from(
     [Decimal("NaN"), Decimal("-0"), Decimal("1E+9"), Decimal("-Infinity"), Decimal("1E-9999")]
 )
+
+_numpy_texts = _any_text.filter(lambda text: not text.endswith("\0"))
+_numpy_bytes = st.binary(max_size=4).filter(lambda text: not text.endswith(b"\0"))
+
+
+_FLOATS = {"e": st.floats(width=16), "f": st.floats(width=32), "d": st.floats()}
+
+
+def _elements(dtype: str) -> st.SearchStrategy[Any]:
+    """What an array of a type may hold."""
+    if dtype in RANGES:
+        return st.integers(*RANGES[dtype])
+    floats = _FLOATS[NARROW.get(dtype, "d")]
+    parts: dict[type, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        float: floats.map(lambda number: NAN if math.isnan(number) else number),
+        complex: st.builds(complex, floats, floats),
+        str: _numpy_texts,
+        bytes: _numpy_bytes,
+    }
+    return parts[KINDS[dtype]]
+
+
+_dtypes = st.sampled_from(sorted(KINDS))
+scalars_of_numpy = _dtypes.flatmap(
+    lambda dtype: st.builds(Scalar, st.just(dtype), _elements(dtype))
+)
+_shapes = st.lists(st.integers(0, 3), max_size=3).map(tuple)
+
+
+def _nested(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
+    if not shape:
+        return _elements(dtype)
+    inner = _nested(dtype, shape[1:])
+    return st.lists(inner, min_size=shape[0], max_size=shape[0])
+
+
+def _contents(dtype: str, shape: tuple[int, ...]) -> st.SearchStrategy[Array]:
+    content = st.just(shape) if 0 in shape else _nested(dtype, shape)
+    return st.builds(Array, st.just(dtype), content)
+
+
+arrays_of_numpy = st.tuples(_dtypes, _shapes).flatmap(lambda pair: _contents(*pair))
 _extension_scalars = (
-    _ranges | _decimals | st.fractions() | _dates | _moments | _times
+    scalars_of_numpy | _ranges | _decimals | st.fractions() | _dates | _moments | _times
 )  # fmt: skip
 
 
@@ -53,6 +99,8 @@ def _has_nan(value: object) -> bool:
         return any(map(_has_nan, value))
     if isinstance(value, complex):
         return math.isnan(value.real) or math.isnan(value.imag)
+    if isinstance(value, Scalar):
+        return _has_nan(value.item)
     return isinstance(value, (float, Decimal)) and math.isnan(value)
 
 
@@ -97,7 +145,8 @@ def _trees(scalars: st.SearchStrategy[Any], extended: bool) -> st.SearchStrategy
             lists.map(lambda items: deque(items, len(items) + 1)),
         )
 
-    return st.recursive(scalars | keys, grow, max_leaves=12)
+    leaves = scalars | keys | arrays_of_numpy if extended else scalars | keys
+    return st.recursive(leaves, grow, max_leaves=12)
 
 
 plain_values = _trees(plain_scalars, extended=False)
@@ -109,6 +158,10 @@ def same(a: Any, b: Any) -> bool:  # noqa: PLR0911
     """An independent, slow definition of equality with equal types and the sign of zeros."""
     if type(a) is not type(b):
         return False
+    if isinstance(a, Scalar):
+        return a.dtype == b.dtype and same(a.item, b.item)
+    if isinstance(a, Array):
+        return (a.dtype, a.shape) == (b.dtype, b.shape) and same(a.items, b.items)
     if isinstance(a, float):
         return (math.copysign(1, a) == math.copysign(1, b) and a == b) or (
             math.isnan(a) and math.isnan(b)

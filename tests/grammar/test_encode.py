@@ -226,6 +226,7 @@ def test_a_forged_module_gives_no_foreign_class_a_voice(monkeypatch: pytest.Monk
     class Forged(dict[Any, Any]):
         Counter = property(_trap)
 
+    monkeypatch.setattr(module, "_seen", {})
     monkeypatch.setitem(sys.modules, "collections", Forged())
     with pytest.raises(Unserializable):
         encode(collections.Counter())

@@ -145,25 +145,6 @@ def test_strict_wants_types_however_near_the_values(sandbox: SyncExecutor) -> No
     assert score(sandbox, "1.0", "1", compare=near, strict=True) == 0.0
 
 
-NUMPY = """
-import sys
-numpy = sys.modules['numpy'] = type(sys)('numpy')
-class float64:
-    def __init__(self, *values): self.values = values
-    def tolist(self): return self.values[0]
-class ndarray(float64):
-    def tolist(self): return list(self.values)
-float64.__module__ = ndarray.__module__ = 'numpy'
-def g(a, b):
-    return [ndarray(a, b), {'x': (float64(0.5),)}]
-"""
-
-
-def test_values_of_numpy_are_compared_by_value(sandbox: SyncExecutor) -> None:
-    assert sandbox.judge(task(NUMPY, wanted="[[1, 2], {'x': (0.5,)}]")).scores == (1.0,)
-    assert sandbox.judge(task(NUMPY, wanted="[[1, 3], {'x': (0.5,)}]")).scores == (0.0,)
-
-
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
