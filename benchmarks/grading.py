@@ -6,8 +6,10 @@ HumanEval's 164 solutions are judged by their assertions, MBPP+'s by their calls
 (the package ``evalplus``, if it is installed) gets the same calls, of HumanEval those that the
 assertions make, with as many processes as there are cores; it has no isolation. One script per
 test is what a service that runs scripts makes of it, here without isolation and as many at a time
-as there are cores; only ``--scripts`` tests are run. The ways take turns in one process, so that
-their ratios mean something on a busy machine too. Exits with 1 if a solution is not found right.
+as there are cores; only ``--scripts`` tests are run. *Nothing but the calls* is what the solutions
+themselves take, in this process, shared out over the cores: no harness can be faster. The ways take
+turns in one process, so that their ratios mean something on a busy machine too. Exits with 1 if a
+solution is not found right.
 
 The data are published solutions: they are run in this process to record their calls.
 """
@@ -134,6 +136,17 @@ def by_scripts(scripts: list[str]) -> int:
         return sum(pool.map(one, scripts))
 
 
+def by_nothing(problems: list[Problem]) -> float:
+    """Seconds of processor time that the calls take without any harness."""
+    started = time.process_time()
+    for problem in problems:
+        space: dict[str, Any] = {}
+        exec(problem.solution, space)
+        for given in problem.inputs:
+            space[problem.entry_point](*copy.deepcopy(given))
+    return time.process_time() - started
+
+
 class Ways:
     """The ways to judge the problems of one set, and what each of them took."""
 
@@ -159,6 +172,7 @@ async def _round(executor: Executor, ways: Ways, dataset: str, scripts: int) -> 
         started = time.monotonic()
         right = await asyncio.to_thread(by_evalplus, dataset, ways.problems)
         ways.note("EvalPlus", right, count, started)
+    ways.seconds.setdefault("nothing but the calls", []).append(by_nothing(ways.problems) / CORES)
     every = [script for problem in ways.problems for script in problem.scripts]
     some = every[:: max(1, len(every) // scripts)]
     started = time.monotonic()
