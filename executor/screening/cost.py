@@ -28,7 +28,13 @@ _MAX_PATTERN_COST = 500_000
 """The same of the names that a pattern binds: each moves all before it on the stack."""
 _MAX_COPIES = 20_000
 """Nodes of ``finally`` blocks that are compiled besides the first time: once for every way out."""
+_MAX_BLOCKS = 20
+"""Blocks within blocks in one function. With a comprehension among them, the compiler of CPython
+3.12 ends the process at the next one, where it has an error for loops."""
+_MAX_MARKS = 4096
+"""Combining characters in a row: names are normalized, in time that grows with the square."""
 
+_MARKS = re.compile(r"[^\x00-\x7f]{%d,}" % _MAX_MARKS)
 _F_PREFIX = re.compile(r"(?:[fF][rR]?|[rR][fF])\Z")
 _STRING_OR_COMMENT = re.compile(
     r"#[^\n]*+"
@@ -40,6 +46,11 @@ _STRING_OR_COMMENT = re.compile(
 )
 _EXITS = (ast.Return, ast.Break, ast.Continue)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
+_BLOCKS = (
+    *_COMPREHENSIONS,
+    *(ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar),
+)
 _FEW = 3
 
 
@@ -50,6 +61,8 @@ def code_limit(text: str) -> int:
 
 def strains_tokenizer(text: str) -> str:
     """The reason why the text must not be parsed; empty if it may be."""
+    if any(map(_has_many_marks, _MARKS.findall(text))):
+        return f"more than {_MAX_MARKS} combining characters in a row"
     if text.count("{") * len(text) <= _MAX_FIELD_COST:
         return ""
     fields = sum(
@@ -60,6 +73,17 @@ def strains_tokenizer(text: str) -> str:
     if fields * len(text) <= _MAX_FIELD_COST:
         return ""
     return f"f-strings with {fields} fields, too many for a text of {len(text)} characters"
+
+
+def _has_many_marks(characters: str) -> bool:
+    from unicodedata import combining  # noqa: PLC0415 - few texts need it
+
+    row = 0
+    for character in characters:
+        row = row + 1 if combining(character) else 0
+        if row >= _MAX_MARKS:
+            return True
+    return False
 
 
 def strains_compiler(text: str) -> str:
@@ -74,16 +98,40 @@ def strains_compiler(text: str) -> str:
     folds = count("*") * _FOLDED > code_limit(text)
     keywords = count("=") ** 2 > _MAX_KEYWORD_COST
     patterns = count("case") > 0 and len(text) ** 2 > _MAX_PATTERN_COST
-    if not (copies or folds or keywords or patterns):
+    blocks = count("for") > 0 and sum(map(count, ("for", "while", "with", "try"))) > _MAX_BLOCKS
+    if not (copies or folds or keywords or patterns or blocks):
         return ""
-    nodes = list(ast.walk(ast.parse(text)))
+    tree = ast.parse(text)
+    nodes = list(ast.walk(tree))
     return (
-        (keywords and _too_many_keywords(nodes))
+        (blocks and _too_deep_comprehensions(tree))
+        or (keywords and _too_many_keywords(nodes))
         or (patterns and _too_large_patterns(nodes))
         or (folds and _too_much_folded(nodes, code_limit(text)))
         or (copies and _too_many_copies(nodes))
         or ""
     )
+
+
+def _too_deep_comprehensions(tree: ast.AST) -> str:
+    """Whether a comprehension is, or is in, more blocks than there may be. What it first iterates
+    over is not in it."""
+    waiting = [(tree, 0, False)]
+    outside: dict[ast.AST, tuple[int, bool]] = {}
+    while waiting:
+        node, depth, inside = waiting.pop()
+        if node in outside:
+            depth, inside = outside[node]
+        if isinstance(node, _COMPREHENSIONS):
+            outside[node.generators[0].iter] = depth, inside
+            inside = True
+        if isinstance(node, (*_SCOPES, ast.GeneratorExp)):
+            depth, inside = 0, False
+        depth += isinstance(node, _BLOCKS)
+        if inside and depth > _MAX_BLOCKS:
+            return f"comprehensions in more than {_MAX_BLOCKS} blocks"
+        waiting += [(part, depth, inside) for part in ast.iter_child_nodes(node)]
+    return ""
 
 
 def _too_many_keywords(nodes: Iterable[ast.AST]) -> str:

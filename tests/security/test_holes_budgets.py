@@ -347,6 +347,9 @@ REFUSED = {
     "finally": "\n".join(
         " " * level + "try: a\n" + " " * level + "finally:" for level in range(16)
     ) + "\n" + " " * 16 + "a",
+    "comprehensions": "[" * 21 + "1" + " for x in y]" * 21,
+    "conditions": "[1 for x in y if " * 21 + "z" + "]" * 21,
+    "in blocks": "".join(" " * n + "with x:\n" for n in range(20)) + " " * 20 + "[x for x in y]",
     "ways out": "def f():\n try:\n" + "  if a: return\n" * 300 + " finally:\n" + "  a\n" * 300,
 }  # fmt: skip
 
@@ -365,8 +368,12 @@ def test_what_grows_when_it_is_compiled_is_refused_before(name: str) -> None:
      "def f():\n try:\n" + "  if a: return 1\n" * 50 + " finally:\n  g()\n",
      "try:\n try: a\n finally: b\nfinally:\n try: c\n finally: d",
      "match x:\n" + "".join(f" case [a, {n}, b]: pass\n" for n in range(300)),
-     "\n".join(f"def f{n}():\n try: a\n finally: b" for n in range(300))],
-    ids=range(8),
+     "\n".join(f"def f{n}():\n try: a\n finally: b" for n in range(300)),
+     "[" * 20 + "1" + " for x in y]" * 20,
+     "[x for x in " * 30 + "y" + "]" * 30,
+     "[" + "[x for x in y]," * 300 + "]",
+     "[" + "lambda: [" * 20 + "1" + " for x in y]" * 20 + "]"],
+    ids=range(12),
 )  # fmt: skip
 def test_what_honest_programs_hold_is_compiled(text: str) -> None:
     assert not strains_tokenizer(text)
@@ -398,6 +405,13 @@ def test_each_text_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser, "setitimer", lambda _, seconds: set_to.append(seconds))
     parser.reply([("value", "1", None)] * 3)
     assert set_to == [3.0, 3.0, 3.0, 0]
+
+
+def test_a_name_of_too_many_combining_characters_is_not_parsed() -> None:
+    assert strains_tokenizer("a" + "\u0301\u0323" * 3000)
+    assert not strains_tokenizer("a" + "\u0301\u0323" * 300)
+    assert not strains_tokenizer("\u00e9\u0301" * 3000)
+    assert not strains_tokenizer("'" + "\u6f22" * 60_000 + "'")
 
 
 def test_a_text_with_too_many_fields_is_not_parsed() -> None:
