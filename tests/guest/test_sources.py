@@ -122,7 +122,8 @@ def test_the_order_of_a_set_is_seen_by_every_way(sandbox: SyncExecutor, what: st
 
 
 OWN_ENDS = (
-    "import weakref\nout = []\nclass T(str):\n    def __del__(self):\n        out.append(str(self))\n"
+    "import weakref\nout = []\n"
+    "class T(str):\n    def __del__(self):\n        out.append(str(self))\n"
     "class W(str):\n    pass\n"
 )
 ENDS = {
