@@ -34,7 +34,7 @@ _MAX_BLOCKS = 20
 _MAX_MARKS = 4096
 """Combining characters in a row: names are normalized, in time that grows with the square."""
 
-_MARKS = re.compile(r"[^\x00-\x7f]{%d,}" % _MAX_MARKS)
+_MARKS = re.compile(rf"[^\x00-\x7f]{{{_MAX_MARKS},}}")
 _F_PREFIX = re.compile(r"(?:[fF][rR]?|[rR][fF])\Z")
 _STRING_OR_COMMENT = re.compile(
     r"#[^\n]*+"
