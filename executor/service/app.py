@@ -64,7 +64,7 @@ def create_app(settings: ServiceSettings, executor: ObservedExecutor) -> FastAPI
 
     def openapi() -> dict[str, Any]:
         if not document:
-            document.update(describe(app, with_token=settings.token is not None))
+            document.update(describe(app, with_token=settings.wants_token))
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from executor.errors import ConfigurationError
 from executor.models import Model
+from executor.service.work.tenants import Tenant
 
 
 class ServiceSettings(Model):
@@ -21,6 +22,8 @@ class ServiceSettings(Model):
     """Port to listen on. 0: any free one; the log says which."""
     token: SecretStr | None = Field(None, repr=False)
     """Token that callers show as ``Authorization: Bearer TOKEN``; ``None``: nothing is asked."""
+    tenants: tuple[Tenant, ...] = ()
+    """Callers, each with a token, a weight and quotas; instead of one token."""
     allow_anonymous: bool = False
     """Serve other machines without a token."""
     exposed_host: str | None = None
@@ -57,6 +60,11 @@ class ServiceSettings(Model):
     drain_s: float = Field(30.0, ge=0)
     """Seconds for running work to finish once the server has been told to stop."""
 
+    @property
+    def wants_token(self) -> bool:
+        """Whether callers must show one."""
+        return self.token is not None or bool(self.tenants)
+
     @field_validator("waive")
     @classmethod
     def _probes(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,7 +83,7 @@ def check_exposure(settings: ServiceSettings) -> None:
         ConfigurationError: it would.
     """
     host = settings.exposed_host or settings.host
-    if settings.token is not None or settings.allow_anonymous or is_loopback(host):
+    if settings.wants_token or settings.allow_anonymous or is_loopback(host):
         return
     raise ConfigurationError(
         f"{host} can be reached from other machines: set a token "

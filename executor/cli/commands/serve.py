@@ -16,6 +16,7 @@ from executor.cli.model_options import Field, takes
 from executor.errors import ConfigurationError
 from executor.models import Limits
 from executor.service.settings import ServiceSettings
+from executor.service.work.tenants import read_tenants
 
 _TOKEN_VARIABLE = "EXECUTOR_TOKEN"
 _SERVICE_PANEL = "Service"
@@ -43,6 +44,17 @@ Token = Annotated[
 TokenFile = Annotated[
     str | None,
     typer.Option("--token-file", help="File that holds the token.", rich_help_panel=_SERVICE_PANEL),
+]
+TenantsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--tenants",
+        metavar="FILE",
+        help="TOML file of callers that share the service: a table for each, with a token, a "
+        "weight and quotas. Instead of a token.",
+        rich_help_panel=_SERVICE_PANEL,
+        envvar="EXECUTOR_TENANTS",
+    ),
 ]
 Level = Annotated[
     LogLevel,
@@ -87,6 +99,7 @@ def serve(
     *,
     token: Token = None,
     token_file: TokenFile = None,
+    tenants: TenantsFile = None,
     log_level: Level = LogLevel.INFO,
     backend: opt.Backend = "nsjail",
     url: opt.FusionUrl = None,
@@ -122,7 +135,11 @@ def serve(
         libraries=libraries,
     )
     secret = _token(token, token_file)
-    return _serve(settings.model_copy(update={"token": secret}), options, log_level)
+    if tenants is not None and secret is not None:
+        raise ConfigurationError("--tenants and a token are both given: each tenant has its own")
+    shared = read_tenants(tenants) if tenants is not None else ()
+    settings = settings.model_copy(update={"token": secret, "tenants": shared})
+    return _serve(settings, options, log_level)
 
 
 def _serve(

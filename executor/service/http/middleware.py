@@ -6,7 +6,9 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import Set
+from collections import Counter
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -18,10 +20,13 @@ from executor.service.http.auth import BearerAuth
 from executor.service.http.endpoints import FACTS, GONE
 from executor.service.http.origin import OriginCheck
 from executor.service.http.state import Service
+from executor.service.work.tenants import Tenant, serving
 from executor.service.work.waivers import Waivers
 
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _CLIENT_GONE = 499
+TENANT = "executor.tenant"
+"""Key of a request's scope: the name of its tenant."""
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 _SENTENCES = {404: "there is no such route", 405: "the route does not know this method"}
 _log = structlog.get_logger("executor.service.request")
@@ -33,9 +38,9 @@ class Envelope:
     def __init__(self, app: ASGIApp, service: Service, open_paths: Set[str]) -> None:
         self._app = app
         self._service = service
-        self._auth = BearerAuth(service.settings.token, open_paths)
+        self._auth = BearerAuth(service.settings, open_paths)
         self._origin = OriginCheck(service.settings)
-        self._in_hand = 0
+        self._in_hand: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -45,26 +50,23 @@ class Envelope:
         answer = _Answer(_request_id(scope), self._service.waivers, send)
         started = time.monotonic()
         scope["executor.request_id"] = answer.request_id.decode()
-        self._in_hand += 1
         try:
             await self._serve(scope, receive, answer)
         finally:
-            self._in_hand -= 1
             self._account(scope, answer, time.monotonic() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
-            self._auth.check(scope["path"], scope["headers"])
+            tenant = self._auth.check(scope["path"], scope["headers"])
+            scope[TENANT] = tenant.name
             self._origin.check(scope["path"], scope["headers"])
-            if self._in_hand > self._service.settings.requests:
-                raise ApiError(429, "too_many_requests", "too many requests are in hand",
-                               retry_after_s=1)  # fmt: skip
-            await self._app(scope, receive, answer.send)
+            with self._counted(tenant), serving(tenant):
+                await self._app(scope, receive, answer.send)
         except ClientGone:
             answer.status = _CLIENT_GONE
         except ApiError as error:
             if error.status in (429, 503):
-                self._service.metrics.rejected(error.code)
+                self._service.metrics.rejected(error.code, scope.get(TENANT, ""))
             await answer.refuse(error)
         except HTTPException as error:
             await answer.refuse(_from_starlette(error), error.headers)
@@ -77,6 +79,20 @@ class Envelope:
                 trace=traceback.format_tb(error.__traceback__),
             )
             await answer.refuse(ApiError(500, "internal", "the service made a mistake"))
+
+    @contextmanager
+    def _counted(self, tenant: Tenant) -> Iterator[None]:
+        """A request in hand. Raises :class:`ApiError` (429): there are too many."""
+        most = self._service.settings.requests
+        own = self._in_hand[tenant.name]
+        if self._in_hand.total() >= most or own >= tenant.part(most):
+            raise ApiError(429, "too_many_requests", "too many requests are in hand",
+                           retry_after_s=1)  # fmt: skip
+        self._in_hand[tenant.name] += 1
+        try:
+            yield
+        finally:
+            self._in_hand[tenant.name] -= 1
 
     def _account(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route: Any = scope.get("route")
@@ -93,6 +109,7 @@ class Envelope:
             ms=round(seconds * 1000, 2),
             bytes=answer.size,
             client=client[0] if client else None,
+            **({"tenant": scope[TENANT]} if scope.get(TENANT) else {}),
             **scope.get(FACTS, {}),
         )
 

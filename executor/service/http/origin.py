@@ -27,7 +27,7 @@ class OriginCheck:
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._anonymous = settings.token is None
+        self._anonymous = not settings.wants_token
         exposed = settings.exposed_host or settings.host
         self._any_host = not is_loopback(exposed)
         self._known = {name.lower() for name in (settings.host, exposed, *settings.allowed_hosts)}

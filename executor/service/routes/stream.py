@@ -24,6 +24,7 @@ from executor.service.models import BatchEnd, BatchError
 from executor.service.routes.incoming import EndOfLines, Incoming
 from executor.service.work.gateway import Gateway
 from executor.service.work.interruption import Interruption
+from executor.service.work.tenants import current
 from executor.tasks import end_all
 
 MEDIA_TYPE = "application/x-ndjson"
@@ -62,7 +63,7 @@ class BatchResponse[M: BaseModel]:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Work through the request. Raises :class:`ApiError` only before anything is sent."""
-        with self._service.admission.batch():
+        with self._service.admission.batch(current()):
             # a client that waits for "100 Continue" must get it before the answer begins
             waits = any(name == b"expect" for name, _ in scope["headers"])
             first = await receive() if waits else None

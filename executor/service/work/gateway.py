@@ -23,6 +23,7 @@ from executor.pool.priority import priority
 from executor.service.errors import from_executor
 from executor.service.work.admission import Admission, LaneName
 from executor.service.work.metrics import Metrics
+from executor.service.work.tenants import current
 from executor.service.work.waivers import Waivers
 
 _AS_EXECUTOR = Options()
@@ -101,16 +102,18 @@ class Gateway:
         background: bool,
     ) -> R:
         lane = self._admission.lanes[lane_name]
-        queued_s = await lane.enter(background=background)
+        tenant = current()
+        queued_s = await lane.enter(background=background, tenant=tenant)
         started = time.monotonic()
         try:
-            with priority(yields_s=_BATCHES_YIELD_S * background):
+            yields_s = _BATCHES_YIELD_S * background + lane.yields_s(tenant)
+            with priority(yields_s=yields_s):
                 result = await call()
         except ExecutorError as error:
             raise from_executor(error) from error
         finally:
             ran_s = time.monotonic() - started
-            lane.leave(background=background, ran_s=ran_s)
+            lane.leave(background=background, ran_s=ran_s, tenant=tenant)
         statuses, usage = account(result)
         self._metrics.item(
             task,
@@ -119,6 +122,7 @@ class Gateway:
             queued_s=queued_s,
             ran_s=ran_s,
             cpu_s=usage.cpu_ms / 1000,
+            tenant=tenant,
         )
         weaknesses = self._waivers.weaknesses
         return result.model_copy(update={"weaknesses": weaknesses}) if weaknesses else result

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from executor.api.protocol import ObservedExecutor
 from executor.models import Signals, Status
 from executor.service.work.admission import Admission
+from executor.service.work.tenants import ANYONE, Tenant
 from executor.service.work.waivers import Waivers
 from executor.version import version
 
@@ -65,6 +66,31 @@ class Metrics:
             ["task", "signal"],
             registry=self._registry,
         )
+        self._tenant_items = Counter(
+            "executor_tenant_items",
+            "Items of each tenant.",
+            ["tenant"],
+            registry=self._registry,
+        )
+        self._tenant_seconds = Histogram(
+            "executor_tenant_seconds",
+            "Time from the arrival of an item to its result, by tenant.",
+            ["tenant"],
+            buckets=_RUN_BUCKETS,
+            registry=self._registry,
+        )
+        self._tenant_cpu = Counter(
+            "executor_tenant_cpu_seconds",
+            "Processor time used in sandboxes, by tenant.",
+            ["tenant"],
+            registry=self._registry,
+        )
+        self._tenant_rejected = Counter(
+            "executor_tenant_rejected",
+            "Requests of each tenant that were refused because of load or state.",
+            ["tenant", "code"],
+            registry=self._registry,
+        )
         self._rejected = Counter(
             "executor_rejected",
             "Requests that were refused because of load or state, by error code.",
@@ -94,8 +120,13 @@ class Metrics:
         queued_s: float,
         ran_s: float,
         cpu_s: float,
+        tenant: Tenant = ANYONE,
     ) -> None:
         """Count one item: a triplet, the answers of a task, or a script."""
+        if tenant.name:
+            self._tenant_items.labels(tenant.name).inc()
+            self._tenant_seconds.labels(tenant.name).observe(queued_s + ran_s)
+            self._tenant_cpu.labels(tenant.name).inc(cpu_s)
         for status in statuses:
             self._runs.labels(task, status.value).inc()
         for signal, count in signals.items():
@@ -104,8 +135,10 @@ class Metrics:
         self._queue_seconds.labels(task).observe(queued_s)
         self._cpu_seconds.labels(task).inc(cpu_s)
 
-    def rejected(self, code: str) -> None:
-        """Count a request that was turned away."""
+    def rejected(self, code: str, tenant: str = "") -> None:
+        """Count a request that was turned away, and whose it was."""
+        if tenant:
+            self._tenant_rejected.labels(tenant, code).inc()
         self._rejected.labels(code).inc()
 
     def request(self, route: str, method: str, code: int, seconds: float) -> None:
