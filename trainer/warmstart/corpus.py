@@ -31,7 +31,7 @@ _LONGEST_OUTPUT = 24
 
 
 class Validator(Protocol):
-    """What is used of :class:`executor.SyncExecutor`."""
+    """The part of :class:`executor.SyncExecutor` that is used here."""
 
     def validate_many(self, triplets: Iterable[Triplet]) -> Iterator[Verdict]:
         """Validate in order."""
@@ -87,7 +87,7 @@ class Problem:
         return f"{AZR_NAMES[self.task_type]}_level{self.level}"
 
     def to_json(self) -> dict[str, Any]:
-        """A row as files of ``data.val_files`` have them."""
+        """Row of a file for ``data.val_files``."""
         row = self.task.to_json()
         return {
             "data_source": self.source,
@@ -118,7 +118,7 @@ def make_corpus(settings: CorpusSettings, validator: Validator) -> Corpus:
 
 
 def _sound(one: Generated, verdicts: Sequence[Verdict]) -> Sound | None:
-    """The program with the values of its stages and, last, of itself; or None."""
+    """Pair a program with the values of its stages and, last, its own; None if one is not sound."""
     found = [_outputs(one, verdict) for verdict in verdicts]
     if not all(found):
         return None
@@ -128,7 +128,7 @@ def _sound(one: Generated, verdicts: Sequence[Verdict]) -> Sound | None:
 
 
 def _outputs(one: Generated, verdict: Verdict) -> tuple[str, ...]:
-    """None where one is missing or too long."""
+    """Output texts of a verdict; none at all if one is missing or too long."""
     outputs = tuple(text for text in verdict.outputs if text is not None)
     whole = verdict.valid and len(outputs) == len(one.inputs)
     return outputs if whole and max(map(len, outputs)) <= _LONGEST_OUTPUT else ()
@@ -157,7 +157,7 @@ def renamed(source: str) -> str:
 def held_out_problems(
     corpus: Corpus, settings: CorpusSettings, num_inputs: int
 ) -> tuple[Problem, ...]:
-    """The test set: ``settings.held_out`` tasks of each type and level, no task twice.
+    """Make the test set: ``settings.held_out`` tasks of each type and level, no task twice.
 
     Fewer where there are not so many. For induction the pairs must tell something: outputs that
     are all the same are left out.

@@ -70,12 +70,12 @@ def _answer(
 
 
 def plan(one: Sound) -> str:
-    """What a program does, step by step."""
+    """A program's steps in words."""
     return ", ".join(one.steps)
 
 
 def forwards(one: Sound, at: int) -> str:
-    """What a program does to one of its inputs: its steps and the values between them."""
+    """A program's steps on one of its inputs, with the values between them."""
     return _lines(one.steps, one.between[at])
 
 
@@ -90,7 +90,7 @@ def _lines(steps: Sequence[str], between: Sequence[str]) -> str:
 
 
 def _author(settings: WarmStart, rng: random.Random) -> tuple[bool, bool]:
-    """Whether an author is careless, and whether what they write is wrong."""
+    """Draw an author: whether careless, and whether this proposal of theirs is wrong."""
     careless = rng.random() < settings.training.careless_share
     return careless, careless and rng.random() < settings.training.wrong_share
 

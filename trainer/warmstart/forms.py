@@ -1,4 +1,4 @@
-"""What generated programs are made of: forms of expressions and of whole functions, by type.
+"""Forms of expressions and of whole functions, by type: generated programs are made of these.
 
 In a text, ``{x}`` is the value that a step works on, ``{y}`` a second parameter, and the other
 names are constants that :func:`constants` draws.

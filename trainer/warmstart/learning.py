@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far training is."""
+    """Progress of the training."""
 
     tokens: int
     wanted: int
@@ -67,7 +67,7 @@ def train(
 def _courses(
     corpus: Corpus, settings: WarmStart, tokenizer: Any
 ) -> Iterator[tuple[Iterator[list[Encoded]], TrainingSettings]]:
-    """What is learned, one after the other, each from a warm-up to small steps."""
+    """Courses in their order; each goes from a warm-up to small steps."""
     training = settings.training
     thoughtful = careful(settings)
     answers = replace(settings, training=replace(thoughtful.training, proposer_share=0.0))
@@ -158,7 +158,7 @@ def _batches(
 
 
 def _copies(tokenizer: Any, settings: TrainingSettings) -> Iterator[list[Encoded]]:
-    """Batches of a few random values that are said twice; the second time is the response.
+    """Batches of a few random values that stand there twice; the second time is the response.
 
     Heads that copy form slowly from tasks, and no task can be solved without them.
     """

@@ -144,7 +144,7 @@ def _write_rows(path: Path, problems: Sequence[Problem]) -> None:
 
 
 def _teller(say: Say) -> Callable[[Any], None]:
-    """Says how far training is, at every tenth of each course."""
+    """Make a function that reports progress at every tenth of each course."""
     told = 0
 
     def tell(progress: Any) -> None:

@@ -1,4 +1,4 @@
-"""How good a model is: by the game's own prompts, parsing and judge."""
+"""Accuracy of a model, by the game's own prompts, parsing and judge."""
 
 from __future__ import annotations
 

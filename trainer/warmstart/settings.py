@@ -1,7 +1,8 @@
-"""What a warm start is made of; all of it decides the cache key."""
+"""Settings of a warm start, and the cache keys that follow from them."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """Everything."""
+    """All settings of a warm start."""
 
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -125,7 +126,7 @@ def brief() -> WarmStart:
 
 
 def careful(settings: WarmStart) -> WarmStart:
-    """The same, with nobody careless."""
+    """These settings with examples of careful authors only."""
     return replace(settings, training=replace(settings.training, careless_share=0.0))
 
 
@@ -151,7 +152,10 @@ def corpus_key(settings: WarmStart) -> str:
 
 
 def model_key(settings: WarmStart) -> str:
-    """Content hash of what decides the model: corpus, prompts, code, settings, and libraries."""
+    """Content hash of what decides the model: corpus, prompts, code, settings, and libraries.
+
+    Comments and docstrings do not count.
+    """
     sources = (*sorted(HERE.glob("*.py")), *sorted(PROMPTS.glob("*.txt")))
     tools = {name: version(name) for name in _TOOLS}
     return _digest(asdict(settings), _contents(sources), tools, corpus_key(settings))
@@ -163,7 +167,23 @@ def _contents(paths: tuple[Path, ...]) -> dict[str, str]:
 
 def _hashes(paths: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
     for path in paths:
-        yield path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+        text = path.read_text("utf-8")
+        content = code_of(text) if path.suffix == ".py" else text
+        yield path.name, hashlib.sha256(content.encode()).hexdigest()
+
+
+def code_of(source: str) -> str:
+    """A module without comments and strings that stand alone."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
 
 
 def _digest(*parts: object) -> str:

@@ -34,7 +34,13 @@ from trainer.warmstart.corpus import (
 )
 from trainer.warmstart.examples import Example, backwards, examples, forwards, plan
 from trainer.warmstart.programs import LEVELS, generate
-from trainer.warmstart.settings import CorpusSettings, WarmStart, corpus_key, model_key
+from trainer.warmstart.settings import (
+    CorpusSettings,
+    WarmStart,
+    code_of,
+    corpus_key,
+    model_key,
+)
 
 SETTINGS = CorpusSettings(programs=240, held_out=6, held_out_share=0.3)
 
@@ -281,3 +287,19 @@ def test_keys_depend_on_what_decides_the_result() -> None:
     assert corpus_key(plain) == corpus_key(WarmStart())
     assert corpus_key(plain) != corpus_key(other)
     assert model_key(plain) != model_key(other)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        (
+            '"""Another text."""\n\n\ndef f(x):\n    """And here."""\n    return x + 1  # why\n',
+            True,
+        ),
+        ("def f(x):\n    return x + 2\n", False),
+        ('def f(x):\n    return "x" + 1\n', False),
+    ],
+)
+def test_texts_of_the_code_do_not_make_another_model(changed: str, same: bool) -> None:
+    source = '"""A text."""\n\n\ndef f(x):\n    return x + 1\n'
+    assert (code_of(changed) == code_of(source)) is same
