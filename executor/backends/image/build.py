@@ -134,10 +134,12 @@ def open_image(cache: Path | None = None, libraries: str | None = None) -> Guest
     try:
         if library is not None:
             lock_fds.append(hold(library))
+        if not all(path.is_dir() for path in wanted):
+            _log.warning("building images for sandboxes in %s: once, it takes some seconds", cache)
         for path, fill in wanted.items():
             if not path.is_dir():
                 cache.mkdir(parents=True, exist_ok=True, mode=0o755)
-                _build(cache, path, fill)
+                _build(path, fill)
             lock_fds.append(_hold(path))
         _prune(cache, keep={*wanted, cache / FOLDER})
     except OSError as error:
@@ -208,9 +210,8 @@ def _content_key() -> str:
     return digest.hexdigest()[:24]
 
 
-def _build(cache: Path, root: Path, fill: Callable[[Path], None]) -> None:
-    _log.warning("building an image for sandboxes in %s: once, it takes some seconds", cache)
-    building = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
+def _build(root: Path, fill: Callable[[Path], None]) -> None:
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=root.parent))
     try:
         fill(building)
         make_readable(building)
