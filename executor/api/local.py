@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
@@ -119,10 +120,7 @@ class Executor(Closing):
         store: str | StoreSettings | None = None,
         libraries: str | None = None,
     ) -> None:
-        if workers is not None and workers < 1:
-            raise ConfigurationError(f"workers must be at least 1, not {workers}")
-        if runs < 2:
-            raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")
+        _check_counts(workers, runs)
         self._limits = limits
         self._defaults = Options(limits=limits, rules=rules, judge_rules=judge_rules, runs=runs)
         settings = backend_settings(backend, libraries)
@@ -130,20 +128,11 @@ class Executor(Closing):
         self._backend = open_backend(settings, limits)
         self._image = str(getattr(settings, "image", ""))
         size = workers if workers is not None else 2 * len(os.sched_getaffinity(0))
-
-        def with_set(name: str) -> Executor:
-            return Executor(
-                backend_settings(settings, name),
-                workers=size,
-                limits=limits,
-                rules=rules,
-                judge_rules=judge_rules,
-                runs=runs,
-                cache=cache,
-                store=store,
-            )
-
-        self._others = OnDemand(with_set)
+        alike = partial(
+            Executor, workers=size, limits=limits, rules=rules, judge_rules=judge_rules, runs=runs,
+            cache=cache, store=store,
+        )  # fmt: skip
+        self._others = OnDemand(lambda name: alike(backend_settings(settings, name)))
         self._pool = Pool(self._backend, size)
         self._engine = PoolEngine(self._pool)
         self._cache = ResultCache() if cache else None
@@ -438,3 +427,10 @@ class Executor(Closing):
     def _check_open(self) -> None:
         if not self._open:
             raise ExecutorClosed("the executor is not open: use it as 'async with Executor(...)'")
+
+
+def _check_counts(workers: int | None, runs: int) -> None:
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"workers must be at least 1, not {workers}")
+    if runs < 2:
+        raise ConfigurationError(f"a validation takes at least 2 runs, not {runs}")

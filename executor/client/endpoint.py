@@ -91,20 +91,7 @@ class Endpoint:
         self._alarm = asyncio.Event()
         self._scopes: set[asyncio.Timeout] = set()
         self._heard_at = time.monotonic()
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {token}"} if token else None,
-            timeout=httpx.Timeout(
-                connect=timeouts.connect_s,
-                read=timeouts.silence_s,
-                write=timeouts.send_s,
-                pool=timeouts.connect_s,
-            ),
-            transport=httpx.AsyncHTTPTransport(
-                limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_S),
-                socket_options=_KEEP_ALIVE_PROBES,
-            ),
-        )
+        self._client = _make_client(url, token, timeouts)
 
     @property
     def weight(self) -> int:
@@ -296,6 +283,23 @@ def pause_s(retries: Retries, failures: int) -> float:
     """A pause after so many failures in a row, with full jitter."""
     bound = min(retries.longest_pause_s, retries.first_pause_s * 2.0 ** min(failures - 1, 30))
     return random.uniform(0.0, bound)
+
+
+def _make_client(url: str, token: str | None, timeouts: Timeouts) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=url,
+        headers={"authorization": f"Bearer {token}"} if token else None,
+        timeout=httpx.Timeout(
+            connect=timeouts.connect_s,
+            read=timeouts.silence_s,
+            write=timeouts.send_s,
+            pool=timeouts.connect_s,
+        ),
+        transport=httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_S),
+            socket_options=_KEEP_ALIVE_PROBES,
+        ),
+    )
 
 
 def _read_info(body: bytes) -> EndpointInfo:

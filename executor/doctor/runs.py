@@ -31,7 +31,15 @@ def _leftovers_of_programs() -> tuple[Step, ...]:
 
 def _leftovers_of_scripts(_: Canaries) -> tuple[Step, ...]:
     name = f"executor-probe-{secrets.token_hex(8)}"
-    leave = f"""\
+    return (
+        script(_leave(name), expect=ends(Status.OK)),
+        *(script(_look(name), expect=says("[]")) for _ in range(_LOOKS)),
+    )
+
+
+def _leave(name: str) -> str:
+    """A script that leaves files and a process of this name behind."""
+    return f"""\
 import os, socket, time
 for place in ('.', '/tmp', '/dev/shm'):
     try:
@@ -51,7 +59,11 @@ if os.fork() == 0:
 os.wait()
 time.sleep(0.05)
 """
-    look = f"""\
+
+
+def _look(name: str) -> str:
+    """A script that prints a list of what it finds of that."""
+    return f"""\
 import os, socket
 found = []
 for place in ('.', '/tmp', '/dev/shm'):
@@ -66,10 +78,6 @@ except OSError:
     pass
 print(found)
 """
-    return (
-        script(leave, expect=ends(Status.OK)),
-        *(script(look, expect=says("[]")) for _ in range(_LOOKS)),
-    )
 
 
 _FORGERY = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from executor import errors
@@ -69,26 +69,32 @@ def together(all_stats: Iterable[ExecutorStats]) -> ExecutorStats:
     known = list(all_stats)
     stores = [stats.store for stats in known if stats.store is not None]
     return ExecutorStats(
-        pool=PoolStats(
-            waiting=sum(stats.pool.waiting for stats in known),
-            oldest_wait_s=max((stats.pool.oldest_wait_s for stats in known), default=0.0),
-            in_flight=sum(stats.pool.in_flight for stats in known),
-            workers=dict(sum((Counter(stats.pool.workers) for stats in known), Counter())),
-            restarts=sum(stats.pool.restarts for stats in known),
-            script_jails=dict(
-                sum((Counter(dict(stats.pool.script_jails)) for stats in known), Counter())
-            ),
-        ),
+        pool=_pools_together([stats.pool for stats in known]),
         cache_hits=sum(stats.cache_hits for stats in known),
         cache_misses=sum(stats.cache_misses for stats in known),
         scripts_running=sum(stats.scripts_running for stats in known),
         scripts_waiting=sum(stats.scripts_waiting for stats in known),
-        signals=dict(sum((Counter(dict(stats.signals)) for stats in known), Counter())),
+        signals=_added(stats.signals for stats in known),
         store=StoreStats(*map(sum, zip(*stores, strict=True))) if stores else None,
         libraries=tuple(sorted({name for stats in known for name in stats.libraries})),
         processes=sum(stats.processes for stats in known),
         process_restarts=sum(stats.process_restarts for stats in known),
     )
+
+
+def _pools_together(pools: Sequence[PoolStats]) -> PoolStats:
+    return PoolStats(
+        waiting=sum(pool.waiting for pool in pools),
+        oldest_wait_s=max((pool.oldest_wait_s for pool in pools), default=0.0),
+        in_flight=sum(pool.in_flight for pool in pools),
+        workers=_added(pool.workers for pool in pools),
+        restarts=sum(pool.restarts for pool in pools),
+        script_jails=_added(pool.script_jails for pool in pools),
+    )
+
+
+def _added[K](counts: Iterable[Mapping[K, int]]) -> dict[K, int]:
+    return dict(sum((Counter(dict(each)) for each in counts), Counter()))
 
 
 def left_behind(stats: ExecutorStats) -> ExecutorStats:

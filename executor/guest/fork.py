@@ -36,29 +36,42 @@ def receive(
     if watch_host:
         poll.register(_HOST, 0)
     data = bytearray()
-    want = None
     while True:
         left = deadline - _monotonic()
         if left <= 0:
             return WALL_LIMIT, b""
-        events = poll.poll(left * 1000 + 1)
-        if any(fd == _HOST and flags & (_POLLHUP | _POLLERR) for fd, flags in events):
-            posix._exit(0)  # the host is gone; as pid 1 we take the child with us
-        if not any(fd == reader for fd, _ in events):
+        if not _is_readable(poll, reader, left):
             continue
         chunk = posix.read(reader, 1 << 16)
         if not chunk:
             return (FORGED if data else NO_RESULT), b""
         data += chunk
-        if bytes(data[:8]) != nonce[: len(data)]:
-            return FORGED, b""
-        if want is None and len(data) >= _HEAD.size:
-            size = _HEAD.unpack_from(data)[1]
-            if size > max_output:
-                return OUTPUT_LIMIT, b""
-            want = _HEAD.size + size
-        if want is not None and len(data) >= want:
-            return (RESULT, bytes(data[_HEAD.size :])) if len(data) == want else (FORGED, b"")
+        ended = _outcome_of(data, nonce, max_output)
+        if ended is not None:
+            return ended
+
+
+def _is_readable(poll: select.poll, reader: int, seconds: float) -> bool:
+    """Wait for the child at most so long; ends this process if the host is gone."""
+    events = poll.poll(seconds * 1000 + 1)
+    if any(fd == _HOST and flags & (_POLLHUP | _POLLERR) for fd, flags in events):
+        posix._exit(0)  # as pid 1 we take the child with us
+    return any(fd == reader for fd, _ in events)
+
+
+def _outcome_of(data: bytearray, nonce: bytes, max_output: int) -> tuple[int, bytes] | None:
+    """What a child has sent so far means, and the result; None if more must come."""
+    if bytes(data[:8]) != nonce[: len(data)]:
+        return FORGED, b""
+    if len(data) < _HEAD.size:
+        return None
+    size = _HEAD.unpack_from(data)[1]
+    if size > max_output:
+        return OUTPUT_LIMIT, b""
+    want = _HEAD.size + size
+    if len(data) < want:
+        return None
+    return (RESULT, bytes(data[_HEAD.size :])) if len(data) == want else (FORGED, b"")
 
 
 def emit(writer: int, nonce: bytes, data: bytes) -> None:

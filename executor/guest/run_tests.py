@@ -67,68 +67,88 @@ def teller(report: int, secret: bytes) -> Callable[[str], None]:
     return tell
 
 
-def make_observer(tell: Callable[[str], None]) -> Any:
+def make_observer(tell: Callable[[str], None]) -> Observer:
     """The plugin that follows the tests."""
     import pytest  # noqa: PLC0415
 
-    xfail = pytest.xfail.Exception
-    numbers: dict[str, int] = {}
-    phases: dict[str, dict[str, str]] = {}
-    followed: dict[str, list[bool]] = {}
-    seals: list[Seal] = []
+    around = pytest.hookimpl(wrapper=True, tryfirst=True)
+    for hook in AROUND:
+        around(vars(Observer)[hook])
+    pytest.hookimpl(trylast=True)(Observer.pytest_runtest_logfinish)
+    return Observer(tell, pytest.xfail.Exception)
 
-    class Observer:
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_load_initial_conftests(self) -> Generator[None, Any, Any]:
-            seals.extend(make_seals())  # after installed plugins, before files of the script
+
+class Observer:
+    """A plugin of pytest. :func:`make_observer` marks its hooks: pytest is not there before."""
+
+    def __init__(self, tell: Callable[[str], None], xfail: type[BaseException]) -> None:
+        self.tell = tell
+        self.xfail = xfail
+        """What ``pytest.xfail()`` raises."""
+        self.numbers: dict[str, int] = {}
+        self.phases: dict[str, dict[str, str]] = {}
+        self.followed: dict[str, list[bool]] = {}
+        self.seals: list[Seal] = []
+
+    def pytest_load_initial_conftests(self) -> Generator[None, Any, Any]:
+        """Seal pytest after installed plugins, before files of the script."""
+        self.seals.extend(make_seals())
+        return (yield)
+
+    def pytest_collection_modifyitems(
+        self, config: Any, items: list[Any]
+    ) -> Generator[None, Any, Any]:
+        """Tell what something else than an option has left out."""
+        before = list(items)
+        result = yield
+        option = config.option
+        if not (option.keyword or option.markexpr or option.deselect):
+            left = set(map(id, items))
+            self.tell(f"dropped {sum(id(item) not in left for item in before)}")
+        return result
+
+    def pytest_collection_finish(self, session: Any) -> Generator[None, Any, Any]:
+        """Tell how many tests there are."""
+        result = yield
+        self.numbers.update((item.nodeid, n) for n, item in enumerate(session.items))
+        self.tell(f"collected {len(session.items)}")
+        return result
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, Any]:
+        """Note the outcome of a phase."""
+        raised = call.excinfo
+        report = yield
+        outcome = judged(item, call.when, raised or call.excinfo, report, self.xfail)
+        self.phases.setdefault(item.nodeid, {})[call.when] = outcome
+        return report
+
+    def pytest_pyfunc_call(self, pyfuncitem: Any) -> Generator[None, Any, Any]:
+        """Note whether the function of a test returns."""
+        function = pyfuncitem.obj
+        ended = self.followed[pyfuncitem.nodeid] = []
+        pyfuncitem.obj = follow(function, ended)
+        try:
             return (yield)
+        finally:
+            pyfuncitem.obj = function
 
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_collection_modifyitems(
-            self, config: Any, items: list[Any]
-        ) -> Generator[None, Any, Any]:
-            before = list(items)
-            result = yield
-            option = config.option
-            if not (option.keyword or option.markexpr or option.deselect):
-                left = set(map(id, items))
-                tell(f"dropped {sum(id(item) not in left for item in before)}")
-            return result
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tell how a test ended."""
+        sound = all(each.holds() for each in self.seals)
+        outcome = whole(self.phases.pop(nodeid, {})) if sound else "failed"
+        if outcome == "passed" and self.followed.pop(nodeid, [True])[-1:] != [True]:
+            outcome = "failed"  # its function was not called, or what it raised was caught
+        self.tell(f"{self.numbers.pop(nodeid, -1)} {outcome}")
 
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_collection_finish(self, session: Any) -> Generator[None, Any, Any]:
-            result = yield
-            numbers.update((item.nodeid, n) for n, item in enumerate(session.items))
-            tell(f"collected {len(session.items)}")
-            return result
 
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_runtest_makereport(self, item: Any, call: Any) -> Generator[None, Any, Any]:
-            raised = call.excinfo
-            report = yield
-            outcome = judged(item, call.when, raised or call.excinfo, report, xfail)
-            phases.setdefault(item.nodeid, {})[call.when] = outcome
-            return report
-
-        @pytest.hookimpl(wrapper=True, tryfirst=True)
-        def pytest_pyfunc_call(self, pyfuncitem: Any) -> Generator[None, Any, Any]:
-            function = pyfuncitem.obj
-            ended = followed[pyfuncitem.nodeid] = []
-            pyfuncitem.obj = follow(function, ended)
-            try:
-                return (yield)
-            finally:
-                pyfuncitem.obj = function
-
-        @pytest.hookimpl(trylast=True)
-        def pytest_runtest_logfinish(self, nodeid: str) -> None:
-            sound = all(each.holds() for each in seals)
-            outcome = whole(phases.pop(nodeid, {})) if sound else "failed"
-            if outcome == "passed" and followed.pop(nodeid, [True])[-1:] != [True]:
-                outcome = "failed"  # its function was not called, or what it raised was caught
-            tell(f"{numbers.pop(nodeid, -1)} {outcome}")
-
-    return Observer()
+AROUND = (
+    "pytest_load_initial_conftests",
+    "pytest_collection_modifyitems",
+    "pytest_collection_finish",
+    "pytest_runtest_makereport",
+    "pytest_pyfunc_call",
+)
+"""Hooks that stand around those of others; ``pytest_runtest_logfinish`` comes after them."""
 
 
 def follow(function: Any, ended: list[bool]) -> Any:

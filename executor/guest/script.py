@@ -93,7 +93,7 @@ SECRET_BYTES = 32
 """In hexadecimal digits."""
 IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGXFSZ)
 
-Request = dict[str, "Any"]
+Fields = dict[str, "Any"]
 
 
 def main(directory: str = "/box") -> None:
@@ -119,21 +119,21 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def serve(request: Request, directory: str) -> None:
+def serve(request: Fields, directory: str) -> None:
     """Do all that is left once the request's header is read."""
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for path, size in request["files"]:
         write_file(root, path, size)
-    run = Run(request, directory)
+    run = ScriptRun(request, directory)
     run.supervise()
     run.end()
     send_reply(run, root)
 
 
-def read_request() -> Request:
+def read_request() -> Fields:
     """Read the header of the request; the contents are left on fd 0."""
     size = int.from_bytes(read_exactly(4), "little")
-    request: Request = from_json(read_exactly(size).decode())
+    request: Fields = from_json(read_exactly(size).decode())
     return request
 
 
@@ -250,10 +250,10 @@ class Output:
             pass
 
 
-class Run:
+class ScriptRun:
     """One script: its processes, its streams, its clock."""
 
-    def __init__(self, request: Request, directory: str) -> None:
+    def __init__(self, request: Fields, directory: str) -> None:
         """Start the script; standard input is read from the rest of the request."""
         self.request = request
         self.directory = directory
@@ -453,11 +453,16 @@ class Proof:
                 outcomes[int(words[0])] = words[1]
         if code is None or collected is None:
             return "it ended before the end of its tests"
-        missing = set(range(collected)) - outcomes.keys()
-        failed = [number for number, outcome in outcomes.items() if outcome == b"failed"]
-        if code or missing or failed or len(outcomes) != collected:
-            return f"{len(missing)} of {collected} tests did not end, {len(failed)} failed"
-        return None if b"passed" in outcomes.values() else "no test passed"
+        return what_failed(collected, code, outcomes)
+
+
+def what_failed(collected: int, code: int, outcomes: dict[int, bytes]) -> str | None:
+    """The reason why tests did not pass, by the exit code and their outcomes by number."""
+    missing = set(range(collected)) - outcomes.keys()
+    failed = [number for number, outcome in outcomes.items() if outcome == b"failed"]
+    if code or missing or failed or len(outcomes) != collected:
+        return f"{len(missing)} of {collected} tests did not end, {len(failed)} failed"
+    return None if b"passed" in outcomes.values() else "no test passed"
 
 
 def send(function: Any, target: int) -> None:
@@ -481,7 +486,7 @@ def watch_children() -> int:
 
 
 def become_script(
-    request: Request,
+    request: Fields,
     directory: str,
     streams: tuple[int, int, int],
     failure: int,
@@ -516,7 +521,7 @@ def become_script(
         os._exit(127)
 
 
-def command_line(request: Request, directory: str) -> list[str]:
+def command_line(request: Fields, directory: str) -> list[str]:
     """Return the program, by its path, and the arguments that run the script."""
     script = os.path.join(directory, request["script"])
     launcher = {
@@ -527,7 +532,7 @@ def command_line(request: Request, directory: str) -> list[str]:
     return [*launcher, *request["argv"]]
 
 
-def set_limits(request: Request) -> None:
+def set_limits(request: Fields) -> None:
     """Set the limits that the kernel enforces for each process of the script."""
     for kind, wanted in (
         (resource.RLIMIT_CPU, 2 * request["cpu_s"] + 1),
@@ -551,7 +556,7 @@ def limit_stack() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
 
 
-def send_reply(run: Run, root: int) -> None:
+def send_reply(run: ScriptRun, root: int) -> None:
     """Write the reply. Nothing of the script is alive, so that files keep the size they have."""
     files, omitted = choose_files(root, run.request["collect"], run.request["files_bytes"])
     header = to_json({**run.report(), "files": files, "omitted": omitted}).encode()

@@ -365,6 +365,21 @@ def _checks(
     program.add(_JUMP_ANY_BIT, _WRITING, 1, 0)
     program.jump("allow")
     program.jump(f"error {_EACCES}" if lenient else "kill")
+    _command_checks(program, table, own_ioctls)
+    patches = _privileged_checks(program, table)
+    if own_ioctls:
+        program.label("own ioctl")
+        patches = (*patches, _capability_check(program, "kill"))
+    if lenient:
+        _handler_check(program)
+        _clone_check(program)
+    _limits_check(program, table)
+    _ends(program, lenient=lenient, trap=trap)
+    return patches
+
+
+def _command_checks(program: _Program, table: Table, own_ioctls: tuple[int, ...]) -> None:
+    """Of ioctl and fcntl only listed commands have an effect."""
     for label, commands, error in (
         ("ioctl", table.ioctls, _ENOTTY),
         ("fcntl", table.fcntls, _EPERM),
@@ -376,15 +391,11 @@ def _checks(
         for command in own_ioctls if label == "ioctl" else ():
             program.jump_if_equal(command, "own ioctl")
         program.jump_if_equal(_TIOCSTI, "kill")
-        program.jump(f"error {error}" if lenient else "kill")
-    patches = _privileged_checks(program, table)
-    if own_ioctls:
-        program.label("own ioctl")
-        patches = (*patches, _capability_check(program, "kill"))
-    if lenient:
-        _handler_check(program)
-        _clone_check(program)
-    _limits_check(program, table)
+        program.jump(f"error {error}" if table.lenient else "kill")
+
+
+def _ends(program: _Program, *, lenient: bool, trap: bool) -> None:
+    """Write the program's answers; all that is above jumps to one of them."""
     if lenient:
         for error in (*REFUSED, _ENOTTY):
             program.label(f"error {error}")
@@ -397,7 +408,6 @@ def _checks(
     program.add(_RETURN, _TRAP if trap else _KILL_PROCESS)
     program.label("allow")
     program.add(_RETURN, _ALLOW)
-    return patches
 
 
 def _jump_unless_zero(program: _Program, argument: int, label: str) -> None:

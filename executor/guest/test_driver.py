@@ -222,24 +222,9 @@ def put_back(old: Any, new: Any, depth: int = 0) -> None:
     if type(old) is not type(new) or depth > DEEPEST:
         return
     if isinstance(old, list):
-        for before, after in zip(old, new):  # noqa: B905
-            put_back(before, after, depth + 1)
-        if not same(old, new):
-            old[:] = (
-                [
-                    before if same(before, after) else after
-                    for before, after in zip(old, new)  # noqa: B905
-                ]
-                + new[len(old) :]
-            )
+        put_back_list(old, new, depth)
     elif isinstance(old, dict):
-        for key in old.keys() & new.keys():
-            put_back(old[key], new[key], depth + 1)
-        if not same(old, new) or list(old) != list(new):
-            kept = {key: old.get(key, value) for key, value in new.items()}
-            changed = {key: kept[key] if same(kept[key], new[key]) else new[key] for key in new}
-            old.clear()
-            old.update(changed)
+        put_back_dict(old, new, depth)
     elif isinstance(old, set):
         if old != new:
             old.clear()
@@ -263,6 +248,31 @@ def same(old: object, new: object) -> bool:
         return bool(old == new)
     except ValueError:  # arrays in it
         return False
+
+
+def put_back_list(old: list[Any], new: list[Any], depth: int) -> None:
+    """The same for a list; members that did not change stay the objects that they were."""
+    for before, after in zip(old, new):  # noqa: B905
+        put_back(before, after, depth + 1)
+    if not same(old, new):
+        old[:] = (
+            [
+                before if same(before, after) else after
+                for before, after in zip(old, new)  # noqa: B905
+            ]
+            + new[len(old) :]
+        )
+
+
+def put_back_dict(old: dict[Any, Any], new: dict[Any, Any], depth: int) -> None:
+    """The same for a dict; the order of keys is the answer's."""
+    for key in old.keys() & new.keys():
+        put_back(old[key], new[key], depth + 1)
+    if not same(old, new) or list(old) != list(new):
+        kept = {key: old.get(key, value) for key, value in new.items()}
+        changed = {key: kept[key] if same(kept[key], new[key]) else new[key] for key in new}
+        old.clear()
+        old.update(changed)
 
 
 def fresh(value: object) -> object:

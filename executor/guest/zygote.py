@@ -137,12 +137,16 @@ def serve(
     if locked:
         core.watch_refusals()
         core.lock(*seccomp.build(zygote=True, table=seccomp.SLOTS if slots else seccomp.VERIFY))
-    job = None
+    flags, output, body = _take_job(base, sample, slots)
+    core.emit(program.run(core, body, flags, output))
+
+
+def _take_job(base: int, sample: bytes, slots: Slots | None) -> tuple[int, int, bytes]:
+    """Say that we are ready and serve; returns in the process of a run, with its job."""
     if slots:
         core.use_slots(seccomp.slot(), slots.audit, slots.costs)
         job = core.try_slots(sample) if slots.trial else None
-    if job is None:
-        write(READY)
-        job = core.serve(base)
-    flags, output, body = job
-    core.emit(program.run(core, body, flags, output))
+        if job is not None:
+            return job
+    write(READY)
+    return core.serve(base)

@@ -10,7 +10,7 @@ from executor.libraries.missing import hint
 from executor.models import Limits, Signal, Status
 from executor.pool.engine import NO_SIGNALS, CallOutcome, Run, Used
 from executor.pool.syscalls import call_name
-from executor.pool.worker import Answer
+from executor.pool.worker import RawReply
 from executor.wire.frames import (
     Outcome,
     Record,
@@ -44,7 +44,7 @@ _EXITS = frozenset({"SystemExit", "KeyboardInterrupt", "GeneratorExit"})
 LOST = Run(CallOutcome(Status.INFRA, detail="the platform failed in spite of retries"))
 
 
-def understand(answer: Answer | None, number: int, limits: Limits) -> Run | None:
+def understand(answer: RawReply | None, number: int, limits: Limits) -> Run | None:
     """What came of a job with that number; ``None`` if it must be repeated: it did not start, or
     others killed it."""
     if answer is None:
@@ -79,7 +79,7 @@ def _outcome(result: Result, limits: Limits) -> CallOutcome:
     return outcome if refusal is None else _refused(outcome, refusal)
 
 
-def _end(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
+def _end(reply: Reply, answer: RawReply, limits: Limits) -> CallOutcome | None:
     """The outcome of a run that brought no result."""
     if reply.outcome is Outcome.WALL_LIMIT:
         detail = f"ran longer than {limits.wall_s:g} s"
@@ -95,7 +95,7 @@ def _end(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
     return _death(reply, answer, limits)
 
 
-def _death(reply: Reply, answer: Answer, limits: Limits) -> CallOutcome | None:
+def _death(reply: Reply, answer: RawReply, limits: Limits) -> CallOutcome | None:
     """The cause of a run's end; ``None`` if it came from outside and says nothing."""
     number = reply.wait_status & 0x7F
     signals = NO_SIGNALS

@@ -38,7 +38,7 @@ from typing import NamedTuple
 
 from executor.backends.base import PROGRAM_KINDS, Backend, GuestKind, Role
 from executor.errors import BackendUnavailable, ExecutorClosed
-from executor.pool.worker import Answer, Replies, Request, Worker
+from executor.pool.worker import GuestRequest, RawReply, Replies, Worker
 from executor.tasks import end_all
 
 MAX_ATTEMPTS = 4
@@ -105,7 +105,7 @@ class Pool:
         self._patience_s = backend.pace.patience_s
         self._lanes: dict[_Lane, list[Worker]] = {}
         self._numbers = itertools.count(1)
-        self._waiting: dict[_Lane, deque[Request]] = {}
+        self._waiting: dict[_Lane, deque[GuestRequest]] = {}
         self._lost: set[_Lane] = set()
         """Lanes without guests, where starting one fails again and again."""
         self._starting: set[asyncio.Task[None]] = set()
@@ -171,7 +171,7 @@ class Pool:
         """All guests that are up."""
         return [w for (_, variant), lane in self._lanes.items() if variant is None for w in lane]
 
-    def _all_requests(self) -> list[Request]:
+    def _all_requests(self) -> list[GuestRequest]:
         waiting = [request for lane in self._waiting.values() for request in lane]
         return waiting + [request for worker in self.workers for request in worker.in_flight]
 
@@ -204,7 +204,7 @@ class Pool:
         deadline_s: float,
         *,
         once_if_slow_s: float | None = None,
-    ) -> Answer | None:
+    ) -> RawReply | None:
         """Have one frame answered by a guest of any variant; ``None`` when the platform failed in
         spite of retries.
 
@@ -217,24 +217,24 @@ class Pool:
 
     def requests(
         self, asked: Sequence[Ask], deadline_s: float, *, once_if_slow_s: float | None = None
-    ) -> asyncio.Future[list[Answer | None]]:
+    ) -> asyncio.Future[list[RawReply | None]]:
         """Have the frames of some requests answered, each as those of :meth:`request`; the answers
         are in the order of all frames. Cancelling the future takes the requests back."""
         if self._closed:
             raise ExecutorClosed("the executor is closed")
-        future: asyncio.Future[list[Answer | None]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[RawReply | None]] = asyncio.get_running_loop().create_future()
         replies = Replies(sum(len(one.frames) for one in asked), future)
         at = 0
         for kind, variant, frames in asked:
             if not frames:
                 continue
             deadline = deadline_s + self._patience_s
-            request = Request(deque(frames), replies, deadline, at, once_if_slow_s)
+            request = GuestRequest(deque(frames), replies, deadline, at, once_if_slow_s)
             at += len(frames)
             self._enqueue(request, (kind, variant))
         return future
 
-    def _enqueue(self, request: Request, lane: _Lane) -> None:
+    def _enqueue(self, request: GuestRequest, lane: _Lane) -> None:
         if lane in self._lost:
             request.give_up()
             return
@@ -278,12 +278,12 @@ class Pool:
                 return
             worker.send(request)
 
-    def _next_for(self, worker: Worker) -> Request | None:
+    def _next_for(self, worker: Worker) -> GuestRequest | None:
         own = _lanes_of(worker.role)
         lanes = [lane for key in own if (lane := self._waiting.get(key))]
         while lanes:
             oldest = min(lanes, key=lambda lane: lane[0].arrived_at)
-            request: Request = oldest.popleft()
+            request: GuestRequest = oldest.popleft()
             if not request.done:
                 return request
             lanes = [lane for lane in lanes if lane]
@@ -305,7 +305,7 @@ class Pool:
             self.restarts += 1
             self._restart(worker.role)
 
-    def _move(self, worker: Worker, requests: list[Request]) -> None:
+    def _move(self, worker: Worker, requests: list[GuestRequest]) -> None:
         lane = _lane_after(worker.role)
         for request in requests:
             if request.done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from executor.errors import ProtocolError
@@ -142,20 +142,22 @@ class PoolEngine:
         return runs * limits.wall_s + _GRACE_S
 
 
+_CODE_FACTS: Mapping[str, Sequence[type]] = {"program": [list], "tests": [list, bool]}
+"""Types of the facts about what was compiled, by what was asked for."""
+
+
 def _fits(item: ParseItem, parsed: Parsed) -> bool:
     """Whether an answer of the parser has a shape that its question allows."""
     outcome, facts, blobs = parsed
+    asked = item[0]
     if outcome == "later":
         return not facts and not blobs
     if outcome in ("screened", "syntax_error", "malformed"):
         return len(facts) == 1 and type(facts[0]) is str and not blobs
-    if item[0] == "tests":
+    if asked in _CODE_FACTS:
         types = [type(fact) for fact in facts]
-        return outcome == "ok" and types == [list, bool] and len(blobs) == 1
-    if item[0] == "program":
-        types = [type(fact) for fact in facts]
-        return outcome == "ok" and types == [list] and len(blobs) == 1
-    if item[0] == "arguments" and outcome == "literal":
+        return outcome == "ok" and types == _CODE_FACTS[asked] and len(blobs) == 1
+    if asked == "arguments" and outcome == "literal":
         return len(facts) == 1 and facts[0] in (How.VALUES, How.ENCODED) and len(blobs) == 1
-    wanted = 2 if item[0] == "arguments" else 1
+    wanted = 2 if asked == "arguments" else 1
     return outcome in ("literal", "expression") and not facts and len(blobs) == wanted

@@ -16,7 +16,7 @@ from executor.errors import ProtocolError
 from executor.lru import Lru
 from executor.models import Limits, Script, ScriptResult, Status
 from executor.pool.pool import Pool
-from executor.pool.worker import Answer
+from executor.pool.worker import RawReply
 from executor.wire.frames import Outcome, Reply, decode_reply, encode_script, split_streams
 from executor.wire.scripts import ScriptReply, check_arguments, script_result
 from executor.wire.source_text import encode_source
@@ -106,7 +106,7 @@ class WarmScripts:
             self._refused.put(key, None)
         return result
 
-    def _understand(self, answer: Answer, number: int, limits: Limits) -> ScriptResult | None:
+    def _understand(self, answer: RawReply, number: int, limits: Limits) -> ScriptResult | None:
         try:
             reply = decode_reply(answer.payload)
             stdout, stderr = split_streams(reply.records, limits.output_kib << 10)

@@ -21,7 +21,7 @@ from executor.wire.frames import MAX_FRAME, was_killed
 _READ_SIZE = 1 << 18
 
 
-class Answer(NamedTuple):
+class RawReply(NamedTuple):
     """A guest's reply to a request."""
 
     payload: bytes
@@ -39,14 +39,14 @@ class Replies:
 
     __slots__ = ("_missing", "found", "future")
 
-    def __init__(self, count: int, future: asyncio.Future[list[Answer | None]]) -> None:
-        self.found: list[Answer | None] = [None] * count
+    def __init__(self, count: int, future: asyncio.Future[list[RawReply | None]]) -> None:
+        self.found: list[RawReply | None] = [None] * count
         """``None`` where the pool gave up, or where there is none yet."""
         self.future = future
         """Gets them, once they are complete."""
         self._missing = count
 
-    def put(self, index: int, answer: Answer | None) -> None:
+    def put(self, index: int, answer: RawReply | None) -> None:
         """Take in one answer."""
         self.found[index] = answer
         self._missing -= 1
@@ -54,7 +54,7 @@ class Replies:
             self.future.set_result(self.found)
 
 
-class Request:
+class GuestRequest:
     """Frames for a guest, each of which gets a reply of its own, in their order."""
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Request:
         """Answered elsewhere, or the caller has gone away."""
         return self.replies.future.done()
 
-    def answer(self, answer: Answer | None) -> None:
+    def answer(self, answer: RawReply | None) -> None:
         """Take in the answer to the first frame that has none."""
         self.starts_at += len(self.frames.popleft())
         self.first += 1
@@ -111,22 +111,24 @@ class Request:
         while self.frames:
             self.answer(None)
 
-    def without_rest(self) -> Request | None:
+    def without_rest(self) -> GuestRequest | None:
         """Keep the first frame only; a request for the others, if there are any."""
         if len(self.frames) == 1:
             return None
         frames = self.frames
         self.frames = deque((frames.popleft(),))
-        rest = Request(frames, self.replies, self.deadline_s, self.first + 1, self.once_if_slow_s)
+        rest = GuestRequest(
+            frames, self.replies, self.deadline_s, self.first + 1, self.once_if_slow_s
+        )
         rest.arrived_at = self.arrived_at
         return rest
 
 
-def _ignored(count: int, loop: asyncio.AbstractEventLoop) -> Request:
+def _ignored(count: int, loop: asyncio.AbstractEventLoop) -> GuestRequest:
     """Stands for so many frames whose answers nobody wants."""
     replies = Replies(count, loop.create_future())
     replies.future.cancel()
-    return Request(deque([b""] * count), replies, 0.0)
+    return GuestRequest(deque([b""] * count), replies, 0.0)
 
 
 class Worker:
@@ -146,7 +148,7 @@ class Worker:
         self.ended = False
         self.retiring = False
         """No new requests; the guest is closed when the ones inside are answered."""
-        self.in_flight: deque[Request] = deque()
+        self.in_flight: deque[GuestRequest] = deque()
         """In the guest's pipe: those that are not answered whole."""
         self.load = 0
         """Frames of these that are not answered."""
@@ -164,7 +166,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(guest.read_fd, self._read)
 
-    def send(self, request: Request) -> None:
+    def send(self, request: GuestRequest) -> None:
         """Put a request into the guest's pipe."""
         if not self.in_flight:
             self.head_since = time.monotonic()
@@ -237,7 +239,7 @@ class Worker:
         request = self.in_flight[0]
         # Now: later the guest may be gone, and others of its runs may have been killed.
         killed = was_killed(payload) and self._memory_killed()
-        request.answer(Answer(payload, killed))
+        request.answer(RawReply(payload, killed))
         if not request.frames:
             self.in_flight.popleft()
         self.served += 1
@@ -253,7 +255,7 @@ class Worker:
         and would be taken back over them, if they are slow, again and again."""
         return any(request.done for request in self.in_flight)
 
-    def give_up_followers(self) -> list[Request]:
+    def give_up_followers(self) -> list[GuestRequest]:
         """Take back all but the oldest frame; the guest's answers to them will be ignored."""
         head, *others = self.in_flight
         rest = head.without_rest()
@@ -261,7 +263,7 @@ class Worker:
             self.in_flight = deque((head, _ignored(self.load - 1, self._loop)))
         return [r for r in ([rest, *others] if rest else others) if not r.done]
 
-    def blame(self) -> Request | None:
+    def blame(self) -> GuestRequest | None:
         """Count the end of the guest against the oldest frame in flight, if there is one.
 
         Returns a request for the frames behind it, which nobody blames."""

@@ -321,18 +321,21 @@ def _entry_function(code: CodeType, min_parameters: int) -> Finding | None:
         if not _SECRET_BINDERS.isdisjoint(code.co_names) or "*" in _imported_names(code):
             return None
         return Finding("no_entry_function", "the program does not define a function f")
-    entry = _function(steps, last)
     if _is_no_function(steps, last):
-        detail = "f is not a function"
-    elif entry is None:
+        return Finding("no_entry_function", "f is not a function")
+    return _unfit(_function(steps, last), min_parameters)
+
+
+def _unfit(entry: CodeType | None, min_parameters: int) -> Finding | None:
+    """The reason why a function cannot be the entry; None if it cannot be seen."""
+    if entry is None:
         return None
-    elif entry.co_flags & _NOT_PLAIN:
-        detail = "f is a coroutine, not a plain function"
-    elif _parameters(entry) < min_parameters:
-        detail = "f takes no arguments" if min_parameters == 1 else "f takes too few arguments"
-    else:
-        return None
-    return Finding("no_entry_function", detail)
+    if entry.co_flags & _NOT_PLAIN:
+        return Finding("no_entry_function", "f is a coroutine, not a plain function")
+    if _parameters(entry) < min_parameters:
+        few = "no arguments" if min_parameters == 1 else "too few arguments"
+        return Finding("no_entry_function", f"f takes {few}")
+    return None
 
 
 def _parameters(entry: CodeType) -> int:

@@ -29,7 +29,7 @@ type Resource = dict[str, Any]
 
 @cache
 def built(name: str) -> list[Resource]:
-    command = [KUBECTL, "kustomize", FOLDER / name]
+    command = [str(KUBECTL), "kustomize", str(FOLDER / name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from executor.backends.base import Backend, Pace, Role
 from executor.pool.pool import MAX_ATTEMPTS, Ask, Pool
-from executor.pool.worker import Answer
+from executor.pool.worker import RawReply
 from executor.wire.frames import REPORT, Outcome
 
 DIE, SILENCE, SLOW = b"die", b"silence", b"slow"
@@ -122,7 +122,7 @@ def ask(*payloads: bytes, variant: int | None = None) -> Ask:
     return Ask("bare", variant, [_frame(payload) for payload in payloads])
 
 
-def payloads(answers: list[Answer | None]) -> list[bytes | None]:
+def payloads(answers: list[RawReply | None]) -> list[bytes | None]:
     return [answer and answer.payload for answer in answers]
 
 

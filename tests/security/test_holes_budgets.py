@@ -28,7 +28,7 @@ from executor.grammar.encode import encode
 from executor.guest import parser
 from executor.pool.engine import CallOutcome, Job, Run, Used
 from executor.pool.parse_cache import ParseCache
-from executor.pool.worker import OutOfTime, Replies, Request, Worker
+from executor.pool.worker import GuestRequest, OutOfTime, Replies, Worker
 from executor.screening.cost import code_limit, strains_compiler, strains_tokenizer
 from executor.screening.rules import RuleSet, check_text
 from executor.verification.budget import RowEngine, gather_few
@@ -444,7 +444,7 @@ def test_all_of_a_large_row_is_parsed_all_the_same(sandbox: SyncExecutor) -> Non
 @pytest.mark.parametrize(("age_s", "late"), [(5.0, True), (0.1, False)])
 async def test_a_text_that_ran_out_of_time_is_tried_once(age_s: float, late: bool) -> None:
     replies = Replies(1, asyncio.get_running_loop().create_future())
-    request = Request(deque([b"frame"]), replies, 10.0, once_if_slow_s=2.9)
+    request = GuestRequest(deque([b"frame"]), replies, 10.0, once_if_slow_s=2.9)
     stub = SimpleNamespace(in_flight=[request], _sent=5, head_age=lambda _: age_s)
     Worker.blame(cast(Worker, stub))
     assert request.done is late

@@ -26,7 +26,7 @@ from trainer.game.errors import GameError
 if TYPE_CHECKING:
     from trainer.evaluation.asking import Engine, Sampling
     from trainer.evaluation.prompts import Prompts
-    from trainer.evaluation.run import Asked, MakeEngine
+    from trainer.evaluation.run import Asked, MakeEngine, Plan
 
 
 class EngineName(StrEnum):
@@ -103,9 +103,7 @@ def evaluate(
     report.json into the run's folder. Exit codes: 0, 2 something is wrong, 130 stopped.
     """
     from trainer.evaluation.asking import Sampling
-    from trainer.evaluation.errors import EvaluationError
     from trainer.evaluation.run import Asked, Plan, libraries, limits
-    from trainer.evaluation.run import evaluate as whole
 
     plan = Plan(
         out=out,
@@ -143,6 +141,13 @@ def evaluate(
         tensor_parallel=tensor_parallel,
         sampling=plan.sampling,
     )
+    return _evaluate(plan, make, judging)
+
+
+def _evaluate(plan: Plan, make: MakeEngine, judging: Callable[[], ExecutorProtocol]) -> int:
+    from trainer.evaluation.errors import EvaluationError
+    from trainer.evaluation.run import evaluate as whole
+
     try:
         with stoppable(), _Shown() as shown:
             page = whole(plan, make, judging, shown, _say)
@@ -152,7 +157,7 @@ def evaluate(
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    print((out / "report.md").read_text(encoding="utf-8"))
+    print((plan.out / "report.md").read_text(encoding="utf-8"))
     print(page)
     return 0
 

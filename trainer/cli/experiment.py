@@ -52,8 +52,6 @@ def experiment(
     Writes learning.html, learning.png and learning.json. Stopped, the same command goes on where it
     was. Exit codes: 0, 1 a run failed, 2 something is wrong with the command, 130 stopped.
     """
-    from trainer.experiment.running import RunFailed, run_all
-
     prepare_environment()
     try:
         plan = _plan(
@@ -65,13 +63,20 @@ def experiment(
         print(f"error: {error}", file=sys.stderr)
         return 2
     settings = WarmStart()
+    code = 0 if report_only else _train(plan, settings, cache, executor, jobs)
+    return code or _report(plan, settings)
+
+
+def _train(plan: Plan, settings: WarmStart, cache: Path, backend: str, jobs: int) -> int:
+    """Make the warm start and all runs; returns the exit code."""
+    from trainer.experiment.running import RunFailed, run_all
+
     try:
-        if not report_only:
-            made = make(settings, cache, executor)
-            for line in summary(made):
-                print(line)
-            with stoppable():
-                run_all(plan, made.folder.absolute(), _say, jobs)
+        made = make(settings, cache, backend)
+        for line in summary(made):
+            print(line)
+        with stoppable():
+            run_all(plan, made.folder.absolute(), _say, jobs)
     except ExecutorError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -81,7 +86,7 @@ def experiment(
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    return _report(plan, settings)
+    return 0
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -103,10 +104,12 @@ def prepare_validation(
         return _failed(error)
     for row, reason in refused:
         print(f"left out: {row}: {reason}", file=sys.stderr)
-    counts = Counter(row.data_source for row in rows)
-    listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    print(f"{out}: {listed}; {len(refused)} rows left out")
+    print(f"{out}: {_counted(row.data_source for row in rows)}; {len(refused)} rows left out")
     return 0
+
+
+def _counted(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(Counter(names).items()))
 
 
 @app.command("smoke")

@@ -32,7 +32,7 @@ _BROKEN_DOWN = ("difficulty", "platform", "month", "subject", "type")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProblemVerdicts:
     """A problem's verdicts, as far as figures need them."""
 
     benchmark: str
@@ -52,7 +52,7 @@ class Row:
 class Benchmarked:
     """All of one model on one benchmark."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ProblemVerdicts] = field(default_factory=list)
     unjudged: int = 0
     """Problems of which no answer has a score."""
     answers: int = 0
@@ -78,7 +78,9 @@ class Benchmarked:
             return
         right = sum(score == 1.0 for score in scores)
         self.rows.append(
-            Row(line["benchmark"], line["id"], len(scores), right, line.get("attributes", {}))
+            ProblemVerdicts(
+                line["benchmark"], line["id"], len(scores), right, line.get("attributes", {})
+            )
         )
 
     def shares(self) -> dict[str, float]:

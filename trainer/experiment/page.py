@@ -16,8 +16,8 @@ from trainer.experiment.plots import draw
 from trainer.experiment.results import (
     TYPES,
     Accuracy,
+    ArmRow,
     Result,
-    Row,
     as_json,
     curves,
     table,
@@ -27,7 +27,7 @@ from trainer.files import write_atomically
 from trainer.pages import render
 
 FIGURE, PAGE, NUMBERS = "learning.png", "learning.html", "learning.json"
-HOW: Mapping[str, Callable[[Row], Accuracy | None]] = {
+HOW: Mapping[str, Callable[[ArmRow], Accuracy | None]] = {
     "temperature 1": lambda row: row.sampled,
     "greedy": lambda row: row.greedy,
 }
@@ -40,7 +40,7 @@ _LIBRARIES = ("verl", "torch", "transformers", "ray", "numpy")
 _TEMPLATE = Path(__file__).with_name("learning.html.j2")
 
 
-def write(results: Sequence[Result], about: Mapping[str, Any], folder: Path) -> tuple[Row, ...]:
+def write(results: Sequence[Result], about: Mapping[str, Any], folder: Path) -> tuple[ArmRow, ...]:
     """Write figure, page and numbers into a folder; returns the table.
 
     ``about`` has the ``command``, the number of held-out tasks of each type and level (``tasks``),
@@ -79,7 +79,7 @@ def _write_numbers(path: Path, numbers: Mapping[str, Any], runs: Sequence[Any]) 
 
 
 def _details(
-    rows: Sequence[Row], find: Callable[[Row], Accuracy | None]
+    rows: Sequence[ArmRow], find: Callable[[ArmRow], Accuracy | None]
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Title and rows of the table of types and levels."""
     found = [(row, accuracy) for row in rows if (accuracy := find(row))]
@@ -96,7 +96,7 @@ def _details(
     return ("arm", "all, for the choice of tasks", *TYPES.values(), *levels), lines
 
 
-def comparisons(rows: Sequence[Row]) -> tuple[str, ...]:
+def comparisons(rows: Sequence[ArmRow]) -> tuple[str, ...]:
     """A sentence for each arm that is compared with the one without updates, and each measure."""
     base = next((row for row in rows if row.arm == NO_UPDATES), None)
     if base is None:
@@ -118,7 +118,7 @@ def _compared(own: Accuracy, base: Accuracy) -> str:
     )
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: ArmRow) -> tuple[str, ...]:
     """A row of the table, as text; see :data:`TITLES`."""
     return (
         row.arm.title,

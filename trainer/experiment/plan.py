@@ -28,7 +28,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ArmRun:
     """One run of the trainer."""
 
     arm: Arm
@@ -42,14 +42,14 @@ def quick(folder: Path, overrides: tuple[str, ...] = ()) -> Plan:
     return Plan(folder, (SELF_PLAY, NO_UPDATES), (1,), 10, 10, overrides)
 
 
-def runs(plan: Plan) -> Iterator[Run]:
+def runs(plan: Plan) -> Iterator[ArmRun]:
     """All runs, seed by seed: what is there after a part of them can be compared."""
     for seed in plan.seeds:
         for arm in plan.arms:
-            yield Run(arm, seed, plan.folder / arm.name / f"seed_{seed}", plan.steps)
+            yield ArmRun(arm, seed, plan.folder / arm.name / f"seed_{seed}", plan.steps)
 
 
-def command(plan: Plan, run: Run, model: Path) -> list[str]:
+def command(plan: Plan, run: ArmRun, model: Path) -> list[str]:
     """The command of a run; ``model`` is the folder of a warm start. Repeated, it resumes."""
     return [
         *(sys.executable, "-m", "trainer", f"preset={PRESET}"),
@@ -57,7 +57,7 @@ def command(plan: Plan, run: Run, model: Path) -> list[str]:
     ]
 
 
-def settings(plan: Plan, run: Run, model: Path) -> list[str]:
+def settings(plan: Plan, run: ArmRun, model: Path) -> list[str]:
     """Settings of a run beside the preset."""
     return [
         f"actor_rollout_ref.model.path={model}",

@@ -12,8 +12,7 @@ from trainer.experiment.arms import NO_UPDATES, Arm
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
 from trainer.experiment.plan import Plan, runs
 from trainer.experiment.running import attempts
-from trainer.report.run_files import NoRun, read_run
-from trainer.report.run_files import Run as RunFiles
+from trainer.report.run_files import NoRun, RunFiles, read_run
 
 TYPES: Mapping[str, str] = {"code_o": "deduction", "code_i": "abduction", "code_f": "induction"}
 _SCORE = re.compile(r"val/(test|sampled)_score/(code_[iof])_level(\d)")
@@ -143,7 +142,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ArmRow:
     """An arm in the table."""
 
     arm: Arm
@@ -162,7 +161,7 @@ class Row:
     """Mean seconds of a run, its start included."""
 
 
-def table(results: Sequence[Result], tasks: int) -> tuple[Row, ...]:
+def table(results: Sequence[Result], tasks: int) -> tuple[ArmRow, ...]:
     """A row for each arm; ``tasks`` is the number of held-out tasks of a type and level.
 
     Only runs that got to the last step of the longest run count.
@@ -174,9 +173,9 @@ def table(results: Sequence[Result], tasks: int) -> tuple[Row, ...]:
     return tuple(_row(arm, [r for r in complete if r.arm == arm], base, tasks) for arm in arms)
 
 
-def _row(arm: Arm, own: Sequence[Result], base: Sequence[Result], tasks: int) -> Row:
+def _row(arm: Arm, own: Sequence[Result], base: Sequence[Result], tasks: int) -> ArmRow:
     sampled = all(result.series(held_out_sampled)[1] for result in own)
-    return Row(
+    return ArmRow(
         arm=arm,
         seeds=len(own),
         greedy=_accuracy(own, base, tasks, "test"),
@@ -230,7 +229,7 @@ def _median(values: Sequence[float]) -> float:
     return sorted(values)[len(values) // 2] if values else 0.0
 
 
-def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def as_json(rows: Sequence[ArmRow]) -> list[dict[str, Any]]:
     """The table for a file."""
     return [{**asdict(row), "arm": row.arm.name} for row in rows]
 

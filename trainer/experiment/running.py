@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.experiment.plan import Plan, Run, command, runs
+from trainer.experiment.plan import ArmRun, Plan, command, runs
 from trainer.report.run_files import NoRun, read_run
 from trainer.run.lifetime import bound
 
@@ -40,7 +40,7 @@ class Attempt:
 class _Started:
     """A run under way."""
 
-    run: Run
+    run: ArmRun
     process: subprocess.Popen[bytes]
     started: float
 
@@ -70,7 +70,7 @@ def run_all(plan: Plan, model: Path, say: Say, jobs: int = 1) -> None:
         _end(under_way)
 
 
-def _not_done(plan: Plan, say: Say) -> Iterator[Run]:
+def _not_done(plan: Plan, say: Say) -> Iterator[ArmRun]:
     for run in runs(plan):
         if is_done(run):
             say(f"{_name(run)}: done")
@@ -78,7 +78,7 @@ def _not_done(plan: Plan, say: Say) -> Iterator[Run]:
             yield run
 
 
-def is_done(run: Run) -> bool:
+def is_done(run: ArmRun) -> bool:
     """Whether the last step's metrics are there, its evaluation included."""
     try:
         found = read_run(run.folder)
@@ -87,7 +87,7 @@ def is_done(run: Run) -> bool:
     return run.steps in found.series("val/accuracy")[0]
 
 
-def attempts(run: Run) -> tuple[Attempt, ...]:
+def attempts(run: ArmRun) -> tuple[Attempt, ...]:
     """All starts of a run."""
     path = run.folder / TIMES
     if not path.is_file():
@@ -95,7 +95,7 @@ def attempts(run: Run) -> tuple[Attempt, ...]:
     return tuple(Attempt(**json.loads(line)) for line in path.read_text().splitlines())
 
 
-def _start(run: Run, arguments: Sequence[str], jobs: int) -> _Started:
+def _start(run: ArmRun, arguments: Sequence[str], jobs: int) -> _Started:
     run.folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "COLUMNS": "200",
@@ -150,5 +150,5 @@ def _threads(jobs: int) -> str:
     return os.environ.get("OMP_NUM_THREADS", str(max(1, cores // jobs)))
 
 
-def _name(run: Run) -> str:
+def _name(run: ArmRun) -> str:
     return f"{run.arm.name}, seed {run.seed}"

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainer.report.run_files import Run
+from trainer.report.run_files import RunFiles
 
 type Style = Literal["lines", "log", "stacked"]
 
@@ -165,7 +165,7 @@ SECTIONS: dict[str, tuple[Chart, ...]] = {
 }
 
 
-def lines_of(chart: Chart, run: Run) -> dict[str, str]:
+def lines_of(chart: Chart, run: RunFiles) -> dict[str, str]:
     """The metrics of a chart that a run has, by label."""
     found = {}
     for name in run.names:
@@ -175,7 +175,7 @@ def lines_of(chart: Chart, run: Run) -> dict[str, str]:
     return found
 
 
-def draw(chart: Chart, run: Run) -> str | None:
+def draw(chart: Chart, run: RunFiles) -> str | None:
     """The plot as a ``data:`` URL of an SVG image; ``None`` if the run has none of its metrics."""
     lines = lines_of(chart, run)
     if not lines:
@@ -202,7 +202,7 @@ def draw(chart: Chart, run: Run) -> str | None:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _plot(axes: Any, chart: Chart, run: Run, lines: dict[str, str]) -> None:
+def _plot(axes: Any, chart: Chart, run: RunFiles, lines: dict[str, str]) -> None:
     if chart.style == "stacked":
         steps = list(run.steps)
         columns = [[values.get(name, 0.0) for values in run.metrics] for name in lines.values()]

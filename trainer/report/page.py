@@ -10,7 +10,7 @@ from typing import Any
 from trainer.files import write_atomically
 from trainer.pages import render
 from trainer.report.charts import SECTIONS, draw
-from trainer.report.run_files import Run, read_run
+from trainer.report.run_files import RunFiles, read_run
 
 _SETTINGS = (
     "actor_rollout_ref.model.path",
@@ -54,7 +54,7 @@ def write_report(folder: Path, out: Path | None = None) -> tuple[Path, tuple[str
     return path, run.missing
 
 
-def _page(run: Run) -> str:
+def _page(run: RunFiles) -> str:
     drawn = {
         title: [(chart, draw(chart, run)) for chart in charts] for title, charts in SECTIONS.items()
     }
@@ -75,7 +75,7 @@ def _page(run: Run) -> str:
     )
 
 
-def _progress(run: Run) -> str:
+def _progress(run: RunFiles) -> str:
     total = run.setting("trainer.total_training_steps")
     done = run.steps[-1] if run.steps else 0
     text = f"{done} of {total} steps" if total else f"{done} steps"
@@ -84,7 +84,7 @@ def _progress(run: Run) -> str:
     return text + "."
 
 
-def _numbers(run: Run) -> Iterator[tuple[str, tuple[float, ...]]]:
+def _numbers(run: RunFiles) -> Iterator[tuple[str, tuple[float, ...]]]:
     """First, last, least and largest value of what people ask for first."""
     for name in run.names:
         ends = ("/critic/rewards/mean", "/accuracy", "/learnability", "/valid_rate")
@@ -93,7 +93,7 @@ def _numbers(run: Run) -> Iterator[tuple[str, tuple[float, ...]]]:
             yield name, (values[0], values[-1], min(values), max(values))
 
 
-def _samples(run: Run) -> list[tuple[str, list[dict[str, str]]]]:
+def _samples(run: RunFiles) -> list[tuple[str, list[dict[str, str]]]]:
     tables: dict[str, list[dict[str, str]]] = {}
     for row in run.samples:
         tables.setdefault(str(row.get("table", "samples")), []).append(_sample(row))

@@ -20,7 +20,7 @@ class NoRun(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunFiles:
     """A run, as far as it came."""
 
     folder: Path
@@ -60,7 +60,7 @@ class Run:
         return node
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunFiles:
     """Read a run directory.
 
     Raises:
@@ -78,7 +78,7 @@ def read_run(folder: Path) -> Run:
     if not checkpoints:
         missing.append("checkpoints: none was saved yet")
     steps = tuple(sorted(by_step))
-    run = Run(
+    run = RunFiles(
         folder=folder,
         steps=steps,
         metrics=tuple(by_step[step] for step in steps),
@@ -95,7 +95,7 @@ def read_run(folder: Path) -> Run:
     gaps = sorted(set(range(1, done)) - set(steps))
     if gaps:
         missing.append(f"metrics of {len(gaps)} earlier steps, the first is step {gaps[0]}")
-    return Run(run.folder, steps, run.metrics, samples, config, checkpoints, tuple(missing))
+    return RunFiles(run.folder, steps, run.metrics, samples, config, checkpoints, tuple(missing))
 
 
 def _metrics(path: Path, missing: list[str]) -> dict[int, dict[str, float]]:

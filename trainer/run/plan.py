@@ -290,17 +290,22 @@ def _notes(config: DictConfig, settings: GameSettings) -> list[str]:
         notes.append("seed sets without a file are made by the model before step 1")
     shape = find_shape(str(config.actor_rollout_ref.model.path))
     if shape is not None and config.trainer.device != "cpu":
-        need = memory(config, shape)
-        if max(need.training, need.generating) > gpu_bytes(config):
-            size = f"{float(config.trainer.gpu_memory_gb):g} GB"
-            notes.append(f"this does not fit into {size}. Use more GPUs, or: {OUT_OF_MEMORY}")
-        if need.cache_tokens < longest_sequence(config):
-            notes.append(
-                "vLLM's share does not hold one of the longest sequences: raise "
-                "rollout.gpu_memory_utilization or rollout.tensor_model_parallel_size"
-            )
-        notes += _head_notes(config, shape)
+        notes += _memory_notes(config, shape)
     return [f"note: {note}" for note in notes]
+
+
+def _memory_notes(config: DictConfig, shape: ModelShape) -> list[str]:
+    notes = []
+    need = memory(config, shape)
+    if max(need.training, need.generating) > gpu_bytes(config):
+        size = f"{float(config.trainer.gpu_memory_gb):g} GB"
+        notes.append(f"this does not fit into {size}. Use more GPUs, or: {OUT_OF_MEMORY}")
+    if need.cache_tokens < longest_sequence(config):
+        notes.append(
+            "vLLM's share does not hold one of the longest sequences: raise "
+            "rollout.gpu_memory_utilization or rollout.tensor_model_parallel_size"
+        )
+    return notes + _head_notes(config, shape)
 
 
 def _gpu_notes(config: DictConfig) -> list[str]:

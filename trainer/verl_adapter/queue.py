@@ -23,7 +23,7 @@ _TERMINAL = frozenset({"finished", "failure"})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredResponse:
     """The place of a response in the store."""
 
     key: str
@@ -44,7 +44,7 @@ class Row:
 class Snapshot:
     """The content of the store at one moment."""
 
-    rows: Sequence[Row]
+    rows: Sequence[StoredResponse]
     ended: frozenset[str]
     """Prompts of which no more responses will come."""
     failed: frozenset[str]
@@ -69,7 +69,9 @@ def snapshot() -> Snapshot:
     """Look at the store."""
     items = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
     status = {key: tag["status"] for key, tag in items.items() if tag.get("is_prompt", False)}
-    rows = [Row(key, tag) for key, tag in items.items() if key not in status and "_" in key]
+    rows = [
+        StoredResponse(key, tag) for key, tag in items.items() if key not in status and "_" in key
+    ]
     return Snapshot(
         rows=rows,
         ended=frozenset(uid for uid, value in status.items() if value in _TERMINAL),
@@ -77,7 +79,7 @@ def snapshot() -> Snapshot:
     )
 
 
-def responses(rows: Sequence[Row]) -> list[list[int]]:
+def responses(rows: Sequence[StoredResponse]) -> list[list[int]]:
     """The token ids of responses, in order of the rows."""
     if not rows:
         return []
@@ -87,7 +89,7 @@ def responses(rows: Sequence[Row]) -> list[list[int]]:
     return [ids.tolist() for ids in data["responses"].unbind()]
 
 
-def set_rewards(rows: Sequence[Row], rewards: Sequence[float]) -> None:
+def set_rewards(rows: Sequence[StoredResponse], rewards: Sequence[float]) -> None:
     """Write each response's reward at its last token; 0 at all others."""
     scores = []
     for row, reward in zip(rows, rewards, strict=True):
@@ -102,7 +104,7 @@ def set_rewards(rows: Sequence[Row], rewards: Sequence[float]) -> None:
     )
 
 
-def meta_of(rows: Sequence[Row]) -> KVBatchMeta:
+def meta_of(rows: Sequence[StoredResponse]) -> KVBatchMeta:
     """The rows as veRL's training methods want them, in this order."""
     return KVBatchMeta(
         partition_id=PARTITION,

@@ -52,7 +52,7 @@ class _Call:
         self.seen: set[str] = set()
         """Keys of responses."""
 
-    def fresh(self, now: queue.Snapshot) -> list[queue.Row]:
+    def fresh(self, now: queue.Snapshot) -> list[queue.StoredResponse]:
         """The responses that were not seen yet, in order of their requests."""
         # Of prompts that have ended: the key of a response is there before its tokens are.
         rows = [
@@ -101,7 +101,7 @@ class RolloutPolicy:
         self.waiting_s = 0.0
         self.missing = 0
 
-    def forget(self, kept: Sequence[queue.Row]) -> None:
+    def forget(self, kept: Sequence[queue.StoredResponse]) -> None:
         """Remove from veRL's store all responses since :meth:`begin` but ``kept``."""
         queue.drop(sorted(self._keys - {row.key for row in kept}))
         self._keys.clear()
@@ -110,7 +110,7 @@ class RolloutPolicy:
         """Submit the requests now; the iterator yields samples as they finish.
 
         Several iterators may be open at a time. A response's handle is its
-        :class:`~trainer.verl_adapter.queue.Row`.
+        :class:`~trainer.verl_adapter.queue.StoredResponse`.
 
         Raises:
             RolloutError: from the iterator, if not one sample of the requests came, or none at all
@@ -199,6 +199,9 @@ class RolloutPolicy:
                 time.sleep(pause)
                 self.waiting_s += pause
                 pause = min(2 * pause, _SLOWEST_POLL_S)
+        self._finish(call)
+
+    def _finish(self, call: _Call) -> None:
         queue.drop(list(call.asked))
         self.missing += sum(request.n for request in call.asked.values()) - len(call.seen)
         if not call.seen:
@@ -212,7 +215,9 @@ class RolloutPolicy:
             return ()
         return further.take()
 
-    def _read(self, rows: Sequence[queue.Row], asked: dict[str, Request]) -> Iterator[Response]:
+    def _read(
+        self, rows: Sequence[queue.StoredResponse], asked: dict[str, Request]
+    ) -> Iterator[Response]:
         for row, ids in zip(rows, queue.responses(rows), strict=True):
             full = len(ids) >= self._sampling.response_length
             yield Response(

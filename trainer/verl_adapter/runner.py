@@ -29,7 +29,7 @@ _GRACE_S = 30.0
 """Time that a run has to end after the user stopped it."""
 
 
-class Outcome(NamedTuple):
+class TrainingEnd(NamedTuple):
     """The end of the training, where it ended by itself or for a reason that it knows."""
 
     kind: Literal["done", "stopped", "failed"]
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
 class TrainingActor:
     """The process that trains. veRL calls it the task runner."""
 
-    def run(self, config: DictConfig, mailbox_actor: Any) -> Outcome:
+    def run(self, config: DictConfig, mailbox_actor: Any) -> TrainingEnd:
         """Train."""
         import transfer_queue as tq
         from verl.utils.logging_utils import configure_verl_logging
@@ -55,14 +55,14 @@ class TrainingActor:
         try:
             _train(config, Mailbox(mailbox_actor))
         except Stopped:
-            return Outcome("stopped")
+            return TrainingEnd("stopped")
         except Finished as finished:
-            return Outcome("done", str(finished))
+            return TrainingEnd("done", str(finished))
         except (*FAILURES, contract.ContractError) as error:
-            return Outcome("failed", str(error))
+            return TrainingEnd("failed", str(error))
         finally:
             tq.close()
-        return Outcome("done", "the last step is trained")
+        return TrainingEnd("done", "the last step is trained")
 
 
 def _train(config: DictConfig, mailbox: Mailbox) -> None:
@@ -173,7 +173,7 @@ def _start_ray(config: DictConfig) -> None:
             return
 
 
-def _attend(running: Any, mailbox: Any, console: Console) -> Outcome:
+def _attend(running: Any, mailbox: Any, console: Console) -> TrainingEnd:
     """Show what the trainer says until it ends; Ctrl-C once lets it end, twice does not wait."""
     columns = (
         TextColumn("[progress.description]{task.description}"),

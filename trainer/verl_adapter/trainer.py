@@ -180,7 +180,7 @@ class SelfPlayTrainer(PPOTrainerSync):
                 f"not one of the {len(result.samples)} samples of step {self.global_steps} "
                 "could be scored: the executor returned no verdicts"
             )
-        rows = [cast(queue.Row, sample.response.handle) for sample in scored]
+        rows = [cast(queue.StoredResponse, sample.response.handle) for sample in scored]
         queue.set_rewards(rows, [sample.reward for sample in scored])
         self._policy.forget(rows)
         metrics.update(result.metrics)

@@ -268,16 +268,13 @@ class DockerBackend(BaseBackend):
         name: str | None = None
         stream: Stream | None = None
         try:
-            binds = listener.binds if listener is not None else None
-            host = self._engine.host_config(
-                **options, binds=binds, runtime=self._settings.runtime
-            ) | {
-                "MaskedPaths": [*policy.MASKED, *masked, *masked_files],
-            }
+            options |= {"binds": listener.binds if listener is not None else None}
+            host = self._engine.host_config(**options, runtime=self._settings.runtime)
+            host["MaskedPaths"] = [*policy.MASKED, *masked, *masked_files]
             name = await self._engine.create(
                 host,
                 image=self._settings.guest_image,
-                command=ContainerSocket.command(command) if listener is not None else list(command),
+                command=list(command) if listener is None else ContainerSocket.command(command),
                 user=policy.USER,
                 environment=environment or {},
                 hostname=hostname,
@@ -287,17 +284,8 @@ class DockerBackend(BaseBackend):
                 stdin_open=listener is None,
                 detach=False,
             )
-            if listener is None:
-                raw = await self._engine.call(self._engine.connect_stream, name)
-                stream = AttachStream(raw)
-                await self._engine.start(name)
-            else:
-                await self._engine.start(name)
-                stream = await self._accept(listener, name)
-            pid = stream.peer_pid()
-            if pid is None and self._engine.is_local:
-                pid = (await self._engine.state(name)).get("Pid")
-            return _Container(self._engine, name, stream, pid)
+            stream = await self._start(name, listener)
+            return _Container(self._engine, name, stream, await self._pid(name, stream))
         except BaseException:
             if stream is not None:
                 stream.close()
@@ -307,6 +295,25 @@ class DockerBackend(BaseBackend):
         finally:
             if listener is not None:
                 listener.close()
+
+    async def _start(self, name: str, listener: ContainerSocket | None) -> Stream:
+        if listener is not None:
+            await self._engine.start(name)
+            return await self._accept(listener, name)
+        stream = AttachStream(await self._engine.call(self._engine.connect_stream, name))
+        try:
+            await self._engine.start(name)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    async def _pid(self, name: str, stream: Stream) -> int | None:
+        """Process id of a container on this machine; None if it is on another one."""
+        pid = stream.peer_pid()
+        if pid is None and self._engine.is_local:
+            pid = (await self._engine.state(name)).get("Pid")
+        return pid
 
     async def _accept(self, listener: ContainerSocket, name: str) -> Stream:
         connecting = asyncio.ensure_future(listener.accept())

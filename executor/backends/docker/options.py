@@ -126,16 +126,7 @@ def script_profile() -> str:
         if comparisons:
             rules.append(_rule(_ALLOW, name, args=[_compared(each) for each in comparisons]))
     rules.append(_rule(_KILL, *sorted(set(_KILLED) - set(plain))))
-    # Families one by one: two conditions on one argument would be alternatives.
-    # Netlink is refused: for a name of several addresses the C library tries it, and goes on.
-    other = set(range(_FAMILIES)) - {_AF_UNIX, *_AF_INET, _AF_NETLINK}
-    rules += [_rule(_KILL, "socket", args=[_equal(0, family)]) for family in sorted(other)]
-    kinds = set(range(_SOCKET_KINDS)) - {_SOCK_STREAM, _SOCK_DGRAM}
-    rules += [
-        _rule(_KILL, "socket", args=[_equal(0, family), _masked(1, _SOCKET_KINDS - 1, kind)])
-        for family in _AF_INET
-        for kind in sorted(kinds)
-    ]
+    rules += _killed_sockets()
     rules += [
         _rule(_KILL, "socketpair", args=[_differs(0, 1)]),
         _rule(_KILL, "prlimit64", args=[_differs(0, 0)]),
@@ -144,6 +135,20 @@ def script_profile() -> str:
     bits = (1 << i for i in range(32) if _NAMESPACES >> i & 1)
     rules += [_rule(_KILL, "clone", args=[_masked(0, bit, bit)]) for bit in bits]
     return _profile(rules)
+
+
+def _killed_sockets() -> list[Rule]:
+    # Families one by one: two conditions on one argument would be alternatives.
+    # Netlink is refused: for a name of several addresses the C library tries it, and goes on.
+    other = set(range(_FAMILIES)) - {_AF_UNIX, *_AF_INET, _AF_NETLINK}
+    rules = [_rule(_KILL, "socket", args=[_equal(0, family)]) for family in sorted(other)]
+    kinds = set(range(_SOCKET_KINDS)) - {_SOCK_STREAM, _SOCK_DGRAM}
+    rules += [
+        _rule(_KILL, "socket", args=[_equal(0, family), _masked(1, _SOCKET_KINDS - 1, kind)])
+        for family in _AF_INET
+        for kind in sorted(kinds)
+    ]
+    return rules
 
 
 def guest_options(limits: Limits, *, core: int | None, libraries: bool = False) -> dict[str, Any]:

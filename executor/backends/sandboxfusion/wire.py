@@ -85,7 +85,7 @@ class Line(NamedTuple):
     payload: bytes
 
 
-class Request(NamedTuple):
+class PackRequest(NamedTuple):
     """One ``/run_code``, and the key of its answer."""
 
     code: str
@@ -106,7 +106,7 @@ def guest_sources() -> dict[Entry, dict[str, str | None]]:
     return sources
 
 
-def probe_request() -> Request:
+def probe_request() -> PackRequest:
     """Asks what interpreter is there, and to compile the guest's code."""
     shipped = _packed(json.dumps(guest_sources()).encode())
     return _request(_code(0, "probe"), [shipped])
@@ -120,7 +120,7 @@ def jobs_request(
     options: Mapping[str, Any],
     jobs: Sequence[Sequence[int]],
     bodies: Sequence[bytes],
-) -> Request:
+) -> PackRequest:
     """Asks to do jobs. ``build``: the interpreter that compiled ``blob``; ``bodies`` as
     :func:`pack_body` makes them."""
     sized = [[*job, len(body)] for job, body in zip(jobs, bodies, strict=True)]
@@ -132,11 +132,11 @@ def _code(hash_seed: int, *arguments: str) -> str:
     return f"{_RESTART}\nrestart({hash_seed}, {_PACK!r}, *{arguments!r})\n"
 
 
-def _request(code: str, parts: Sequence[bytes]) -> Request:
+def _request(code: str, parts: Sequence[bytes]) -> PackRequest:
     key = os.urandom(16).hex().encode()
     sizes = [len(part) for part in parts] + [0] * (3 - len(parts))
     stdin = b"".join([key, *(b"%010d" % size for size in sizes), *parts])
-    return Request(code, stdin.decode("ascii"), key)
+    return PackRequest(code, stdin.decode("ascii"), key)
 
 
 def pack_body(body: bytes) -> bytes:

@@ -315,13 +315,18 @@ def _lone_outputs(fields: Fields) -> tuple[str, ...]:
 
 def _check_complete(task: TaskType, has_program: bool, inputs: int, outputs: int) -> None:
     """Refuse a row that does not hold what its task type is judged against."""
-    if task is TaskType.MATH or (task in PROGRAM_TASKS and task is not TaskType.CALL):
-        return
-    if task in (TaskType.INDUCTION, TaskType.CALL):
-        if not inputs or not (outputs or (task is TaskType.CALL and has_program)):
-            article = "an" if task is TaskType.INDUCTION else "a"
-            _refuse(f"{article} {task} row needs 'inputs' and 'outputs'")
-        return
+    if task is TaskType.INDUCTION:
+        if not inputs or not outputs:
+            _refuse(f"an {task} row needs 'inputs' and 'outputs'")
+    elif task is TaskType.CALL:
+        if not inputs or not (outputs or has_program):
+            _refuse(f"a {task} row needs 'inputs' and 'outputs'")
+    elif task is not TaskType.MATH and task not in PROGRAM_TASKS:
+        _check_single(task, has_program, inputs, outputs)
+
+
+def _check_single(task: TaskType, has_program: bool, inputs: int, outputs: int) -> None:
+    """The same where there is one input and one output."""
     if inputs > 1 or outputs > 1:
         _refuse(f"{task} rows have one 'input' and one 'output'; only induction has several")
     if task is TaskType.ABDUCTION:

@@ -21,10 +21,10 @@ from executor.formats.fusion import (
 from executor.models import Case, Judgement, JudgeTask, Limits, Options, Status
 from executor.service.fusion.limits import clamped
 from executor.service.fusion.models import (
-    Answer,
     CommandRunResult,
     CommandStatus,
-    Request,
+    RequestBody,
+    ResponseBody,
     RunCodeResponse,
     RunStatus,
     Seconds,
@@ -39,7 +39,7 @@ _TIME_LIMITS = (Status.WALL_LIMIT, Status.CPU_LIMIT, Status.ROW_LIMIT)
 type Row = dict[str, Any]
 
 
-class Config(Request):
+class Config(RequestBody):
     """Settings of a request about a data set."""
 
     dataset_type: str | None = None
@@ -54,7 +54,7 @@ class Config(Request):
     ``context``, ``fewshot``, ``prompt_template``."""
 
 
-class PromptsRequest(Request):
+class PromptsRequest(RequestBody):
     """A request for prompts."""
 
     dataset: str
@@ -63,7 +63,7 @@ class PromptsRequest(Request):
     limit: Annotated[int, Field(ge=0)] = 1_000_000
 
 
-class PromptRequest(Request):
+class PromptRequest(RequestBody):
     """A request for one prompt."""
 
     dataset: str
@@ -91,7 +91,7 @@ class BatchRequest(SubmitRequest):
     config: BatchConfig
 
 
-class Prompt(Answer):
+class Prompt(ResponseBody):
     """One prompt."""
 
     id: int | str
@@ -99,7 +99,7 @@ class Prompt(Answer):
     labels: dict[str, Any] = Field(default_factory=dict)
 
 
-class TestResult(Answer):
+class TestResult(ResponseBody):
     """The outcome of one test."""
 
     passed: bool
@@ -107,7 +107,7 @@ class TestResult(Answer):
     test_info: dict[str, Any] | None = None
 
 
-class SubmitResult(Answer):
+class SubmitResult(ResponseBody):
     """The result of judging an answer."""
 
     id: int | str

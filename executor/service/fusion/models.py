@@ -14,13 +14,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from executor.service.fusion.languages import Language
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """Base of requests."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """Base of answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ Text = Annotated[str, AfterValidator(_encodable)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class RunCodeRequest(Request):
+class RunCodeRequest(RequestBody):
     """A program to run once."""
 
     language: Language
@@ -62,7 +62,7 @@ class RunCodeRequest(Request):
     """Additional arguments for pytest."""
 
 
-class RunJupyterRequest(Request):
+class RunJupyterRequest(RequestBody):
     """Cells to run in order, in one fresh kernel."""
 
     cells: list[Text]
@@ -97,7 +97,7 @@ class CommandStatus(StrEnum):
     """It was ended for its time; what it wrote before is there."""
 
 
-class CommandRunResult(Answer):
+class CommandRunResult(ResponseBody):
     """One process."""
 
     status: CommandStatus
@@ -109,7 +109,7 @@ class CommandRunResult(Answer):
     stderr: str | None = None
 
 
-class RunCodeResponse(Answer):
+class RunCodeResponse(ResponseBody):
     """The result of a program."""
 
     status: RunStatus
@@ -121,7 +121,7 @@ class RunCodeResponse(Answer):
     files: dict[str, str] = Field(default_factory=dict)
 
 
-class CellRunResult(Answer):
+class CellRunResult(ResponseBody):
     """Output of one cell."""
 
     stdout: str = ""
@@ -132,7 +132,7 @@ class CellRunResult(Answer):
     """At most one: ``ename``, ``evalue``, ``traceback`` (lines)."""
 
 
-class RunJupyterResponse(Answer):
+class RunJupyterResponse(ResponseBody):
     """The result of the cells."""
 
     status: RunStatus

@@ -43,6 +43,20 @@ _NOT_OFFERED = {
 def make_router(limits: Limits) -> APIRouter:
     """Make the routes for a server that allows ``limits``."""
     router = APIRouter(tags=["SandboxFusion"])
+    _add_runs(router, limits)
+    _add_prompts(router)
+    _add_judgements(router, limits)
+    get(router, "/list_datasets", _datasets, summary="The data sets whose rows are known")
+    get(router, "/v1/ping", _ping, summary="Is the server there?")
+    for path, method in _NOT_OFFERED.items():
+        router.add_api_route(
+            path, _not_offered, methods=[method], route_class_override=LeanRoute,
+            include_in_schema=False, response_model=None,
+        )  # fmt: skip
+    return router
+
+
+def _add_runs(router: APIRouter, limits: Limits) -> None:
     post(
         router,
         "/run_code",
@@ -64,6 +78,9 @@ def make_router(limits: Limits) -> APIRouter:
         summary="Run cells in a fresh kernel",
         description="SandboxFusion's API. Cells after one that raises are run too.",
     )
+
+
+def _add_prompts(router: APIRouter) -> None:
     post(
         router,
         "/get_prompts",
@@ -84,6 +101,9 @@ def make_router(limits: Limits) -> APIRouter:
         summary="One of them",
         description="SandboxFusion's API.",
     )
+
+
+def _add_judgements(router: APIRouter, limits: Limits) -> None:
     post(
         router,
         "/submit",
@@ -107,14 +127,6 @@ def make_router(limits: Limits) -> APIRouter:
         description="ScaleBox's API, for Python: `config.provided_data.test_cases` of the types "
         "`stdin_stdout`, `function_call` and `assert`.",
     )
-    get(router, "/list_datasets", _datasets, summary="The data sets whose rows are known")
-    get(router, "/v1/ping", _ping, summary="Is the server there?")
-    for path, method in _NOT_OFFERED.items():
-        router.add_api_route(
-            path, _not_offered, methods=[method], route_class_override=LeanRoute,
-            include_in_schema=False, response_model=None,
-        )  # fmt: skip
-    return router
 
 
 async def _ping(request: Request) -> Response:

@@ -87,8 +87,26 @@ def post[M: BaseModel](
     the server stops. It may raise :class:`ApiError`. ``read`` makes the model of a body, or raises
     :class:`ApiError`; by default bodies are read as strictly as can be.
     """
-    reader = read or _parse
+    router.add_api_route(
+        path,
+        _endpoint(work, takes, read or _parse),
+        methods=["POST"],
+        response_model=None,
+        responses={
+            200: {"model": gives, "description": "The outcome", "headers": WEAKNESSES},
+            **REFUSALS,
+        },
+        openapi_extra=body_schema(takes, JSON),
+        route_class_override=LeanRoute,
+        summary=summary,
+        description=description,
+        name=path.strip("/").replace("/", "_"),
+    )
 
+
+def _endpoint[M: BaseModel](
+    work: Work[M], takes: type[M], read: Reader[M]
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def endpoint(request: Request) -> Response:
         service = service_of(request.scope)
         service.admission.check_open()
@@ -102,27 +120,13 @@ def post[M: BaseModel](
         )
         service.bodies.take(len(raw))
         try:
-            item = reader(takes, raw)
+            item = read(takes, raw)
             result = await while_wanted(service, request.receive, work(service.gateway, item))
         finally:
             service.bodies.give_back(len(raw))
         return Response(to_json(result), media_type=JSON)
 
-    router.add_api_route(
-        path,
-        endpoint,
-        methods=["POST"],
-        response_model=None,
-        responses={
-            200: {"model": gives, "description": "The outcome", "headers": WEAKNESSES},
-            **REFUSALS,
-        },
-        openapi_extra=body_schema(takes, JSON),
-        route_class_override=LeanRoute,
-        summary=summary,
-        description=description,
-        name=path.strip("/").replace("/", "_"),
-    )
+    return endpoint
 
 
 def get(

@@ -30,7 +30,7 @@ from executor.models import Limits, Script, ScriptResult, Status
 from executor.pool.outcomes import understand
 from executor.pool.parse_cache import _quick_answer
 from executor.pool.runner import _fits
-from executor.pool.worker import Answer, Worker
+from executor.pool.worker import RawReply, Worker
 from executor.verification.values import FORGED, Value, value_of
 from executor.wire import scripts as script_frames
 from executor.wire.frames import (
@@ -88,7 +88,7 @@ def _run(data: bytes) -> None:
     if not data:
         return
     killed, data = bool(data[0] % 2), data[1:]
-    answer = Answer(data, killed)
+    answer = RawReply(data, killed)
     number = int.from_bytes(data[:4], "little")
     run = understand(answer, number, _LIMITS)
     if run is None:

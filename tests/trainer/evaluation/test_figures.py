@@ -9,7 +9,7 @@ import pytest
 from trainer.evaluation.benchmarks import BENCHMARKS
 from trainer.evaluation.figures import differences, estimate, ks, pass_at_k
 from trainer.evaluation.published import PUBLISHED
-from trainer.evaluation.results import AVERAGES, Benchmarked, Row, averages, compared
+from trainer.evaluation.results import AVERAGES, Benchmarked, ProblemVerdicts, averages, compared
 
 
 @pytest.mark.parametrize("samples", [1, 4, 7])
@@ -40,7 +40,9 @@ def test_the_interval_is_that_of_the_binomial() -> None:
 
 def side(share: dict[str, list[int]]) -> dict[str, Benchmarked]:
     return {
-        name: Benchmarked([Row(name, str(n), 1, right, {}) for n, right in enumerate(rights)])
+        name: Benchmarked(
+            [ProblemVerdicts(name, str(n), 1, right, {}) for n, right in enumerate(rights)]
+        )
         for name, rights in share.items()
     }
 

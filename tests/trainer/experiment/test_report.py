@@ -20,7 +20,7 @@ from trainer.cli.experiment import stoppable
 from trainer.experiment import running
 from trainer.experiment.arms import ARMS, NO_UPDATES, SELF_PLAY
 from trainer.experiment.intervals import Interval, over_seeds, over_tasks
-from trainer.experiment.plan import Plan, Run, command, quick, runs
+from trainer.experiment.plan import ArmRun, Plan, command, quick, runs
 from trainer.experiment.plots import smoothed
 from trainer.experiment.results import held_out, read, table
 from trainer.experiment.running import RunFailed, attempts, is_done, run_all
@@ -223,7 +223,7 @@ def test_jobs_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     met = tmp_path / "met"
     met.mkdir()
 
-    def meet(plan: Plan, run: Run, model: Path) -> list[str]:
+    def meet(plan: Plan, run: ArmRun, model: Path) -> list[str]:
         return [sys.executable, "-c", MEETING, run.arm.name, str(met)]
 
     monkeypatch.setattr(running, "command", meet)
@@ -235,7 +235,7 @@ def test_jobs_run_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_under_way_is_ended_when_the_experiment_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sleep(plan: Plan, run: Run, model: Path) -> list[str]:
+    def sleep(plan: Plan, run: ArmRun, model: Path) -> list[str]:
         return [sys.executable, "-c", "import time; time.sleep(100)"]
 
     said: list[str] = []

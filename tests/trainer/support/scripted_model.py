@@ -84,7 +84,7 @@ class NotingGame(AbsoluteZero):
         self._step = step
         rows = {}
         for sample in result.samples:
-            assert isinstance(sample.response.handle, queue.Row)
+            assert isinstance(sample.response.handle, queue.StoredResponse)
             rows[sample.response.handle.uid] = {
                 "text": sample.response.text,
                 "kind": sample.kind.name,

@@ -48,13 +48,13 @@ class Engine:
             self.seeds[name] = seed
 
     def snapshot(self) -> Any:
-        from trainer.verl_adapter.queue import Row, Snapshot
+        from trainer.verl_adapter.queue import Snapshot, StoredResponse
 
         for uid, name in self._names.items():
             if name != SLOW or self.slow_may_end:
                 self._looks[uid] -= 1
         ended = frozenset(uid for uid, looks in self._looks.items() if looks <= 0)
-        rows = [Row(f"{uid}_{at}_0", {}) for uid in ended for at in range(self._n[uid])]
+        rows = [StoredResponse(f"{uid}_{at}_0", {}) for uid in ended for at in range(self._n[uid])]
         return Snapshot(rows, ended, frozenset())
 
 

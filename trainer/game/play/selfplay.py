@@ -191,6 +191,11 @@ class SelfPlay:
             waiting_s=waiting.seconds,
             seconds=time.monotonic() - started,
         )
+        return self._result(records, step, tally, numbers)
+
+    def _result(
+        self, records: list[Record], step: int, tally: Tally, numbers: StepNumbers
+    ) -> StepResult:
         return StepResult(
             samples=tuple(_sample(record) for record in records if self._is_trained(record)),
             metrics=step_metrics(

@@ -47,29 +47,34 @@ def clean(code: str, config: GenerationRewardConfig) -> Program | Refused:
 
 
 def _clean(code: str, tree: ast.Module, config: GenerationRewardConfig) -> Program | Refused:
-    functions = [node for node in tree.body if isinstance(node, _FUNCTIONS)]
-    if not functions:
+    names = [node.name for node in tree.body if isinstance(node, _FUNCTIONS)]
+    if not names:
         return Refused("the program defines no function")
-    if config.reject_multiple_functions and len(functions) > 1:
-        return Refused(f"the program defines {len(functions)} functions, allowed is one")
+    if config.reject_multiple_functions and len(names) > 1:
+        return Refused(f"the program defines {len(names)} functions, allowed is one")
     if config.reject_test_input_in_code and holds_test_input(code):
         return Refused("the program seems to hold a test input")
-    names = [function.name for function in functions]
     entry = _entry(names, config.f_replace_location)
-    changed = entry != "f"
-    if changed:
+    if entry != "f":
         if "f" in names:
             return Refused(f"the entry function is {entry}, but another one is called f")
         rename(tree, entry, "f")
+    changed = _strip(tree, config) or entry != "f"
+    source = ast.unparse(ast.fix_missing_locations(tree)) if changed else code
+    return Program(source, imports_of(tree))
+
+
+def _strip(tree: ast.Module, config: GenerationRewardConfig) -> bool:
+    """Take out what the settings say; returns whether the tree may have changed."""
+    changed = False
     if config.remove_after_return:
-        changed = _keep_definitions(tree) or changed
+        changed = _keep_definitions(tree)
     if config.remove_comments:
         _remove_docstrings(tree)
         changed = True
     if config.remove_print:
         changed = _remove_prints(tree) or changed
-    source = ast.unparse(ast.fix_missing_locations(tree)) if changed else code
-    return Program(source, imports_of(tree))
+    return changed
 
 
 def imports_of(tree: ast.Module) -> tuple[str, ...]:

@@ -87,12 +87,7 @@ def compose(functions: Sequence[str], program: Program) -> Program | Refused:
     """
     names = [f"g_{number}" for number in range(len(functions))]
     tree = ast.parse(program.source)
-    defined = {
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
-    redefined = sorted(defined.intersection(names))
+    redefined = sorted(_defined(tree).intersection(names))
     if redefined:
         return Refused(f"the program redefines {redefined[0]}")
     entry = next(
@@ -100,15 +95,25 @@ def compose(functions: Sequence[str], program: Program) -> Program | Refused:
     )
     if entry is None:
         return Refused("the program does not define a function f")
-    called = {
-        node.func.id
-        for node in ast.walk(entry)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and (node.args or node.keywords)
-    }
+    called = _called(entry)
     unused = [name for name in names if name not in called]
     if unused:
         return Refused(f"f does not call {unused[0]}")
     source = "\n\n".join([*functions, program.source])
     return Program(source, imports_of(ast.parse(source)))
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names of the functions and classes of the top level."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return {node.name for node in tree.body if isinstance(node, kinds)}
+
+
+def _called(function: ast.FunctionDef) -> set[str]:
+    """Names that are called with an argument in a function."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return {
+        call.func.id
+        for call in calls
+        if isinstance(call.func, ast.Name) and (call.args or call.keywords)
+    }
