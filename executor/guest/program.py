@@ -22,6 +22,7 @@ import sys
 from types import CodeType
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
+from executor.guest.numpy_values import native
 from executor.wire.layout import (
     ENCODED,
     ENTROPY,
@@ -155,7 +156,6 @@ def _call(namespace: dict[str, object], how: int, data: bytes, core: Core) -> ob
 def _arguments(how: int, data: bytes) -> Any:
     if how == ENCODED:
         from executor.grammar.decode import decode  # noqa: PLC0415 - few jobs need it
-        from executor.guest.numpy_values import native  # noqa: PLC0415
 
         return decode(data, native=native)
     return _loads(data)
