@@ -6,6 +6,7 @@ values. Its own time-outs are off: they need signals. The sandbox has limits.
 """
 
 import re
+from decimal import Decimal
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
 
@@ -22,6 +23,14 @@ _UNIT = re.compile(
 _PLAIN_UNIT = re.compile(r"(?<=[0-9])\s+[A-Za-z]{2,}[A-Za-z ^0-9/]*\.?$")
 _THOUSANDS = re.compile(r"^([-+]?[0-9]{1,3})((?:(?:,|\{,\}|\\,)[0-9]{3})+)((?:\.[0-9]+)?)$")
 _NAMED = re.compile(r"^\s*[A-Za-z](?:_\{?\w+\}?)?(?:\([A-Za-z, ]*\))?\s*=\s*(?=[^=])")
+_POWER = re.compile(
+    r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]|\s*(?:\\times|\\cdot)\s*10\s*\^\s*(?=[0-9{-]))"
+    r"\{?\s*([-+]?[0-9]{1,3})\s*\}?"
+)
+_BASED = re.compile(r"([0-9]+)_\{?([0-9]+)\}?")
+_TIMES_FRACTION = re.compile(r"(?<![\w^_.])([0-9]+(?:\.[0-9]+)?)\s*\((?=\\frac)")
+_PRECISION = 1e-6
+"""By what share of them small numbers may differ."""
 _OPEN, _CLOSE = "([{", ")]}"
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -61,12 +70,14 @@ def same(expected, answer, tolerance):
         second = _PLAIN_UNIT.sub("", second)
     if not second:
         return False
-    if first == second:
+    if first == second or spelt(first) == spelt(second):
         return True
-    if spelt(first) == spelt(second):
-        return True
+    if based := _BASED.fullmatch(spelt(first)):  # math-verify does not look at the base
+        return spelt(second) == based[1]
     if tolerance is not None and near(first, second, tolerance):
         return True
+    if is_small(first) and _NUMBER.fullmatch(second):  # math-verify rounds to six places
+        return near(first, second, _PRECISION * abs(float(first)))
     return equal(first, second)
 
 
@@ -78,6 +89,7 @@ def equal(first, second):
 
 def read(text):
     """The values that math-verify finds in a text that is all formula."""
+    text = _TIMES_FRACTION.sub(r"\1 \\cdot (", text)  # else it may be read as a mixed number
     targets = [LatexExtractionConfig(boxed_match_priority=-1), ExprExtractionConfig()]
     return parse(f"${text}$", targets, fallback_mode="no_fallback", parsing_timeout=None)
 
@@ -87,6 +99,11 @@ def near(first, second, tolerance):
     if _NUMBER.fullmatch(first) and _NUMBER.fullmatch(second):
         return abs(float(first) - float(second)) <= tolerance
     return False
+
+
+def is_small(text):
+    """Whether a text is a number between -1 and 1."""
+    return bool(_NUMBER.fullmatch(text)) and abs(float(text)) < 1
 
 
 def plain(text):
@@ -106,6 +123,8 @@ def plain(text):
     text = text.strip()
     if grouped := _THOUSANDS.match(text):
         return grouped[1] + re.sub("[^0-9]", "", grouped[2]) + grouped[3]
+    if power := _POWER.fullmatch(text):
+        return format(Decimal(f"{power[1]}e{power[2]}"), "f")
     return _SPACES.sub(" ", text).strip()
 
 
