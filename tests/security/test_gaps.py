@@ -177,10 +177,15 @@ def test_a_function_has_the_limits_of_its_run(pool: SyncExecutor) -> None:
     program = body(
         "import resource as r",
         "kinds = r.RLIMIT_NPROC, r.RLIMIT_CPU, r.RLIMIT_CORE",
-        "space = r.getrlimit(r.RLIMIT_AS)",
-        "return [r.getrlimit(kind) for kind in kinds], space[0] == space[1] > 0",
+        "return [r.getrlimit(kind) for kind in kinds]",
     )
-    assert value(pool, program) == "([(0, 0), (2, 2), (0, 0)], True)"
+    assert value(pool, program) == "[(0, 0), (2, 2), (0, 0)]"
+
+
+def test_a_function_is_told_no_limit_of_memory(pool: SyncExecutor) -> None:
+    """What it has depends on what its guest has loaded; attacks that grow show that it holds."""
+    program = body("import resource as r", "return r.getrlimit(r.RLIMIT_AS)")
+    assert value(pool, program) == "(-1, -1)"
 
 
 FORGED = (

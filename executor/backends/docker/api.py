@@ -30,6 +30,8 @@ INSTANCE_LABEL = "absolute-zero-executor.instance"
 _API_TIMEOUT_S = 20
 _SOME_VERSION = "1.41"
 _REMOVAL_S = 15.0
+_LOOKS, _LOOK_S = 20, 0.05
+"""How often, and how many seconds apart, it is asked whether it has heard of a container's end."""
 _THREADS = 8
 _CONFLICT = 409
 _HELP = "Start Docker, or set DOCKER_HOST to the address of an engine"
@@ -135,6 +137,16 @@ class DockerApi:
         except BackendUnavailable:
             return {}
         return dict(found.get("State", {}))
+
+    async def ended_for_memory(self, container: str) -> bool:
+        """Whether the kernel killed a process of a container for memory, as the engine has it: it
+        hears of that, and of the end, some time after."""
+        for _ in range(_LOOKS):
+            state = await self.state(container)
+            if not state.get("Running"):
+                break
+            await asyncio.sleep(_LOOK_S)
+        return bool(state.get("OOMKilled", False))
 
     def _inspect(self, container: str) -> dict[str, Any]:
         try:

@@ -98,6 +98,13 @@ class _Container:
                 return self._group.memory_kills()
         return 0
 
+    def counts_kills(self) -> bool:
+        """Whether :meth:`memory_kills` can tell: not once the engine has removed the group."""
+        try:
+            return self._group is not None and self._group.memory_kills() >= 0
+        except OSError:
+            return False
+
     def process_limit_hits(self) -> int:
         """Forks that were refused so far; 0 when nothing can be told any more."""
         if self._group is not None:
@@ -464,8 +471,9 @@ class DockerBackend(BaseBackend):
             decoded = replace(decode_reply(reply, script, limits), attempts=attempts)
         except ProtocolError:
             decoded = None
-        if not kills and (decoded is None or decoded.signal == signal.SIGKILL):
-            kills = int((await self._engine.state(container.id)).get("OOMKilled", False))
+        killed = decoded is None or decoded.signal == signal.SIGKILL
+        if not kills and (killed or not container.counts_kills()):
+            kills = int(await self._engine.ended_for_memory(container.id))
         if decoded is None:
             return no_reply(limits, memory_kills=kills, backend=self.name)
         return script_result(
