@@ -98,45 +98,39 @@ def _create(options: ExecutorOptions, name: str) -> ExecutorProtocol:
 
 
 def _local(options: ExecutorOptions, name: str) -> ObservedExecutor:
+    return _kind(options, name)(
+        workers=options.workers,
+        limits=options.limits,
+        rules=options.rules,
+        judge_rules=options.judge_rules,
+        runs=options.runs,
+        cache=options.cache,
+        store=store_settings(options.store, options.store_key),
+    )
+
+
+def _kind(options: ExecutorOptions, name: str) -> Callable[..., ObservedExecutor]:
+    """What makes the executor, with all that is its own: of one process, of several, of nodes."""
     # Here, for help and usage errors need no backend.
     from executor.api.local import Executor  # noqa: PLC0415
     from executor.fleet.processes import ProcessFleet, default_processes  # noqa: PLC0415
 
     if name == RAY:
-        return _cluster(options)
+        from executor.fleet.ray.fleet import RayFleet  # noqa: PLC0415
+
+        return partial(
+            RayFleet,
+            address=options.url,
+            processes=options.host_processes,
+            libraries=options.libraries,
+        )
     processes = default_processes() if options.host_processes is None else options.host_processes
     if options.host_processes is None and options.workers is not None:
         processes = min(processes, options.workers)
-    make: Callable[..., ObservedExecutor] = Executor
+    settings = _settings(options, name)
     if processes > 1:
-        make = partial(ProcessFleet, processes=processes)
-    return make(
-        _settings(options, name),
-        workers=options.workers,
-        limits=options.limits,
-        rules=options.rules,
-        judge_rules=options.judge_rules,
-        runs=options.runs,
-        cache=options.cache,
-        store=store_settings(options.store, options.store_key),
-    )
-
-
-def _cluster(options: ExecutorOptions) -> ObservedExecutor:
-    from executor.fleet.ray.fleet import RayFleet  # noqa: PLC0415 - as above
-
-    return RayFleet(
-        address=options.url,
-        processes=options.host_processes,
-        workers=options.workers,
-        limits=options.limits,
-        rules=options.rules,
-        judge_rules=options.judge_rules,
-        runs=options.runs,
-        cache=options.cache,
-        store=store_settings(options.store, options.store_key),
-        libraries=options.libraries,
-    )
+        return partial(ProcessFleet, settings, processes=processes)
+    return partial(Executor, settings)
 
 
 def store_settings(url: str | None, key_file: str | None) -> StoreSettings | None:
