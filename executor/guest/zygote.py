@@ -138,7 +138,11 @@ def serve(
         core.watch_refusals()
         core.lock(*seccomp.build(zygote=True, table=seccomp.SLOTS if slots else seccomp.VERIFY))
     flags, output, body = _take_job(base, sample, slots)
-    core.emit(program.run(core, body, flags, output))
+    leave = posix._exit  # a program may have put others in the place of all that is not local
+    try:
+        core.emit(program.run(core, body, flags, output))
+    finally:
+        leave(1)  # the interpreter's own end would wait for locks of threads that no fork has
 
 
 def _take_job(base: int, sample: bytes, slots: Slots | None) -> tuple[int, int, bytes]:

@@ -9,6 +9,7 @@ from executor.libraries.declared import providers
 
 _MESSAGE = r"No module named '([A-Za-z_][\w.]*)'"
 _LAST_LINE = re.compile(rb"(?:^|\n)ModuleNotFoundError: " + _MESSAGE.encode() + rb"\s*\Z")
+_ANY_LINE = re.compile(rf"ModuleNotFoundError: {_MESSAGE}(?=\s|\Z)")
 _READ_BYTES = 4096
 
 
@@ -27,6 +28,12 @@ def hint_of_stderr(text: bytes) -> str:
     """The same for a script, from the end of what it wrote."""
     found = _LAST_LINE.search(text[-_READ_BYTES:])
     return _sets(found[1].decode()) if found else ""
+
+
+def hint_in(text: str) -> str:
+    """The same for the first such error that a text tells of, wherever it stands."""
+    found = _ANY_LINE.search(text)
+    return _sets(found[1]) if found else ""
 
 
 def _sets(module: str) -> str:

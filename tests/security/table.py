@@ -26,6 +26,8 @@ verdicts. An outcome is a status of the result; `ok` means that the attack ran t
 `refused` means that the call was refused before anything ran. `-`: not run there, or not yet in the runs that this
 table was written from. gVisor is slow: CI runs one case in 24 there, `ALL_ATTACKS=1` all. `service` is
 the HTTP service with nsjail behind it; `holds` is a test of the service by itself.
+`data` is nsjail with the library set of that name (numpy, pandas, sympy): CI runs one case in eight there, and those
+that need numpy, which run nowhere else.
 
 Written by `python -m tests.security.table` from a run of the suite. No. is the case's number in the survey of
 known attacks that the suite began with; cases without one were added.

@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from executor.service.fusion.notebook import Unreadable, read_report
+from tests.support.libraries import require_set
 from tests.support.server import running
+
+pytestmark = pytest.mark.long
 
 CELL = {"stdout": "", "stderr": "", "display": [], "error": []}
 END = {"end": "done"}
@@ -66,6 +69,25 @@ def test_cells_after_an_error_are_run(client: httpx.Client) -> None:
     names = [[error["ename"] for error in cell["error"]] for cell in body["cells"]]
     assert names == [[], ["ZeroDivisionError"], ["SyntaxError"], []]
     assert body["cells"][3]["stdout"] == "1\n"
+
+
+def test_a_missing_library_is_told_with_its_sets(client: httpx.Client) -> None:
+    (cell,) = run(client, "import numpy")["cells"]
+    told = "No module named 'numpy'; library sets with it: data, all"
+    assert cell["error"][0]["evalue"] == told
+
+
+@pytest.mark.timeout(600)  # the library set may have to be built
+def test_cells_use_the_library_set_of_the_service() -> None:
+    require_set("data")
+    answer = "import numpy as np\ndef total(a):\n    return int(np.sum(a))"
+    with (
+        running("--workers=1", "--libraries=data") as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        body = run(client, answer, "assert total([1, 2]) == 3\ntotal([4])")
+    assert [cell["error"] for cell in body["cells"]] == [[], []], body
+    assert body["cells"][1]["display"] == [{"text/plain": "4"}]
 
 
 def test_files_go_in_and_come_back(client: httpx.Client) -> None:

@@ -8,6 +8,7 @@ from executor import Compare, JudgeTask, SyncExecutor, TaskType
 from tests.support.grading import CHEATS, GRADING, cheating, rows
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.data,
     pytest.mark.timeout(400),
     pytest.mark.skipif(

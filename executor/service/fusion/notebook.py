@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NoReturn
 
+from executor.libraries.missing import hint
 from executor.models import Limits, Script, ScriptResult, Status
 from executor.service.fusion.files import decode_files, encode_files, wanted_files
 from executor.service.fusion.limits import clamped
@@ -186,6 +187,10 @@ def _cell(entry: dict[str, Any]) -> CellRunResult:
     for item in (*entry["display"], *entry["error"]):
         if type(item) is not dict or _too_deep(item, _MAX_DEPTH):
             raise Unreadable("the kernel's report has not the types it should have")
+    for error in entry["error"]:
+        name, message = error.get("ename"), error.get("evalue")
+        if type(name) is type(message) is str and (told := hint(name, message)):
+            error["evalue"] = message + told
     return CellRunResult.model_construct(**entry)
 
 

@@ -36,6 +36,9 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+_FIGURES = "module://matplotlib_inline.backend_inline"
+"""Shows the figures of a cell at its end, as Jupyter does, where there is matplotlib."""
+
 
 def main() -> None:
     """Start the kernel and watch it."""
@@ -225,6 +228,7 @@ def make_shell() -> Any:
     """A shell without history and colours."""
     os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
     os.environ.setdefault("HOME", os.environ["IPYTHONDIR"])
+    os.environ.setdefault("MPLBACKEND", _FIGURES)
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"

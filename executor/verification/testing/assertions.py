@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from executor.grammar.encode import TooLarge, Unserializable, encode
+from executor.libraries.missing import hint_in
 from executor.models import JudgeTask, Limits, Signal, Status, Usage
 from executor.pool.engine import CallOutcome, Job
 from executor.verification.budget import RowEngine, gather_few, off_loop
@@ -120,7 +121,8 @@ class Assertions:
         if report.kind == "unsuitable":
             raise malformed(f"{report.why}: that needs together")
         if report.kind == "failed":
-            raise malformed(f"the tests fail by themselves: {report.failures[0][1]}")
+            why = report.failures[0][1]
+            raise malformed(f"the tests fail by themselves: {why}{hint_in(why)}")
         if report.kind == "passed":
             raise malformed("the tests do not call the answer")
         self._first = report
@@ -347,9 +349,13 @@ def _cases(report: _Report) -> list[Tested]:
     if not all(0 <= place < total for place in places):
         return [Tested(Status.CRASHED, "the report of the tests contradicts itself")]
     return [
-        Tested(_status(places[place]), places[place]) if place in places else Tested(Status.OK)
-        for place in range(total)
+        _case(places[place]) if place in places else Tested(Status.OK) for place in range(total)
     ]
+
+
+def _case(text: str) -> Tested:
+    """An assertion that failed."""
+    return Tested(_status(text), text + hint_in(text))
 
 
 def _status(text: str) -> Status:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from executor.errors import InputError, LanguageUnavailable
 from executor.grammar.closeness import near, number_of
+from executor.libraries.missing import hint_in
 from executor.models import Compare, JudgeTask, Limits, Script, ScriptResult, Signal, Status, Usage
 from executor.pool.engine import CallOutcome
 from executor.verification.budget import RowEngine, gather_few, off_loop
@@ -40,6 +41,8 @@ ANSWER = "solution.py"
 _ANSWERS_AT_ONCE = 4
 _SIDE_BY_SIDE = 4
 """Tests of one answer that run at a time."""
+_REPORT_BYTES = 64 * 1024
+"""Of a report of pytest, what is read for a hint."""
 _TELLING_BYTES = 8
 """Outputs of so many bytes are not printed by chance."""
 
@@ -231,10 +234,17 @@ class Pytest:
             files={**self._task.files, ANSWER: source},
         )
         result = await run_script(self._run, script, self._limits)
-        detail = "" if result.status is Status.OK else result.detail + _last_line(result.stdout)
+        detail = "" if result.status is Status.OK else _told(result)
         tested = [Tested(result.status, detail, result.usage)]
         scored = summed_up(self._task, tested, 1, frozenset(result.signals), "runs of the tests")
         return scored, result.usage
+
+
+def _told(result: ScriptResult) -> str:
+    """What is wrong, of a run of pytest."""
+    report = result.stdout[-_REPORT_BYTES:]
+    hint = hint_in(report.decode("utf-8", "replace"))
+    return f"{result.detail}{_last_line(report)}{hint}"
 
 
 async def run_script(run: RunScript, script: Script, limits: Limits) -> ScriptResult:
