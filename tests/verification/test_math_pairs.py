@@ -12,7 +12,7 @@ from tests.support.libraries import require_set
 from tests.support.math_oracle import LIMITS, misjudged
 from tests.support.math_pairs import golds, made
 
-pytestmark = pytest.mark.timeout(600)  # the library set may have to be built
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the library set may have to be built
 
 OWN = [
     "17", "-4096", r"\frac{7}{8}", r"3\sqrt{7}", "0.35", "6.1e12", "45_7", r"\text{north}",

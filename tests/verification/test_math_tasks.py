@@ -9,7 +9,7 @@ import pytest
 from executor import JudgeTask, Limits, Status, SyncExecutor, TaskType
 from tests.support.libraries import require_set
 
-pytestmark = pytest.mark.timeout(600)  # the library set may have to be built
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the library set may have to be built
 
 
 @pytest.fixture(scope="module")

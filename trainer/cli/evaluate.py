@@ -62,7 +62,7 @@ def evaluate(
     ] = "generations",
     *,
     benchmarks: Annotated[str, typer.Option(help="Names, with commas between them.")],
-    data: Annotated[Path, typer.Option(help="The folder of the benchmarks' files.")],
+    data: Annotated[Path, typer.Option(help="The folder of the benchmarks' files, or hub.")],
     out: Annotated[Path, typer.Option(help="The folder of the run.")],
     base: Annotated[str | None, typer.Option(help="Another model to compare with.")] = None,
     generations: Annotated[

@@ -31,6 +31,8 @@ class Benchmark:
     licence: str
     size: int
     """Problems of the whole file."""
+    hub: tuple[str, ...] = ()
+    """The data set on the hub that holds the same rows, then patterns of its files."""
     averaged: bool = True
     """Counts in the averages of the original's tables (Code Avg, Math Avg, Total Avg)."""
 
@@ -43,12 +45,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     for benchmark in (
         Benchmark(
             "humaneval", "HumanEval", "code", ("HumanEval",), code.humaneval,
-            "https://github.com/openai/human-eval", "MIT", 164, averaged=False,
+            "https://github.com/openai/human-eval", "MIT", 164,
+            ("openai/openai_humaneval", "openai_humaneval/test-*.parquet"), averaged=False,
         ),
         Benchmark(
             "humaneval_plus", "HumanEval+", "code", ("HumanEvalPlus", "humaneval_plus"),
             code.humaneval_plus,
             "https://github.com/evalplus/humanevalplus_release", "Apache-2.0", 164,
+            ("evalplus/humanevalplus", "data/test-*.parquet"),
         ),
         Benchmark(
             "mbpp_plus", "MBPP+", "code", ("MbppPlus", "mbpp_plus"), code.mbpp_plus,
@@ -59,22 +63,27 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             ("lcb", "livecodebench", "lcb/test", "livecodebench/test", "code_generation_lite/test"),
             code.livecodebench, f"{_HUB}livecodebench/code_generation_lite",
             "CC (texts of LeetCode, AtCoder, Codeforces)", 880,
+            ("livecodebench/code_generation_lite", "test.jsonl", "test[2-5].jsonl"),
         ),
         Benchmark(
             "cruxeval_i", "CRUXEval-I", "reasoning", ("cruxeval",), code.cruxeval_input,
-            "https://github.com/facebookresearch/cruxeval", "MIT", 800, averaged=False,
+            "https://github.com/facebookresearch/cruxeval", "MIT", 800,
+            ("cruxeval-org/cruxeval", "test.jsonl"), averaged=False,
         ),
         Benchmark(
             "cruxeval_o", "CRUXEval-O", "reasoning", ("cruxeval",), code.cruxeval_output,
-            "https://github.com/facebookresearch/cruxeval", "MIT", 800, averaged=False,
+            "https://github.com/facebookresearch/cruxeval", "MIT", 800,
+            ("cruxeval-org/cruxeval", "test.jsonl"), averaged=False,
         ),
         Benchmark(
             "aime24", "AIME 2024", "math", ("aime24", "aime24/test"), mathematics.competition,
             f"{_HARNESS}aime24", "texts: Mathematical Association of America", 30,
+            ("HuggingFaceH4/aime_2024", "data/train-*.parquet"),
         ),
         Benchmark(
             "aime25", "AIME 2025", "math", ("aime25", "aime25/test"), mathematics.competition,
             f"{_HARNESS}aime25", "texts: Mathematical Association of America", 30,
+            ("math-ai/aime25", "test.jsonl"),
         ),
         Benchmark(
             "amc23", "AMC 2023", "math", ("amc23", "amc23/test"), mathematics.competition,
@@ -83,6 +92,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         Benchmark(
             "math500", "MATH-500", "math", ("math500", "math500/test"), mathematics.math500,
             f"{_HUB}HuggingFaceH4/MATH-500", "MIT (MATH; texts: their competitions)", 500,
+            ("HuggingFaceH4/MATH-500", "test.jsonl"),
         ),
         Benchmark(
             "minerva", "Minerva", "math", ("minerva", "minerva_math", "minerva_math/test"),
@@ -93,6 +103,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "olympiadbench", "OlympiadBench", "math", ("olympiadbench", "olympiadbench/test"),
             mathematics.olympiadbench, "https://github.com/OpenBMB/OlympiadBench",
             "Apache-2.0 (texts: their competitions)", 675,
+            ("Hothan/OlympiadBench", "OlympiadBench/OE_TO_maths_en_COMP/*.parquet"),
         ),
     )
 }  # fmt: skip

@@ -15,7 +15,8 @@ from trainer.evaluation import given, replay, report
 from trainer.evaluation.asking import Engine, Sampling, ask
 from trainer.evaluation.benchmarks import BENCHMARKS, Benchmark, named, problems
 from trainer.evaluation.errors import EvaluationError
-from trainer.evaluation.files import digest, find
+from trainer.evaluation.files import digest
+from trainer.evaluation.hub import source
 from trainer.evaluation.judging import judge
 from trainer.evaluation.problems import Problem
 from trainer.evaluation.prompts import Prompts, Style, prompts
@@ -35,6 +36,8 @@ class Asked:
     """A folder, a hub's name, or what a server calls it."""
     generations: Path | None = None
     """Texts that exist already: nothing is generated."""
+    prompts: Prompts | None = None
+    """How questions are put, where that is known; else as ``Plan.prompt`` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Plan:
 
     out: Path
     data: Path
+    """The folder of the benchmarks' files; ``hub``: from there."""
     benchmarks: tuple[str, ...]
     model: Asked
     base: Asked | None = None
@@ -91,9 +95,11 @@ def evaluate(
     Raises:
         EvaluationError: it cannot begin or go on. All that was generated and judged is kept.
     """
-    sets = [(one, find(plan.data, one.files, one.title)) for one in named(plan.benchmarks)]
+    sets = [(one, source(plan.data, one)) for one in named(plan.benchmarks)]
     sides = [("model", plan.model), *([("base", plan.base)] if plan.base else [])]
-    put = {name: prompts(plan.prompt, _folder(asked.model)) for name, asked in sides}
+    put = {
+        name: asked.prompts or prompts(plan.prompt, _folder(asked.model)) for name, asked in sides
+    }
     settings = _settings(plan, sets, put)
     keep_settings(plan.out, settings)
     with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from trainer.game.policy import Request, Response
 from trainer.models.seeds import seed_of
 from trainer.models.tokenizers import ModelError, load_tokenizer, model_path, token_counter
 
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""The environment of vLLM outside veRL: its engine's own process would outlive a killed one of
+ours. Its workers hold a pipe of the engine's process, and end with it."""
 _SHARE = 0.85
 """Of a GPU's memory: nothing else is on it."""
 _TOGETHER = 512
@@ -89,6 +93,7 @@ class VllmModel:
 
 
 def _engine(config: DictConfig, longest: int) -> Any:
+    os.environ.update(IN_PROCESS)
     from vllm import LLM
 
     rollout, model = config.actor_rollout_ref.rollout, config.actor_rollout_ref.model

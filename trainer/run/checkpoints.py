@@ -159,13 +159,13 @@ def _failure(run: Path, step: int, error: Exception) -> str:
     )
 
 
-def prune(run: Path, keep: int | None) -> None:
+def prune(run: Path, keep: int | None, spared: int | None = None) -> None:
     """Remove all complete checkpoints but the newest ``keep``; ``None`` keeps all.
 
-    The one that the tracker names is never removed.
+    The one that the tracker names is never removed, nor is that of the step ``spared``.
     """
     if keep is None or keep < 1:
         return
     for step in complete_steps(run)[:-keep]:
-        if step != latest_step(run):
+        if step not in (latest_step(run), spared):
             shutil.rmtree(folder(run, step), ignore_errors=True)

@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from trainer.evaluation import in_training
 from trainer.game.errors import GameError
 from trainer.run import checkpoints, own_models, wiring
 from trainer.run.failures import ConfigurationProblem
@@ -41,6 +42,7 @@ def prepare(config: DictConfig, console: Console) -> None:
         _say_whether_it_validates(config, console)
     _resume(config)
     _game(config, console)
+    _evaluations(config)
     with _quiet():
         remark = _verl(config)
     if remark:
@@ -107,6 +109,13 @@ def _think_tokens(config: DictConfig, path: str, tokenizer: Any) -> None:
 def _say_whether_it_validates(config: DictConfig, console: Console) -> None:
     if not wiring.validates(config):
         _say(console, wiring.NO_VALIDATION)
+
+
+def _evaluations(config: DictConfig) -> None:
+    try:
+        in_training.check(config)
+    except GameError as error:
+        raise ConfigurationProblem(str(error)) from error
 
 
 def _check_model(path: str) -> None:

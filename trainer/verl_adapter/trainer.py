@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +12,12 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.utils.debug import marked_timer
 
+from trainer.configs import game_settings
+from trainer.evaluation import in_training
 from trainer.game.errors import ExecutorLost
 from trainer.game.play.selfplay import StepResult
-from trainer.run import checkpoints, wiring
+from trainer.models.tokenizers import token_counter
+from trainer.run import best, checkpoints, wiring
 from trainer.run.game import Game, game_class
 from trainer.run.run_log import RunLog, numbers
 from trainer.verl_adapter import advantage, queue
@@ -233,6 +236,47 @@ class SelfPlayTrainer(PPOTrainerSync):
 
     # ---- validation and checkpoints ----
 
+    def _consume_sync_metrics(self) -> Metrics:
+        """Also the figures on benchmarks, every so many steps: the engines have the new weights."""
+        metrics: Metrics = super()._consume_sync_metrics()
+        if in_training.is_due(self.config, self.global_steps):
+            self.on_validate_begin()
+            metrics |= self._evaluate()
+            self.on_validate_end()
+        return metrics
+
+    def _evaluate(self) -> dict[str, float]:
+        """pass@1 on subsets of published benchmarks, greedy."""
+        self._policy.begin(self.global_steps)
+        plan = in_training.plan_of(self.config, self.global_steps)
+        longest = int(self.config.data.max_prompt_length)
+        tokens = token_counter(self.tokenizer, self.config)
+        engine = in_training.PolicyEngine(self._policy, lambda prompt: tokens(prompt) <= longest)
+        azr = game_settings(self.config).azr
+        metrics = in_training.metrics_of(
+            plan, engine, lambda: in_training.judging(azr, plan), self._say
+        )
+        self._policy.forget(())
+        self._note_best(metrics)
+        return metrics
+
+    def _note_best(self, metrics: Mapping[str, float]) -> None:
+        """Keep the best checkpoint, and end the run if there was none for long."""
+        step, metric = self.global_steps, self.config.trainer.best_by
+        found = best.note(self._run, str(metric), step, metrics) if metric else None
+        if found is None or not step:
+            return
+        is_over = 0 < int(self.config.trainer.patience) <= found.without
+        is_saved = step in checkpoints.complete_steps(self._run)
+        if (found.step == step or is_over) and not is_saved:
+            self._save_checkpoint()
+        if is_over:
+            self._say(
+                f"{metric} was not better than {found.value:.4f} of step {found.step} in "
+                f"{found.without} validations: the run ends (trainer.patience)"
+            )
+            self.total_training_steps = step  # veRL's loop ends behind it
+
     def _validate(self) -> dict[str, float]:
         """Accuracy on the benchmark rows of ``data.val_files``: greedy, by the game's own judge."""
         self._policy.begin(self.global_steps)
@@ -242,6 +286,7 @@ class SelfPlayTrainer(PPOTrainerSync):
             self._save_now()
             raise
         self._policy.forget(())
+        self._note_best(metrics)
         return dict(metrics)
 
     def _save_checkpoint(self) -> None:
@@ -251,7 +296,7 @@ class SelfPlayTrainer(PPOTrainerSync):
             if self._trained is not None:
                 checkpoints.write_metrics(self._run, step, self._metrics(*self._trained))
             super()._save_checkpoint()
-        checkpoints.prune(self._run, self._keep)
+        best.prune(self._run, self._keep)
 
     def _metrics(
         self, batch: KVBatchMeta, metrics: Metrics, timing_raw: Timing

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.support.runs import LETTERS, needs_verl, train
+from tests.trainer.evaluation.support import data
+from tests.trainer.support.runs import LETTERS, metrics, needs_verl, train
 from trainer.cli.app import main
+from trainer.run.checkpoints import complete_steps
 from trainer.run.game import ABSOLUTE_ZERO
 from trainer.tools.convert_to_hf import _keep_prompt
 from trainer.tools.lora import AdapterError, merge
@@ -111,18 +113,49 @@ def test_what_stood_around_a_question_is_kept(
     assert prompt.endswith("User: {question}\nAssistant: <think>")
 
 
-@needs_verl
-@pytest.mark.verl
-@pytest.mark.timeout(900)
-def test_a_run_with_adapters_becomes_a_model_with_its_template(tmp_path: Path) -> None:
-    run, out = tmp_path / "run", tmp_path / "out"
-    train(
-        run,
-        *(LETTERS, "trainer.total_training_steps=2", "trainer.save_freq=2"),
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with adapters, evaluated after each step; a random model gets no better."""
+    folder = tmp_path_factory.mktemp("lora")
+    output = train(
+        folder / "run",
+        *(LETTERS, "trainer.total_training_steps=3", "trainer.save_freq=100"),
         *("actor_rollout_ref.model.lora_rank=8", "actor_rollout_ref.model.lora_alpha=16"),
         "actor_rollout_ref.model.lora.merge=true",
         f'actor_rollout_ref.model.custom_chat_template="{TEMPLATE}"',
+        *("trainer.evaluate_every=1", "trainer.evaluate_benchmarks=[humaneval,cruxeval_o]"),
+        *(f"trainer.evaluate_data={data(folder / 'data')}", "trainer.evaluate_limit=2"),
+        *("trainer.best_by=eval/mean", "trainer.patience=1", "trainer.max_actor_ckpt_to_keep=1"),
+        "data.max_prompt_length=600",
     )
+    assert "eval/mean was not better than 0.0000 of step 1 in 1 validations" in output
+    return folder / "run"
+
+
+@needs_verl
+@pytest.mark.verl
+@pytest.mark.timeout(900)
+def test_evaluations_end_a_run_that_gets_no_better_and_the_best_checkpoint_stays(run: Path) -> None:
+    seen = metrics(run)
+    assert list(seen) == [1, 2]
+    for step, values in seen.items():
+        assert {name: x for name, x in values.items() if name.startswith("eval/")} == {
+            "eval/humaneval": 0, "eval/cruxeval_o": 0, "eval/mean": 0,
+        }  # fmt: skip
+        folder = run / "evaluations" / f"step_{step}"
+        assert (folder / "report.html").is_file()
+        texts = (folder / "model" / "generations.jsonl").read_text().splitlines()
+        assert [len(json.loads(text)["texts"]) for text in texts] == [1] * 4
+    best = json.loads((run / "best.json").read_text())
+    assert (best["step"], best["metric"], best["value"]) == (1, "eval/mean", 0)
+    assert complete_steps(run) == (1, 2)
+
+
+@needs_verl
+@pytest.mark.verl
+@pytest.mark.timeout(900)
+def test_a_run_with_adapters_becomes_a_model_with_its_template(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     assert main(["tools", "convert-to-hf", str(run), str(out)]) == 0
     made = safetensors.load_file(out / "model.safetensors")[f"{Q}.weight"].float()
     start = safetensors.load_file(run / "model" / "model.safetensors")[f"{Q}.weight"]

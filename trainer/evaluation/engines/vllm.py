@@ -10,6 +10,7 @@ from trainer.evaluation.asking import Ask, Sampling, Written
 from trainer.evaluation.engines.tokens import Tokens, longest
 from trainer.evaluation.errors import EvaluationError
 from trainer.models.tokenizers import first_line
+from trainer.models.vllm import IN_PROCESS
 from trainer.run.environment import ON_CPU
 
 
@@ -37,6 +38,7 @@ class Vllm:
 
     def _load(self, model: str, tensor_parallel: int) -> Any:
         options = _on_processors() if _without_gpu() else {}
+        os.environ.update(IN_PROCESS)
         from vllm import LLM  # behind the environment that it reads
 
         try:
