@@ -102,6 +102,10 @@ class Pace(NamedTuple):
     """A request that takes longer loses its followers to other guests."""
     patience_s: float = 0.0
     """Seconds beyond those of a local guest after which a silent one is taken for dead."""
+    ahead_s: float = 0.006
+    """About so much work is inside a guest's pipe, and one frame at least: it goes before a request
+    that comes later and is to go first. Of short runs it is many, so that a guest need not wait.
+    Infinite for guests that send all that they have together."""
 
 
 WITH_LIBRARIES = Pace(slow_s=0.5, patience_s=3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from pydantic import BaseModel, Field
 
@@ -39,6 +39,39 @@ class ExecutorSettings(Model):
     def arguments(self) -> dict[str, Any]:
         """By name, as the constructor takes them."""
         return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Alike(TypedDict, total=False):
+    """What is the same in all executors of a fleet; defaults are those of an executor."""
+
+    limits: Limits
+    rules: Rules
+    judge_rules: Rules
+    runs: int
+    cache: bool
+    store: str | StoreSettings | None
+    libraries: str | None
+
+
+def settings_of(
+    backend: str | BackendSettings, workers: int | None, **alike: Unpack[Alike]
+) -> ExecutorSettings:
+    """The settings of a fleet's executors.
+
+    Raises:
+        ConfigurationError: no executor can have them.
+        TypeError: an argument is none of an executor.
+    """
+    if unknown := alike.keys() - Alike.__annotations__.keys():
+        raise TypeError(f"an executor has no argument '{min(unknown)}'")
+    store = alike.get("store")
+    known: dict[str, Any] = {
+        **alike,
+        "store": StoreSettings(url=store) if isinstance(store, str) else store,
+    }
+    settings = ExecutorSettings(backend=backend, workers=workers, **known)
+    settings.make()
+    return settings
 
 
 def work_bytes(number: int, work: Work) -> bytes:

@@ -14,7 +14,7 @@ import socket
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import override
+from typing import Unpack, override
 
 from executor.api.base import ExecutorInfo
 from executor.api.local import ExecutorStats
@@ -22,13 +22,11 @@ from executor.backends.settings import BackendSettings
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorClosed
 from executor.fleet.executor import RoutedExecutor, one_info
 from executor.fleet.frames import Connection, Frame
-from executor.fleet.messages import ExecutorSettings, settings_bytes
+from executor.fleet.messages import Alike, ExecutorSettings, settings_bytes, settings_of
 from executor.fleet.node import FramedNode
 from executor.fleet.router import NodeLost, Router
 from executor.fleet.slots import Slot
 from executor.fleet.telling import together
-from executor.models import JUDGE_RULES, Limits, Rules
-from executor.store.settings import StoreSettings
 from executor.tasks import end_all
 
 CORES_PER_PROCESS = 4
@@ -47,13 +45,9 @@ class ProcessFleet(RoutedExecutor):
         backend: As of an executor.
         processes: How many; by default one for every four cores.
         workers: Places of warm guests of all together; by default two per core.
-        limits: As of an executor, like all that follow.
-        rules: Screening of validation.
-        judge_rules: Screening of judging.
-        runs: Of a validation.
-        cache: Each process has its own: an item that is known to one may be run by another.
-        store: Shared by all.
-        libraries: As of an executor.
+        alike: ``limits``, ``rules``, ``judge_rules``, ``runs``, ``cache``, ``store``, ``libraries``
+            as of an executor. Each process has a cache of its own: an item that is known to one may
+            be run by another. The store is shared.
 
     Raises:
         ConfigurationError: from the constructor, and on entering.
@@ -66,31 +60,15 @@ class ProcessFleet(RoutedExecutor):
         *,
         processes: int | None = None,
         workers: int | None = None,
-        limits: Limits = Limits(),
-        rules: Rules = Rules(),
-        judge_rules: Rules = JUDGE_RULES,
-        runs: int = 2,
-        cache: bool = True,
-        store: str | StoreSettings | None = None,
-        libraries: str | None = None,
+        **alike: Unpack[Alike],
     ) -> None:
-        super().__init__(Router(), limits)
         count = processes if processes is not None else default_processes()
         if count < 1:
             raise ConfigurationError(f"processes must be at least 1, not {count}")
         if workers is not None and workers < count:
             raise ConfigurationError(f"{count} processes need as many workers, not {workers}")
-        settings = ExecutorSettings(
-            backend=backend,
-            limits=limits,
-            rules=rules,
-            judge_rules=judge_rules,
-            runs=runs,
-            cache=cache,
-            store=StoreSettings(url=store) if isinstance(store, str) else store,
-            libraries=libraries,
-        )
-        settings.make()  # what cannot be is refused here
+        settings = settings_of(backend, None, **alike)
+        super().__init__(Router(), settings.limits)
         shares = _shares(sorted(os.sched_getaffinity(0)), count)
         self._slots = [
             Slot(

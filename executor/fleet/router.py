@@ -9,6 +9,8 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Container
+from heapq import heapify, heappop, heappush
+from itertools import takewhile
 from typing import Any, Protocol
 
 from executor.errors import ExecutorClosed
@@ -21,6 +23,8 @@ _LOOK_EVERY_S = 1.0
 _SLOW_S = 2.0
 _SLOW_TIMES = 8.0
 _NEW_SHARE = 0.05
+_STALE_TIMES, _STALE = 4, 64
+"""Entries for each place, and besides, from which on those that are not true are dropped."""
 
 
 class NodeLost(Exception):
@@ -46,13 +50,70 @@ class Node(Protocol):
 class _Place:
     """A node, and what it has in hand."""
 
-    __slots__ = ("capacity", "load", "node", "number")
+    __slots__ = ("capacity", "gone", "load", "node", "number")
 
     def __init__(self, node: Node, number: int, capacity: int) -> None:
         self.node = node
         self.number = number
         self.load = 0
         self.capacity = capacity
+        self.gone = False
+        """It gets nothing more."""
+
+
+class _ByLoad:
+    """Places, the least loaded for its size first; the first to come among equals.
+
+    A heap with an entry for each change of a load: those that are not true any more are dropped
+    when they come up, or when they are the most. A change costs the logarithm of the places.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, int, _Place]] = []
+        self._live = 0
+
+    def add(self, place: _Place) -> None:
+        """One more."""
+        self._live += 1
+        self.changed(place)
+
+    def drop(self, place: _Place) -> None:
+        """One less."""
+        place.gone = True
+        self._live -= 1
+
+    def changed(self, place: _Place) -> None:
+        """Its load is another one."""
+        if place.gone:
+            return
+        heap = self._heap
+        heappush(heap, (place.load / place.capacity, place.number, place.load, place))
+        if len(heap) > _STALE_TIMES * self._live + _STALE:
+            heap[:] = {entry[1]: entry for entry in heap if _is_true(entry)}.values()
+            heapify(heap)
+
+    def first(self, without: Container[_Place] = ()) -> _Place | None:
+        """The one that is least loaded, if any has room."""
+        heap = self._heap
+        passed: list[tuple[float, int, int, _Place]] = []
+        found: _Place | None = None
+        while heap and found is None:
+            entry = heap[0]
+            if not _is_true(entry):
+                heappop(heap)
+            elif entry[3].load >= entry[3].capacity:
+                break  # all that come after it are full, too
+            elif entry[3] in without:
+                passed.append(heappop(heap))
+            else:
+                found = entry[3]
+        for entry in passed:
+            heappush(heap, entry)
+        return found
+
+
+def _is_true(entry: tuple[float, int, int, _Place]) -> bool:
+    return entry[2] == entry[3].load and not entry[3].gone
 
 
 class _Running:
@@ -85,6 +146,7 @@ class Router:
         self._per_worker = per_worker
         self._patience_s = patience_s
         self._places: dict[int, _Place] = {}
+        self._by_load = _ByLoad()
         self._by_node: dict[int, _Place] = {}
         self._numbers = itertools.count()
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -102,11 +164,16 @@ class Router:
         """Those that are there now."""
         return [place.node for place in self._places.values()]
 
+    def has(self, node: Node) -> bool:
+        """Whether it is one of those."""
+        return id(node) in self._by_node
+
     def add(self, node: Node) -> None:
         """Give work to a node from now on."""
         place = _Place(node, next(self._numbers), max(1, self._per_worker * node.weight))
         self._places[place.number] = place
         self._by_node[id(node)] = place
+        self._by_load.add(place)
         for _ in range(place.capacity):
             self._wake_one()
 
@@ -115,6 +182,7 @@ class Router:
         place = self._by_node.pop(id(node), None)
         if place is not None:
             del self._places[place.number]
+            self._by_load.drop(place)
 
     def close(self) -> None:
         """Items that wait for room get :class:`executor.errors.ExecutorClosed`."""
@@ -154,13 +222,17 @@ class Router:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             latest = asyncio.get_running_loop().time() - max(_SLOW_S, _SLOW_TIMES * self._usual_s)
-            for running in list(self._running):
-                if running.since > latest or self._waiting:
+            for running in self._older(latest):
+                if self._waiting:
                     break
                 if len(running.copies) == 1 and (place := self._idle(running)) is not None:
-                    place.load += 1
+                    self._load(place, 1)
                     self.copied += 1
                     self._begin(running, place)
+
+    def _older(self, latest: float) -> list[_Running]:
+        """Items that were begun by then. A glance where there are none, however many there are."""
+        return list(takewhile(lambda running: running.since <= latest, self._running))
 
     def _begin(self, running: _Running, place: _Place) -> None:
         """Give an item to a node, whose place it has."""
@@ -174,7 +246,7 @@ class Router:
         if isinstance(error, NodeLost):
             self.remove(place.node)
             del running.copies[place]
-        place.load -= 1
+        self._load(place, -1)
         self._wake_one()
         outcome = running.outcome
         if outcome.done() or future.cancelled() or (running.copies and isinstance(error, NodeLost)):
@@ -188,32 +260,25 @@ class Router:
 
     def _idle(self, running: _Running) -> _Place | None:
         """The least loaded node that has workers without work, and not this item."""
-        place = self._free(running.copies)
+        place = self._by_load.first(running.copies)
         return place if place is not None and place.load < place.node.weight else None
 
     async def _take(self) -> _Place:
         """A place on the node that is least loaded for its size."""
-        place = None if self._waiting or self._closed else self._free()
+        place = None if self._waiting or self._closed else self._by_load.first()
         again = False
         while place is None:
             if self._closed:
                 raise ExecutorClosed("the executor was closed")
             await self._wait(first=again)
-            place = None if self._closed else self._free()
+            place = None if self._closed else self._by_load.first()
             again = True
-        place.load += 1
+        self._load(place, 1)
         return place
 
-    def _free(self, without: Container[_Place] = ()) -> _Place | None:
-        best: _Place | None = None
-        least = 0.0
-        for place in self._places.values():
-            if place.load >= place.capacity or place in without:
-                continue
-            share = place.load / place.capacity
-            if best is None or share < least:
-                best, least = place, share
-        return best
+    def _load(self, place: _Place, more: int) -> None:
+        place.load += more
+        self._by_load.changed(place)
 
     async def _wait(self, *, first: bool) -> None:
         """Wait for room; ``first``: before all others, for it had its turn already."""

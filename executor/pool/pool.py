@@ -103,6 +103,7 @@ class Pool:
         self._slow_s = backend.pace.slow_s
         self._forsaken_s = FORSAKEN_S + backend.pace.patience_s
         self._patience_s = backend.pace.patience_s
+        self._ahead_s = backend.pace.ahead_s
         self._lanes: dict[_Lane, list[Worker]] = {}
         self._numbers = itertools.count(1)
         self._waiting: dict[_Lane, deque[GuestRequest]] = {}
@@ -253,13 +254,25 @@ class Pool:
         """The worker with the fewest frames, if any has room; not one stuck on a slow run."""
         now = time.monotonic()
         best: Worker | None = None
-        fewest = _window(lane[0])
+        fewest = WINDOW
         for worker in self._lanes.get(lane, ()):
-            if worker.load >= fewest or worker.retiring or worker.clogged:
+            if (
+                worker.load >= min(fewest, self._window(worker))
+                or worker.retiring
+                or worker.clogged
+            ):
                 continue
             if not worker.load or worker.head_age(now) < self._slow_s:
                 best, fewest = worker, worker.load
         return best
+
+    def _window(self, worker: Worker) -> int:
+        """Frames that may be inside a guest's pipe."""
+        if worker.role.kind == "script":
+            return SCRIPT_WINDOW
+        if worker.usual_s * WINDOW <= self._ahead_s:
+            return WINDOW
+        return max(1, int(self._ahead_s / worker.usual_s))
 
     def _refill(self, worker: Worker) -> None:
         if worker.served >= RETIRE_AFTER and not worker.retiring:
@@ -269,7 +282,7 @@ class Pool:
             if not worker.in_flight:
                 worker.end()
             return
-        window = _window(worker.role.kind)
+        window = self._window(worker)
         if worker.load > window // 2 or worker.clogged:
             return  # fill up in one go: each write wakes the guest
         while worker.load < window:
@@ -393,10 +406,6 @@ class Pool:
         if relieved < self.size:
             worker.retiring = True
             self._restart(worker.role)
-
-
-def _window(kind: GuestKind) -> int:
-    return SCRIPT_WINDOW if kind == "script" else WINDOW
 
 
 def _lanes_of(role: Role) -> tuple[_Lane, _Lane]:

@@ -14,11 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from executor.backends.base import Guest, Role
+from executor.backends.base import PROGRAM_KINDS, Guest, Role
 from executor.pool.priority import arrived_at
-from executor.wire.frames import MAX_FRAME, was_killed
+from executor.wire.frames import MAX_FRAME, taken_s, was_killed
 
 _READ_SIZE = 1 << 18
+_NEW_SHARE = 0.2
+_LONGEST_S = 0.1
+"""A run counts for no more than this in the mean: one that ends by its limits says little of the
+next ones."""
 
 
 class RawReply(NamedTuple):
@@ -154,6 +158,9 @@ class Worker:
         """Frames of these that are not answered."""
         self.head_since = 0.0
         """Time at which the oldest frame in flight became the oldest."""
+        self.usual_s = 0.0
+        """Seconds that a run takes now, by the guest's own clock; 0 for guests that make none."""
+        self._makes_runs = role.kind in PROGRAM_KINDS
         self._memory_kills = 0
         self._on_space = on_space
         self._on_end = on_end
@@ -240,6 +247,8 @@ class Worker:
         # Now: later the guest may be gone, and others of its runs may have been killed.
         killed = was_killed(payload) and self._memory_killed()
         request.answer(RawReply(payload, killed))
+        if self._makes_runs:
+            self.usual_s += _NEW_SHARE * (min(_LONGEST_S, taken_s(payload)) - self.usual_s)
         if not request.frames:
             self.in_flight.popleft()
         self.served += 1

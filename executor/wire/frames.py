@@ -211,6 +211,14 @@ def was_killed(payload: bytes) -> bool:
     return outcome == Outcome.NO_RESULT and wait_status & 0x7F in _KILLS
 
 
+def taken_s(payload: bytes) -> float:
+    """Seconds that a run took by its guest's clock; 0 if the reply does not say."""
+    if len(payload) < REPORT.size:
+        return 0.0
+    *_, wall_us, _, _ = REPORT.unpack_from(payload)
+    return float(wall_us) / 1e6
+
+
 class Source(IntFlag):
     """Sources of nondeterminism that a run used; it need not depend on them."""
 

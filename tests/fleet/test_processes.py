@@ -34,6 +34,8 @@ from executor.fleet.processes import _part, _shares
 from tests.support.programs import ENDLESS
 from tests.support.waiting import wait_until, wait_until_gone
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits(wall_s=60, cpu_s=10)
 RULES = Rules(banned_modules=())
 SLOW = "def f(x):\n    import time\n    time.sleep(0.02)\n    return x * 2"
@@ -159,6 +161,8 @@ def test_settings_that_cannot_be_are_refused_at_once() -> None:
         ProcessFleet(processes=0)
     with pytest.raises(ConfigurationError, match="3 processes need as many workers"):
         ProcessFleet(processes=3, workers=2)
+    with pytest.raises(TypeError, match="no argument 'colour'"):
+        ProcessFleet(colour="blue")  # type: ignore[call-arg]
 
 
 async def test_what_a_process_cannot_open_is_told(tmp_path: Path) -> None:

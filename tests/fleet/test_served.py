@@ -17,6 +17,8 @@ from tests.support.programs import PATIENT_FLAGS
 from tests.support.server import Server, running
 from tests.support.waiting import wait_until, wait_until_gone
 
+pytestmark = pytest.mark.long
+
 SLOW = "def f(x):\n    import time\n    time.sleep(0.02)\n    return x * 2"
 COUNT = 300
 

@@ -41,6 +41,8 @@ from tests.support.leftovers import children, nothing_left
 from tests.support.programs import ENDLESS, OPEN_RULES, body, triplet
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 PATIENT = Limits(cpu_s=60, wall_s=60)
 """Limits that an endless loop does not reach within a test."""
 

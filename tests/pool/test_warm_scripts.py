@@ -18,6 +18,8 @@ from tests.cases.scripts import HINTED, JAILED, LIMITED, WARM
 from tests.support.leftovers import nothing_left
 from tests.support.warm_scripts import facts, jailed, warm, warm_tries
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits(cpu_s=4, wall_s=30, memory_mib=256, output_kib=8192, processes=16)
 TIGHT = Limits(cpu_s=1, wall_s=1, memory_mib=128, output_kib=64, processes=16)
 STDIN = "erste ü\nzweite\n\nlast"

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.server import Server, running
 
+pytestmark = pytest.mark.long
+
 TOKEN = "s3cret-of-the-test"
 
 

@@ -21,6 +21,8 @@ from tests.support.programs import ENDLESS
 from tests.support.server import Server, busy, running, stats
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 LINES = {"content-type": "application/x-ndjson"}
 GOOD = {"program": "def f(x):\n    return x", "inputs": ["1"]}
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.programs import ENDLESS, PATIENT_FLAGS
 from tests.support.server import Server, running, verifying
 from tests.support.waiting import wait_until, wait_until_gone
+
+pytestmark = pytest.mark.long
 
 SLEEP = "def f(x):\n    import time\n    time.sleep({})\n    return 1"
 PATIENT = ("--workers", "2", *PATIENT_FLAGS)

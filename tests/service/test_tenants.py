@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections import deque
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from executor.errors import ConfigurationError
 from executor.service.errors import ApiError
+from executor.service.http.auth import BearerAuth
+from executor.service.settings import ServiceSettings
 from executor.service.work.admission import Admission, Lane
-from executor.service.work.tenants import ANYONE, Tenant, read_tenants
+from executor.service.work.tenants import ANYONE, Shared, Tenant, read_tenants
 from tests.support.server import running
 
 FLOOD, QUIET = Tenant(name="flood", weight=3, most=1), Tenant(name="quiet", weight=1, most=1)
@@ -114,6 +118,79 @@ async def test_batches_have_quotas_too() -> None:
         with admission.batch(QUIET):
             assert admission.batches == 3
     assert admission.batches == 0
+
+
+def test_one_is_kept_for_each_tenant_that_has_none() -> None:
+    first, second, third = (Tenant(name=name, most=1) for name in ("first", "second", "third"))
+    shared = Shared(6, (first, second, third))
+    assert [shared.take(first) for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [shared.take(second) for _ in range(2)] == [True, False]
+    assert [shared.take(third) for _ in range(2)] == [True, False]
+    shared.give(first)
+    assert [shared.take(third), shared.take(first)] == [True, False]
+    assert (shared.of(third), shared.taken) == (2, 6)
+
+
+def test_more_tenants_than_there_is_of_something() -> None:
+    tenants = tuple(Tenant(name=str(n)) for n in range(3))
+    shared = Shared(2, tenants)
+    assert [shared.take(tenant) for tenant in tenants] == [True, True, False]
+    shared.give(tenants[0])
+    assert [shared.take(tenants[1]), shared.take(tenants[2])] == [False, True]
+
+
+@pytest.mark.parametrize("weight", [1e-308, 0.0, -1.0, float("nan"), float("inf")])
+def test_weights_with_which_nothing_can_be_counted_are_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        Tenant(name="a", weight=weight)
+
+
+@pytest.mark.parametrize("header", [
+    b"", b"Bearer", b"Bearer ", b"Bearer \xff\xfe", b"Basic ", b"Basic !!", b"Basic dXNlcg==",
+    b"Bearer the token of trainer and more", b"Token the token of trainer",
+    b"Bearer the token of Trainer", b"Bearer the\ttoken of trainer",
+    b"Bearer\0the token of trainer",
+])  # fmt: skip
+def test_a_header_without_a_known_token_is_nobodys(header: bytes) -> None:
+    tenants = tuple(Tenant(name=name, token=SecretStr(token)) for name, token in TOKENS.items())
+    auth = BearerAuth(ServiceSettings(tenants=tenants), frozenset())
+    with pytest.raises(ApiError) as refused:
+        auth.check("/v1/validate", [(b"authorization", header)])
+    assert refused.value.status == 401
+    assert TOKENS["trainer"] not in str(refused.value)
+    good = f"Bearer {TOKENS['trainer']}".encode()
+    assert auth.check("/v1/validate", [(b"authorization", good)]).name == "trainer"
+
+
+async def test_cancelled_calls_of_all_tenants_leave_nothing_behind() -> None:
+    """Cancelled while they wait, in the moment in which they are admitted, and while they run."""
+    lane = Lane("verify", places=3, queue=1000)
+    tenants = [Tenant(name=f"t{n}", weight=n + 1, most=0.7) for n in range(4)]
+    chooser = random.Random(0)
+
+    async def call(tenant: Tenant, background: bool) -> None:
+        await lane.enter(background=background, tenant=tenant)
+        try:
+            for _ in range(chooser.randrange(4)):
+                await asyncio.sleep(0)
+        finally:
+            lane.leave(background=background, ran_s=0.01, tenant=tenant)
+
+    tasks = set()
+    for _ in range(2000):
+        running = call(chooser.choice(tenants), chooser.random() < 0.5)
+        tasks.add(asyncio.create_task(running))
+        if chooser.random() < 0.5:
+            chooser.choice(sorted(tasks, key=id)).cancel()
+        if chooser.random() < 0.3:
+            await asyncio.sleep(0)
+        assert lane.running <= 3
+        assert all(lane.of(tenant)[0] <= 2 for tenant in tenants)
+        tasks = {task for task in tasks if not task.done()}
+    await asyncio.wait(tasks, timeout=20)
+    assert all(task.done() for task in tasks)
+    assert [lane.of(tenant) for tenant in tenants] == [(0, 0)] * 4
+    assert (lane.running, lane.waiting, lane._background_running) == (0, 0, 0)
 
 
 def test_a_file_names_tenants(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from tests.support.server import Server, running
 from tests.support.strict_serve import GATE, STRICT, WEAK
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.long
+
 SMALL = ("--workers", "2")
 HEADER = "x-executor-weaknesses"
 TRIPLET = {"program": "def f(x):\n    return x", "inputs": ["1"]}

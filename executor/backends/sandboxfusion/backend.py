@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import socket
 from collections import deque
 from typing import Any
@@ -36,7 +37,7 @@ class SandboxFusionBackend(BaseBackend):
     tell what it looks like from inside, which proves nothing."""
 
     name = NAME
-    pace = Pace(slow_s=15.0, patience_s=120.0)
+    pace = Pace(slow_s=15.0, patience_s=120.0, ahead_s=math.inf)
 
     def __init__(self, limits: Limits, settings: SandboxFusionSettings) -> None:
         self.isolated = False

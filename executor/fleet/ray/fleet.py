@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from executor.api.base import ExecutorInfo
 from executor.api.local import ExecutorStats
 from executor.backends.settings import BackendSettings
 from executor.errors import BackendUnavailable, ConfigurationError, ExecutorClosed, ExecutorError
 from executor.fleet.executor import RoutedExecutor, one_info
-from executor.fleet.messages import ExecutorSettings
+from executor.fleet.messages import Alike, settings_of
 from executor.fleet.router import NodeLost, Router
 from executor.fleet.slots import Slot
 from executor.fleet.telling import left_behind, together
-from executor.models import JUDGE_RULES, Limits, Rules
-from executor.store.settings import StoreSettings
 from executor.tasks import end_all
 
 if TYPE_CHECKING:
@@ -42,13 +40,9 @@ class RayFleet(RoutedExecutor):
             is reserved, and all cores are used.
         processes: Host processes of each node; by default one for every four cores.
         workers: Places of warm guests of each node; by default two per core.
-        limits: As of an executor, like all that follow.
-        rules: Screening of validation.
-        judge_rules: Screening of judging.
-        runs: Of a validation.
-        cache: Each process has its own.
-        store: Shared by all; of several machines it must be Redis.
-        libraries: As of an executor; the set must be built on all nodes.
+        alike: ``limits``, ``rules``, ``judge_rules``, ``runs``, ``cache``, ``store``, ``libraries``
+            as of an executor. Each process has a cache of its own; a store of several machines must
+            be Redis, and a library set must be built on all nodes.
 
     Raises:
         ConfigurationError: from the constructor, and on entering.
@@ -63,29 +57,12 @@ class RayFleet(RoutedExecutor):
         cpus_per_node: int | None = None,
         processes: int | None = None,
         workers: int | None = None,
-        limits: Limits = Limits(),
-        rules: Rules = Rules(),
-        judge_rules: Rules = JUDGE_RULES,
-        runs: int = 2,
-        cache: bool = True,
-        store: str | StoreSettings | None = None,
-        libraries: str | None = None,
+        **alike: Unpack[Alike],
     ) -> None:
-        super().__init__(Router(), limits)
         if cpus_per_node is not None and cpus_per_node < 1:
             raise ConfigurationError(f"cpus_per_node must be at least 1, not {cpus_per_node}")
-        self._settings = ExecutorSettings(
-            backend=backend,
-            workers=workers,
-            limits=limits,
-            rules=rules,
-            judge_rules=judge_rules,
-            runs=runs,
-            cache=cache,
-            store=StoreSettings(url=store) if isinstance(store, str) else store,
-            libraries=libraries,
-        )
-        self._settings.make()  # what cannot be is refused here
+        self._settings = settings_of(backend, workers, **alike)
+        super().__init__(Router(), self._settings.limits)
         self._address = address
         self._cpus_per_node = cpus_per_node
         self._processes = processes
@@ -204,7 +181,8 @@ class RayFleet(RoutedExecutor):
     @property
     def info(self) -> ExecutorInfo:
         """What the nodes of now are together, once it is open."""
-        known = [slot.node.info for slot in self._slots.values() if slot.node in self._router.nodes]
+        nodes = [slot.node for slot in self._slots.values() if slot.node is not None]
+        known = [node.info for node in nodes if self._router.has(node)]
         if known:
             self._last_info = one_info(known)
         if self._last_info is None:
@@ -219,5 +197,5 @@ class RayFleet(RoutedExecutor):
     @property
     def nodes(self) -> list[str]:
         """Ray's names of the nodes that get work now."""
-        working = self._router.nodes
-        return [name for name, slot in self._slots.items() if slot.node in working]
+        has = self._router.has
+        return [n for n, slot in self._slots.items() if slot.node is not None and has(slot.node)]

@@ -6,7 +6,6 @@ import re
 import secrets
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +19,7 @@ from executor.service.http.auth import BearerAuth
 from executor.service.http.endpoints import FACTS, GONE
 from executor.service.http.origin import OriginCheck
 from executor.service.http.state import Service
-from executor.service.work.tenants import Tenant, serving
+from executor.service.work.tenants import Shared, Tenant, serving
 from executor.service.work.waivers import Waivers
 
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -40,7 +39,7 @@ class Envelope:
         self._service = service
         self._auth = BearerAuth(service.settings, open_paths)
         self._origin = OriginCheck(service.settings)
-        self._in_hand: Counter[str] = Counter()
+        self._in_hand = Shared(service.settings.requests, service.settings.tenants)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -83,16 +82,13 @@ class Envelope:
     @contextmanager
     def _counted(self, tenant: Tenant) -> Iterator[None]:
         """A request in hand. Raises :class:`ApiError` (429): there are too many."""
-        most = self._service.settings.requests
-        own = self._in_hand[tenant.name]
-        if self._in_hand.total() >= most or own >= tenant.part(most):
+        if not self._in_hand.take(tenant):
             raise ApiError(429, "too_many_requests", "too many requests are in hand",
                            retry_after_s=1)  # fmt: skip
-        self._in_hand[tenant.name] += 1
         try:
             yield
         finally:
-            self._in_hand[tenant.name] -= 1
+            self._in_hand.give(tenant)
 
     def _account(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route: Any = scope.get("route")

@@ -46,6 +46,7 @@ def make_service(settings: ServiceSettings, executor: ObservedExecutor) -> Servi
         run_places=_RUN_PLACES_PER_WORKER * workers,
         queue=settings.queue,
         batches=settings.batches,
+        tenants=settings.tenants,
     )
     waivers = Waivers(settings.waive)
     metrics = Metrics(executor, admission, waivers)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
 from executor.service.errors import ApiError, unavailable
 from executor.service.work.interruption import Interruption
-from executor.service.work.tenants import ANYONE, Tenant
+from executor.service.work.tenants import ANYONE, Shared, Tenant
 
 LaneName = Literal["verify", "run"]
 
@@ -188,13 +188,21 @@ class Lane:
 class Admission:
     """The lanes of a service, its batches, and whether it takes work at all."""
 
-    def __init__(self, *, verify_places: int, run_places: int, queue: int, batches: int) -> None:
+    def __init__(
+        self,
+        *,
+        verify_places: int,
+        run_places: int,
+        queue: int,
+        batches: int,
+        tenants: tuple[Tenant, ...] = (),
+    ) -> None:
         self.lanes: dict[LaneName, Lane] = {
             "verify": Lane("verify", verify_places, queue),
             "run": Lane("run", run_places, queue),
         }
         self.max_batches = batches
-        self._batches: Counter[str] = Counter()
+        self._batches = Shared(batches, tenants)
         self.draining = asyncio.Event()
         """Set once the service is to stop."""
         self.in_flight: set[Interruption] = set()
@@ -237,21 +245,19 @@ class Admission:
     def batch(self, tenant: Tenant = ANYONE) -> Iterator[None]:
         """A batch in hand. Raises :class:`ApiError` (429, 503)."""
         self.check_open()
-        own = self._batches[tenant.name]
-        if self.batches >= self.max_batches or own >= tenant.part(self.max_batches):
+        if not self._batches.take(tenant):
             raise ApiError(
                 429,
                 "too_many_batches",
-                f"{own} batches are being worked on already",
+                f"{self._batches.of(tenant)} batches are being worked on already",
                 retry_after_s=5,
             )
-        self._batches[tenant.name] += 1
         try:
             yield
         finally:
-            self._batches[tenant.name] -= 1
+            self._batches.give(tenant)
 
     @property
     def batches(self) -> int:
         """Batches in hand."""
-        return self._batches.total()
+        return self._batches.taken

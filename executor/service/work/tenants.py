@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ class Tenant(Model):
     """Of metrics and the log. Empty: nobody in particular, where there are no tenants."""
     token: SecretStr = Field(SecretStr(""), repr=False)
     """What it shows."""
-    weight: float = Field(1.0, gt=0, le=1000)
+    weight: float = Field(1.0, ge=0.001, le=1000)
     """Its share, relative to others, of what there is when it does not do for all."""
     most: float = Field(0.75, gt=0, le=1)
     """Share of places, batches and requests that it may have at a time, whatever others do."""
@@ -78,6 +79,43 @@ class Tenants:
             if hmac.compare_digest(given, known):
                 found = tenant
         return found
+
+
+class Shared:
+    """A number of things that tenants have at a time, such as batches.
+
+    None has more than its part; and for each that has none, one is kept: however many others
+    take all that they may have, it finds one.
+    """
+
+    def __init__(self, most: int, tenants: tuple[Tenant, ...] = ()) -> None:
+        self._most = most
+        self._names = [tenant.name for tenant in tenants]
+        self._taken: Counter[str] = Counter()
+
+    def take(self, tenant: Tenant) -> bool:
+        """Have one more; ``False``: there is none for this tenant. Pair with :meth:`give`."""
+        own = self._taken[tenant.name]
+        others = [name for name in self._names if name != tenant.name]
+        kept = sum(not self._taken[name] for name in others) if own else 0
+        # Where there are more tenants than things, the first ones to come have one each.
+        if self.taken + kept >= self._most or own >= tenant.part(self._most):
+            return False
+        self._taken[tenant.name] += 1
+        return True
+
+    def give(self, tenant: Tenant) -> None:
+        """Have one less."""
+        self._taken[tenant.name] -= 1
+
+    def of(self, tenant: Tenant) -> int:
+        """How many a tenant has."""
+        return self._taken[tenant.name]
+
+    @property
+    def taken(self) -> int:
+        """How many all have."""
+        return self._taken.total()
 
 
 def digest(token: bytes) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.trainer.support import runs
-from tests.trainer.support.runs import ROOT, metrics, needs_verl
+from tests.trainer.support.runs import LETTERS, ROOT, metrics, needs_verl
+from tests.trainer.support.scripted_texts import REWARDS, SETTINGS, files, label, noted
 
 pytestmark = [needs_verl, pytest.mark.verl, pytest.mark.timeout(1200)]
 
@@ -58,13 +59,33 @@ def test_a_run_joins_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("HF_TOKEN", "hub")
         monkeypatch.setenv("UNRELATED", "stays here")
         join = f"ray_kwargs.ray_init.address={found.address}"
-        code, output = runs.finish(run, GAME, join, "trainer.n_gpus_per_node=2")
+        code, output = runs.finish(run, LETTERS, join, "trainer.n_gpus_per_node=2")
         assert code == 2, output
         assert "has 0 nodes with 2" in output
-        runs.train(run, GAME, join, "trainer.total_training_steps=1")
+        (tmp_path / "seeds").mkdir()
+        runs.train(
+            run,
+            *(*SETTINGS, *files(tmp_path / "seeds"), GAME, join),
+            *("azr.executor=ray", "azr.executor_cpus_per_node=1"),
+            "trainer.total_training_steps=1",
+        )
         assert list(metrics(run)) == [1]
+        assert_executors_of_both_nodes(run, found)
         assert_placed(json.loads((run / "placed.json").read_text()), found, run)
         runs.wait_for(lambda: not found.alive(), 60, "no actor of the run is left")
+
+
+def assert_executors_of_both_nodes(run: Path, found: SimpleNamespace) -> None:
+    """They have run the step's programs, and what was made of it all is what was to be."""
+    ran = json.loads((run / "ran.json").read_text())
+    assert ran.keys() == {found.head, found.other}
+    # Of equal nodes the first one gets an item: where each is done before the next comes, all.
+    assert sum(ran.values()) > 0, ran
+    samples = noted(run, "samples", 1)
+    rows = [row for row in noted(run, "batch", 1) if row["tokens"]]
+    assert len(rows) == 24
+    for row in rows:
+        assert row["reward"] == REWARDS[label(samples[row["uid"]]["text"])]
 
 
 def assert_placed(noted: Any, found: SimpleNamespace, run: Path) -> None:
