@@ -1,34 +1,11 @@
 /* A slot's memory, seen from its parent: the snapshot, what was written since, and putting it back.
  *
- * Written pages are found by the kernel: userfaultfd with asynchronous write protection notes the
- * first write to each protected page, PAGEMAP_SCAN lists them. Pages that nearly every run writes
- * stay unprotected and are put back each time: a protection fault costs more than that.
+ * Written pages are found by the kernel (scan.c). Pages that nearly every run writes stay unprotected
+ * and are put back each time: a protection fault costs more than that.
  *
  * What is read from a slot is only ever compared or passed on. */
 #include "slots.h"
 
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
-
-/* Linux 6.7; older headers lack these. */
-#ifndef PAGEMAP_SCAN
-struct page_region {
-    uint64_t start, end, categories;
-};
-struct pm_scan_arg {
-    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_WPALLOWED (1 << 0)
-#define PAGE_IS_WRITTEN (1 << 1)
-#define PAGE_IS_PRESENT (1 << 3)
-#define PAGE_IS_SWAPPED (1 << 4)
-#define PAGE_IS_PFNZERO (1 << 5)
-#define PM_SCAN_WP_MATCHING (1 << 0)
-#endif
-
-#define MAX_RANGES 16384u
 #define BATCH 1024u /* parts of one process_vm_writev() */
 #define MAX_LAYOUT (1u << 18)
 
@@ -42,7 +19,6 @@ struct range {
     uintptr_t start, end;
 };
 
-static struct page_region *regions;
 static struct range *cold;
 static char *text; /* of /proc/PID/maps */
 
@@ -59,10 +35,9 @@ void *own_memory(size_t size)
 
 int prepare_memory(void)
 {
-    regions = own_memory(MAX_RANGES * sizeof *regions);
     cold = own_memory(MAX_RANGES * sizeof *cold);
     text = own_memory(MAX_LAYOUT);
-    return regions && cold && text ? 0 : -1;
+    return cold && text && prepare_scans() == 0 ? 0 : -1;
 }
 
 /* ---- moving bytes ------------------------------------------------------------------------------ */
@@ -109,40 +84,7 @@ int poke(struct slot *s, uintptr_t to, const struct iovec *parts, size_t count)
     return move_memory(SYS_process_vm_writev, s->pid, count, 1) == (long)size ? 0 : -1;
 }
 
-/* ---- the kernel's lists ------------------------------------------------------------------------ */
-
-/* The ranges of pages of these categories, into `regions`; protected against writing if so asked.
- * Their number, or less than 0. */
-static long scan(struct slot *s, uintptr_t start, uintptr_t end, uint64_t categories, int protect)
-{
-    struct pm_scan_arg wanted = {
-        .size = sizeof wanted,
-        .flags = protect ? PM_SCAN_WP_MATCHING : 0,
-        .start = start,
-        .end = end,
-        .vec = (uintptr_t)regions,
-        .vec_len = MAX_RANGES,
-        /* Other mappings are skipped whole; pages that were never written need no protection. */
-        .category_mask = categories | PAGE_IS_PFNZERO | PAGE_IS_WPALLOWED,
-        .category_inverted = PAGE_IS_PFNZERO,
-        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        .return_mask = PAGE_IS_WRITTEN,
-    };
-    long count = privileged(SYS_ioctl, s->pagemap, PAGEMAP_SCAN, (long)&wanted, 0, 0);
-    return count >= 0 && wanted.walk_end == end ? count : -1;
-}
-
-static long scan_written(struct slot *s, int protect)
-{
-    return scan(s, s->areas[0].start, s->areas[s->area_count - 1].end, PAGE_IS_WRITTEN, protect);
-}
-
-static int protect_range(struct slot *s, const struct range *range)
-{
-    struct uffdio_writeprotect wanted = {{range->start, range->end - range->start},
-                                         UFFDIO_WRITEPROTECT_MODE_WP};
-    return (int)privileged(SYS_ioctl, s->uffd, UFFDIO_WRITEPROTECT, (long)&wanted, 0, 0);
-}
+/* ---- the snapshot ------------------------------------------------------------------------------ */
 
 static size_t read_layout(struct slot *s)
 {
@@ -158,11 +100,9 @@ static size_t read_layout(struct slot *s)
     return used;
 }
 
-/* ---- the snapshot ------------------------------------------------------------------------------ */
-
 static int copy_present(struct slot *s, struct area *a)
 {
-    long found = scan(s, a->start, a->end, PAGE_IS_PRESENT, 0);
+    long found = scan_present(s, a->start, a->end);
     for (long i = 0; i < found; i++) {
         size_t offset = regions[i].start - a->start, size = regions[i].end - regions[i].start;
         if (peek(s, a->copy + offset, regions[i].start, size) != 0)
@@ -204,9 +144,7 @@ static int add_area(struct slot *s, uintptr_t start, uintptr_t end, int of_file)
         return -1;
     struct area *a = &s->areas[s->area_count++];
     *a = (struct area){start, end, own_memory(size), own_memory(size / PAGE)};
-    struct uffdio_register wanted = {{start, size}, UFFDIO_REGISTER_MODE_WP, 0};
-    if (!a->copy || !a->pages ||
-        privileged(SYS_ioctl, s->uffd, UFFDIO_REGISTER, (long)&wanted, 0, 0) != 0)
+    if (!a->copy || !a->pages || watch_range(s, start, end) != 0)
         return -1;
     return of_file ? copy_of_file(s, a) : copy_present(s, a);
 }
@@ -263,7 +201,7 @@ int take_snapshot(struct slot *s, const struct slot *like)
         xstate(s, PTRACE_GETREGSET, s->xstate, &s->xstate_size) != 0)
         return -1;
     s->registers.orig_rax = ~0ull; /* no system call to make or to restart, wherever it is stopped */
-    return scan_written(s, 1) < 0 ? -1 : 0;
+    return scan_all(s, 1) < 0 ? -1 : prepare_quick_scans(s);
 }
 
 void forget_snapshot(struct slot *s)
@@ -328,9 +266,9 @@ static long write_back(struct slot *s, long found)
 static int protect(struct slot *s, size_t colds)
 {
     if (s->trained < TRAINING_RUNS || colds > FEW_RANGES)
-        return scan_written(s, 1) < 0 ? -1 : 0;
+        return scan_all(s, 1) < 0 ? -1 : 0;
     for (size_t i = 0; i < colds; i++)
-        if (protect_range(s, &cold[i]) != 0)
+        if (protect_range(s, cold[i].start, cold[i].end) != 0)
             return -1;
     return 0;
 }
@@ -362,7 +300,7 @@ int put_back(struct slot *s)
     uint64_t since = 0;
     lap(&since, NULL);
     s->new_pages = 0;
-    long found = scan_written(s, 0);
+    long found = scan_written(s);
     lap(&since, &costs.scan);
     long colds = found < 0 ? -1 : write_back(s, found);
     lap(&since, &costs.write);

@@ -139,17 +139,19 @@ static void arena_free(void *context, void *memory, size_t size)
     /* What is not given back here comes back with the snapshot. */
 }
 
-/* Let the C library's heap have its memory, and keep it. */
+/* Let the C library's heap have its memory, and keep it, without touching it: each page that is there
+ * is a page to look at after each run. */
 static void grow_heap(void)
 {
-    void *small[64];
+    void *taken[64];
+    size_t count = 0;
     mallopt(M_MMAP_THRESHOLD, (int)HEAP);
     mallopt(M_TRIM_THRESHOLD, INT32_MAX);
     mallopt(M_TOP_PAD, (int)HEAP);
-    for (int i = 0; i < 64; i++)
-        small[i] = malloc(100000); /* what is free is used up, then the top grows by the pad */
-    for (int i = 0; i < 64; i++)
-        free(small[i]);
+    for (const void *end = sbrk(0); sbrk(0) == end && count < 64; count++)
+        taken[count] = malloc(mallinfo2().keepcost + PAGE); /* more than is left: the top grows by the pad */
+    while (count)
+        free(taken[--count]);
     mallopt(M_TOP_PAD, 1 << 20);
 }
 

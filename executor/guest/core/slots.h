@@ -20,6 +20,13 @@ struct area {
 };
 enum { WAS_PRESENT = 1, HOT = 2, COUNT_SHIFT = 2 };
 
+/* A part of the address space that the kernel is asked about in one call; see scan.c. */
+struct span {
+    uintptr_t start, end;
+    int quick;
+};
+#define MAX_SPANS 32u
+
 #define MAX_AREAS 1024 /* each extension module that is loaded has one or two */
 #define MAX_XSTATE 16384u
 
@@ -28,6 +35,8 @@ struct slot {
     int uffd, pagemap, maps;
     struct area areas[MAX_AREAS];
     size_t area_count;
+    struct span spans[MAX_SPANS];
+    size_t span_count;
     char *layout; /* what /proc/PID/maps said */
     size_t layout_size, layout_capacity;
     struct user_regs_struct registers;
@@ -49,6 +58,20 @@ extern int keep_costs;
 extern int proc_fd;
 
 uint64_t lap(uint64_t *since, uint64_t *total);
+
+/* scan.c */
+#define MAX_RANGES 16384u
+struct listed { /* as the kernel lists them: struct page_region */
+    uint64_t start, end, categories;
+};
+extern struct listed *regions;
+int prepare_scans(void);
+int watch_range(struct slot *s, uintptr_t start, uintptr_t end);
+int protect_range(struct slot *s, uintptr_t start, uintptr_t end);
+long scan_present(struct slot *s, uintptr_t start, uintptr_t end);
+long scan_all(struct slot *s, int protect);
+int prepare_quick_scans(struct slot *s);
+long scan_written(struct slot *s);
 
 /* memory.c */
 int peek(struct slot *s, void *to, uintptr_t from, size_t size);

@@ -55,6 +55,7 @@ SCRIPTS = "guest/core/scripts.c"
 CLOCK = "guest/core/clock.c"
 SLOTS = "guest/core/slots.c"
 MEMORY = "guest/core/memory.c"
+SCAN = "guest/core/scan.c"
 SECCOMP = "guest/seccomp.py"
 SCRIPT = "guest/script.py"
 JAIL = "guest/jail.py"
@@ -420,6 +421,12 @@ MUTATIONS: tuple[Mutation, ...] = (
              (LEAKS,)),
     Mutation("reset of hot pages", "left as they are once they are known",
              (Change(MEMORY, "write_back", "if (add(&t, at, a->copy + (at - a->start), stop - at) != 0)", "if (!(a->pages[(at - a->start) / PAGE] & HOT) && add(&t, at, a->copy + (at - a->start), stop - at) != 0)"),),
+             (LEAKS,)),
+    Mutation("list of written pages, the quick way", "large areas are left out",
+             (Change(SCAN, "scan_written", "p->quick ? scan_quickly(s, p->start, p->end, found)", "p->quick ? 0"),),
+             (LEAKS,)),
+    Mutation("list of written pages, the general way", "small areas are left out",
+             (Change(SCAN, "scan_written", ": scan(s, p->start, p->end, PAGE_IS_WRITTEN, 0, found);", ": 0;"),),
              (LEAKS,)),
     Mutation("protection after a run", "pages are protected once only",
              (Change(MEMORY, "protect", "if (s->trained < TRAINING_RUNS || colds > FEW_RANGES)", "return 0;\n    if (s->trained < TRAINING_RUNS || colds > FEW_RANGES)"),),
