@@ -6,8 +6,8 @@
 #   docker  all but what needs veRL, which is several GB
 #   all     everything; without a word for the size it is this one
 # For example: sh scripts/test.sh fast tests/grammar
-# TEST_PROCESSES: how many processes share the tests; by default one more than there are cores, at
-# most 5, since many tests wait. Each file stays in one process, and whole training runs go one by one.
+# TEST_PROCESSES: how many processes share the tests; by default two more than there are cores, at
+# most 5, since many tests wait. Each file stays in one process, and two training runs go at a time.
 # As root on Debian or Ubuntu it installs missing system packages and starts a Docker engine, which
 # ends with it, where the size wants them. Else the tests that need these are skipped, and say why; if
 # CI is set, they fail. Fails if any check fails; the tests come last.
@@ -31,7 +31,7 @@ cd "$root"
 python=$root/.venv/bin/python
 failed=0
 cores=$(nproc)
-processes=${TEST_PROCESSES:-$((cores < 4 ? cores + 1 : 5))}
+processes=${TEST_PROCESSES:-$((cores < 3 ? cores + 2 : 5))}
 
 # Without these some tests are skipped, and say so.
 install_tools() {

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Training runs go one by one, beside the other tests."""
+    """Two training runs go at a time, beside the other tests."""
     return scheduler(config, log)
 
 

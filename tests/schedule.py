@@ -9,8 +9,11 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 TRAINING_RUNS = "tests/trainer/verl/test_"
-"""Files whose tests go one by one, beside those of other files: each run of the trainer takes
-gigabytes, and looks for what is left in /dev/shm."""
+"""Files whose tests train: two of them at a time, beside those of other files, since each run of
+the trainer takes gigabytes and, while it starts, a whole core."""
+
+FIRST_LANE = frozenset({"first_run", "operations", "vllm", "bad_input"})
+"""About half of these files, by time; the others are the second lane. A lane has one process."""
 
 LONGEST_FIRST = (
     TRAINING_RUNS,
@@ -36,11 +39,14 @@ def rank(node_id: str) -> int:
 
 
 class Scheduler(LoadFileScheduling):
-    """A file stays in one process, and all training runs do."""
+    """A file stays in one process, and so does a lane of training runs."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "training runs" if file.startswith(TRAINING_RUNS) else file
+        file: str = super()._split_scope(nodeid)
+        if not file.startswith(TRAINING_RUNS):
+            return file
+        name = file.removeprefix(TRAINING_RUNS).removesuffix(".py")
+        return f"training runs, lane {1 if name in FIRST_LANE else 2}"
 
 
 def scheduler(config: pytest.Config, log: object) -> Scheduler | None:

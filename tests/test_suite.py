@@ -54,7 +54,7 @@ def names_imported(file: Path, module: str) -> set[str]:
     }
 
 
-def test_every_file_that_trains_is_among_those_that_go_one_by_one() -> None:
+def test_every_file_that_trains_is_in_a_lane() -> None:
     trains = {"train", "finish", "started", "command"}
     files = [
         f"tests/{path.relative_to(TESTS)}"
@@ -63,6 +63,8 @@ def test_every_file_that_trains_is_among_those_that_go_one_by_one() -> None:
     ]
     assert len(files) > 3
     assert [file for file in files if not file.startswith(schedule.TRAINING_RUNS)] == []
+    for name in schedule.FIRST_LANE:
+        assert f"{schedule.TRAINING_RUNS}{name}.py" in files, name
 
 
 def test_what_is_said_to_take_long_exists() -> None:

@@ -198,7 +198,7 @@ def test_stopping_gives_every_future_an_end(loop_thread: LoopThread) -> None:
             futures.append(loop_thread.submit(forever()))
 
     submitting = in_background(submit_on)
-    wait_until(lambda: len(futures) > 100)
+    wait_until(lambda: len(futures) > 100 and futures[0].done())
     loop_thread.stop()
     with pytest.raises(ExecutorClosed):
         submitting.result(60)

@@ -16,6 +16,8 @@ from executor.backends.nsjail import backend as nsjail
 from executor.backends.settings import NsjailSettings, ProcessSettings
 from tests.support.programs import OPEN_RULES, body, ending, triplet
 
+pytestmark = pytest.mark.long
+
 
 def opened(reuse: str) -> SyncExecutor:
     settings = NsjailSettings.model_validate({"process_reuse": reuse})

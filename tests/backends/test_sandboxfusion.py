@@ -27,6 +27,8 @@ from tests.support.leftovers import nothing_left
 from tests.support.programs import OPEN_RULES, body, ending, triplet, verdict
 from tests.support.server import running
 
+pytestmark = pytest.mark.long
+
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
 SEED_DEPENDENT = body("return list({'a', 'b', 'c', 'd', 'e', 'f', str(x)})")
 LARGE = "import random\ndef f(x):\n    return random.Random(x).randbytes(x)"

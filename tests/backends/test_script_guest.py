@@ -29,6 +29,8 @@ from executor.wire.scripts import (
 )
 from tests.support.jails import Jails, open_jails
 
+pytestmark = pytest.mark.long
+
 GUEST = Path(__file__).parents[2] / "executor/guest/script.py"
 LIMITS = Limits(wall_s=20, cpu_s=5, memory_mib=128, output_kib=64, processes=8, files_mib=4)
 MIB = 1 << 20

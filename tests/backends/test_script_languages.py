@@ -14,6 +14,8 @@ from executor import InputError, Limits, Script, ScriptResult, Status, SyncExecu
 from executor.backends.image import build as images
 from executor.wire.scripts import check_language
 
+pytestmark = pytest.mark.long
+
 
 def bash(sandbox: SyncExecutor, source: str, **options: object) -> ScriptResult:
     return sandbox.run(Script(source=source, language="bash", **options))

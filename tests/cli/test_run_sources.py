@@ -13,7 +13,7 @@ import pytest
 
 from executor import Limits, Script, Status, SyncExecutor
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 
 def run(path: Path, *options: str, before: str = "") -> subprocess.CompletedProcess[bytes]:

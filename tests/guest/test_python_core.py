@@ -13,6 +13,8 @@ from tests.cases.forbidden import FORBIDDEN, OPEN_DESCRIPTORS, REFUSED
 from tests.cases.programs import ENDINGS
 from tests.support.programs import OPEN_RULES, body, ending, triplet, value, verdict
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncExecutor]:

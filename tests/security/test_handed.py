@@ -12,10 +12,11 @@ from tests.support.engines import each
 
 HOLES = Path(__file__).parents[3] / "shared/data/holes"
 TIMES = 3
-CHOSEN = [name for name in BACKENDS if name != "gvisor" or ALL_ATTACKS]
+CHOSEN = ["nsjail", "docker", "service", *(["gvisor"] if ALL_ATTACKS else [])]
 """gVisor takes seconds for what others do in milliseconds."""
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.data,
     pytest.mark.skipif(not HOLES.exists(), reason="the shared data sets are not here"),
     pytest.mark.timeout(1800),

@@ -38,6 +38,8 @@ from executor.verification.values import Value, decoded
 from executor.wire.frames import Call, How, Parsed
 from tests.support.programs import OPEN_RULES, body, triplet
 
+pytestmark = pytest.mark.long
+
 PROGRAM = "def f(x):\n    return x"
 
 

@@ -13,7 +13,8 @@ import pytest
 from executor import Executor, Limits, Script, ScriptResult, Signal, Status
 from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 
-pytestmark = pytest.mark.timeout(600)  # the first test of a backend runs all that were selected
+# The first test of a backend runs all that were selected.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=512, processes=32)
 AT_ONCE = 4
 

@@ -18,7 +18,7 @@ from tests.support.engines import each, require, why_no_engine, why_no_gvisor
 from tests.support.jails import CEILING, Jails
 from tests.support.programs import OPEN_RULES, body, triplet
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 LIMITS = Limits(wall_s=60, cpu_s=20, memory_mib=256, processes=32, files_mib=16)
 DEVICES = ("null", "zero", "random", "urandom")
